@@ -1,0 +1,1 @@
+"""Classifier-guided diffusion as PyTorch Lightning modules with one command line."""

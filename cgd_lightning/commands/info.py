@@ -1,0 +1,23 @@
+"""`cgd info`: what a checkpoint is."""
+
+import sys
+from datetime import datetime
+
+import yaml
+
+from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning.errors import InputError
+
+
+def run(args: list[str]) -> None:
+    """Run `args`: "info" and the path of a checkpoint, version folder or run folder."""
+    if len(args) != 2 or args[1] in ("-h", "--help"):
+        usage = "usage: cgd info FILE_OR_RUN\n\nWhat a checkpoint is: kind, network, schedule, classes, data set, step."
+        if args[1:] and args[1] in ("-h", "--help"):
+            print(usage)
+            return
+        raise InputError(f"{len(args) - 1} arguments; wanted one: cgd info FILE_OR_RUN")
+    path = checkpoints.find(args[1])
+    card, sizes = checkpoints.read(path), checkpoints.sizes(path)
+    facts = {"file": str(path), "written": datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "seconds")}
+    yaml.safe_dump({**facts, **sizes, **vars(card)}, sys.stdout, sort_keys=False, default_flow_style=None, width=120)

@@ -1,0 +1,182 @@
+"""`cgd fit`, `validate`, `test` and `predict`: Lightning's own commands, with runs that are folders and checkpoints that know their configuration.
+
+This leans on a few private names of LightningCLI 2.6; pyproject.toml pins it and tests/commands covers each.
+"""
+
+import os
+import re
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+import cgd_lightning.data.digits
+import cgd_lightning.networks  # noqa: F401  (so that short names are known)
+from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning.commands.hardware import fast_bf16, pick_device
+from cgd_lightning.commands.parser import OneLineErrors, PackagedConfigFile, take_trusted
+from cgd_lightning.commands.runs import CLAIMED, run_folder
+from cgd_lightning.data.datamodule import NoisingDataModule
+from cgd_lightning.errors import InputError
+from cgd_lightning.training.csv_log import RunCSVLogger
+from cgd_lightning.training.finite import FiniteLoss
+from cgd_lightning.training.modules import ClassifierModule
+from cgd_lightning.training.predictions import ProbabilityTable
+from cgd_lightning.training.module import TrainingModule
+
+OF_A_CHECKPOINT = ("validate", "test", "predict")
+
+
+def run(args: list[str]) -> None:
+    """Run `args`: one of Lightning's commands and its options."""
+    args, _ = take_trusted(args)
+    inherited = CLAIMED in os.environ
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            if args[0] in OF_A_CHECKPOINT:
+                args = with_own_config(args, Path(folder))
+            argv, sys.argv = sys.argv, [sys.argv[0], *args]
+            try:
+                TrainingCLI()
+            finally:
+                sys.argv = argv
+    except SIGTERMException:
+        print("stopped by SIGTERM; the run can be continued with --ckpt_path last", file=sys.stderr)
+        sys.exit(128 + signal.SIGTERM)
+    finally:
+        if not inherited:
+            os.environ.pop(CLAIMED, None)
+
+
+def with_own_config(args: list[str], folder: Path) -> list[str]:
+    """`args` with `--ckpt_path` resolved to a file, and the configuration stored in it put before the user's own options."""
+    place = next((i for i, arg in enumerate(args) if re.match(r"--ckpt_path(=|$)", arg)), None)
+    if place is None:
+        if {"-h", "--help"} & set(args):
+            return args
+        raise InputError(f"cgd {args[0]} needs a checkpoint: cgd {args[0]} --ckpt_path runs/NAME")
+    joined = "=" in args[place]
+    value = args[place].partition("=")[2] if joined else (args[place + 1 : place + 2] or [""])[0]
+    file = checkpoints.find(value)
+    checkpoints.read(file)
+    text = torch.load(file, weights_only=True, map_location="cpu", mmap=True).get("cgd_config")
+    if text is None:
+        raise InputError(f"{file}: holds no configuration of its training; give it with --config")
+    stored = yaml.safe_load(text)
+    config = folder / "stored.yaml"
+    config.write_text(yaml.safe_dump({key: stored[key] for key in ("model", "data") if key in stored}))
+    rest = args[1:place] + args[place + (1 if joined else 2) :]
+    print(f"checkpoint: {file}", file=sys.stderr)
+    return [args[0], "--config", str(config), *rest, "--ckpt_path", str(file)]
+
+
+class Parser(OneLineErrors, LightningArgumentParser):
+    """Lightning's parser with errors of one line."""
+
+
+class TrainingCLI(LightningCLI):
+    """LightningCLI with packaged configs, run folders and self-describing checkpoints."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            TrainingModule,
+            NoisingDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=None,
+            seed_everything_default=0,
+            trainer_defaults={"default_root_dir": "runs", "log_every_n_steps": 20},
+            parser_class=Parser,
+            parser_kwargs={"prog": "cgd", "default_env": True, "env_prefix": "CGD", "allow_abbrev": False},
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        kwargs.setdefault("dump_header", ["Written by cgd-lightning"])
+        parser = self.parser_class(**kwargs)
+        parser.add_argument("-c", "--config", action=PackagedConfigFile, help="YAML file, or the name of a packaged one.")
+        return parser
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.set_defaults(
+            {
+                "checkpoint.filename": "best",
+                "checkpoint.monitor": "val/loss",
+                "checkpoint.save_last": True,
+                "checkpoint.enable_version_counter": False,
+                "checkpoint.auto_insert_metric_name": False,
+            }
+        )
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: the configuration decides, and a checkpoint holds weights and the state of the training."""
+
+    def before_instantiate_classes(self) -> None:
+        trainer = self._get(self.config, "trainer")
+        if trainer.precision is None:
+            name = trainer.accelerator if trainer.accelerator in ("auto", "cpu") else "auto"
+            trainer.precision = "bf16-mixed" if fast_bf16(pick_device(name)) else "32-true"
+
+    def instantiate_classes(self) -> None:
+        self.config_init = self.parser.instantiate(self.config)
+        self.datamodule = self._get(self.config_init, "data")
+        self.model = self._get(self.config_init, "model")
+        self.trainer = self.instantiate_trainer(callbacks=[*(self._get(self.config_init, "trainer").callbacks or []), FiniteLoss()])
+
+    def before_fit(self) -> None:
+        if self.trainer.fast_dev_run:
+            return
+        config = self.config[self.subcommand]
+        name = Path(str(config.config[0])).stem if config.config else type(self.model).__name__.removesuffix("Module").lower()
+        folder, ckpt_path = run_folder(self.trainer.default_root_dir, name, config.ckpt_path)
+        self.config_init[self.subcommand]["ckpt_path"] = ckpt_path
+        self.config_init[self.subcommand]["weights_only"] = True
+        if config.trainer.logger in (None, True):
+            self.trainer.logger = RunCSVLogger(folder)
+        assert isinstance(self.trainer.checkpoint_callback, ModelCheckpoint)
+        self.trainer.checkpoint_callback.dirpath = str(folder)
+        self.folder = folder
+        dump = self._parser(self.subcommand).dump(config, skip_none=False)
+        self.trainer.callbacks.insert(0, StoredConfig(dump, folder))
+        if rank_zero_only.rank == 0:
+            print(f"run: {folder}" + (f", continuing from {ckpt_path}" if ckpt_path else ""), file=sys.stderr)
+
+    def after_fit(self) -> None:
+        if not self.trainer.fast_dev_run and rank_zero_only.rank == 0:
+            measures = {name: value for name, value in self.trainer.callback_metrics.items() if name in ("val/loss", "val/accuracy")}
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in measures.items())
+            print(f"{self.folder}: {self.trainer.global_step} steps, {shown}")
+
+    def before_predict(self) -> None:
+        if not isinstance(self.model, ClassifierModule):
+            raise InputError("cgd predict gives a classifier's probabilities; images of a diffusion model: cgd sample --ckpt RUN")
+        file = Path(self.config_init["predict"]["ckpt_path"])
+        table = file.parent / f"predictions-t{self.datamodule.predict_timestep}.csv"
+        self.trainer.callbacks.append(ProbabilityTable(table))
+        self.config_init["predict"]["return_predictions"] = False
+
+
+class StoredConfig(Callback):
+    """Writes the configuration of a run into its folder, and into every checkpoint."""
+
+    def __init__(self, text: str, folder: Path) -> None:
+        self.text, self.folder = text, folder
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero and not (self.folder / "config.yaml").exists():
+            (self.folder / "config.yaml").write_text(self.text)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["cgd_config"] = self.text

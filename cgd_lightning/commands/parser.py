@@ -1,0 +1,85 @@
+"""What every command's parser has in common: packaged configs by bare name, errors of one line, and whose classes may be named."""
+
+import os
+import re
+import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
+
+import cgd_lightning
+from cgd_lightning.checkpoint import TRUSTED
+
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+
+
+class OneLineErrors(ArgumentParser):
+    """A parser that answers a wrong command line in one line and exits with status 2."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        text = " ".join(str(message).split())
+        if unknown := re.search(r"[Uu]nrecognized arguments: (\S+)", text):
+            options = [option for action in self._actions for option in action.option_strings]
+            near = get_close_matches(unknown[1].partition("=")[0], options, n=1)
+            text += f"; did you mean {near[0]}?" if near else ""
+        if len(text) > 400:
+            text = f"{text[:180]} ... {text[-200:]}"
+        print(f"error: {self.prog}: {text}; see {' '.join(self.prog.split()[:2])} --help", file=sys.stderr)
+        self.exit(2)
+
+
+class PackagedConfigFile(ActionConfigFile):
+    """`--config NAME`: a file, or the packaged config of that name."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
+        super().__call__(parser, cfg, str(config_path(values)), option_string)
+
+
+def config_path(name: str) -> Path:
+    """The file that `--config NAME` means: NAME itself where it is a file, else the packaged config of that name.
+
+    Says on standard error which one it took. Raises TypeError, which a parser reports, if there is neither.
+    """
+    path = Path(name)
+    if not path.is_file():
+        packaged = {file.name: file for file in packaged_configs()}
+        if path.name != name or path.with_suffix(".yaml").name not in packaged:
+            raise TypeError(f"no file {name!r}, and no packaged config of that name; packaged: {', '.join(sorted(packaged))}")
+        path = packaged[path.with_suffix(".yaml").name]
+    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+        print(f"config: {path}", file=sys.stderr)
+    return path
+
+
+def packaged_configs() -> list[Path]:
+    """The configs that come with the package, from a wheel or from a checkout."""
+    package = Path(cgd_lightning.__file__).parent
+    folder = package / "configs" if (package / "configs").is_dir() else package.parent / "configs"
+    return sorted(folder.glob("*.yaml"))
+
+
+def take_trusted(args: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    """`args` without every `--trust PACKAGE`, and the packages. Names of classes may then come from them and from `TRUSTED`.
+
+    A class path typed on the command line is trusted as it stands; one in a file is not.
+    """
+    rest: list[str] = []
+    trusted: list[str] = []
+    words = iter(args)
+    for word in words:
+        if word == "--trust":
+            trusted += filter(None, next(words, "").split(","))
+        elif word.startswith("--trust="):
+            trusted += filter(None, word.partition("=")[2].split(","))
+        else:
+            rest.append(word)
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*TRUSTED, *trusted, *_typed(rest)])
+    return rest, tuple(trusted)
+
+
+def _typed(args: Iterable[str]) -> list[str]:
+    values = (arg.partition("=")[2] if arg.startswith("-") else arg for arg in args)
+    return [value for value in values if _DOTTED.fullmatch(value)]

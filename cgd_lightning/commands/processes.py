@@ -1,0 +1,42 @@
+"""One process, or as many as Lightning is asked to start, for work that is dealt out in chunks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from cgd_lightning.commands.hardware import pick_device
+from cgd_lightning.errors import InputError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process's place among all, its device, and how it waits for the others and hears from the first."""
+
+    rank: int
+    count: int
+    device: torch.device
+    barrier: Callable[[], None]
+    broadcast: Callable[[Any], Any]
+
+
+def start_processes(device: str, devices: str | None, accelerator: str, strategy: str, num_nodes: int) -> Processes:
+    """This process alone on `device`, or, where `devices` names several, Lightning's processes, one a device.
+
+    Lightning is imported in the second case only.
+    """
+    if devices is None and num_nodes == 1:
+        return Processes(0, 1, pick_device(device), lambda: None, lambda value: value)
+    from lightning.fabric import Fabric
+
+    try:
+        fabric = Fabric(accelerator=accelerator, devices=_count(devices), strategy=strategy, num_nodes=num_nodes)
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"--trainer options: {error}") from error
+    fabric.launch()
+    return Processes(fabric.global_rank, fabric.world_size, fabric.device, fabric.barrier, fabric.broadcast)
+
+
+def _count(devices: str | None) -> Any:
+    return "auto" if devices is None else int(devices) if devices.lstrip("-").isdigit() else devices

@@ -1,0 +1,47 @@
+"""Where a run is kept: runs/NAME/version_N, a new N each time, so that nothing is overwritten."""
+
+import os
+from pathlib import Path
+
+from cgd_lightning import checkpoint
+from cgd_lightning.errors import InputError
+
+CLAIMED = "CGD_RUN_FOLDER"
+"""Environment variable by which the processes that Lightning starts learn the first one's folder."""
+
+
+def run_folder(root: str | Path, name: str, ckpt_path: str | None) -> tuple[Path, str | None]:
+    """The version folder of a new or continued run, and the checkpoint that it goes on from.
+
+    "last" goes on from last.ckpt of the newest version of this run, in its own folder. Raises InputError if there is none.
+    """
+    run = Path(root) / name
+    if ckpt_path == "last":
+        for folder in checkpoint.versions(run):
+            if (folder / "last.ckpt").is_file():
+                return folder, str(folder / "last.ckpt")
+        raise InputError(f"--ckpt_path last: no last.ckpt in any version of {run}; start the run without --ckpt_path")
+    if ckpt_path is not None:
+        file = Path(ckpt_path)
+        file = file if file.is_file() else checkpoint.find(file)
+        if file.name == "last.ckpt" and file.parent.name.startswith("version_"):
+            return file.parent, str(file)
+        return claim(run), str(file)
+    return claim(run), None
+
+
+def claim(run: Path) -> Path:
+    """A version folder of `run` that nobody else has, made here, or by the process that started this one."""
+    if claimed := os.environ.get(CLAIMED):
+        return Path(claimed)
+    newest = next(iter(checkpoint.versions(run)), None)
+    number = int(newest.name.removeprefix("version_")) + 1 if newest else 0
+    while True:
+        folder = run / f"version_{number}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            os.environ[CLAIMED] = str(folder)
+            return folder

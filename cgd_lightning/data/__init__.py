@@ -1,0 +1,1 @@
+"""Data modules that noise on the device."""

@@ -1,0 +1,124 @@
+"""The DataModule that noises: uint8 images go to the device, and the noisy batch is made there.
+
+    x_t = alpha_t x0 + sigma_t eps
+
+Training noise is keyed by (seed, counter of batches, process), never by the global random state: processes draw different noise, and a run
+resumed in mid-epoch draws what the uninterrupted one would have drawn. Held-out noise is keyed by (seed, image), so that losses can be
+compared between epochs and runs.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from cgd_lightning.data.images import ImageBatch
+from cgd_lightning.data.loader import OrderedShard, ResumableLoader, ShuffledShard
+from cgd_lightning.diffusion.noise import SeededNoise
+from cgd_lightning.diffusion.process import NoisyBatch, add_noise, to_float
+from cgd_lightning.diffusion.schedules import Linear, NoiseSchedule
+from cgd_lightning.errors import InputError
+
+GOLDEN_32 = 2654435769
+"""2^32 divided by the golden ratio: its multiples, modulo 2^32, spread evenly (Knuth, TAOCP vol. 3, sec. 6.4)."""
+
+
+class NoisingDataModule(LightningDataModule, ABC):
+    """Images with labels, in splits train, val and test, that leave as `NoisyBatch`.
+
+    A subclass calls this constructor and fills `split`, `name`, `class_names` and `image_shape`.
+
+    schedule: noise schedule of both networks (Linear() if none is given). batch_size: images per step and process. num_workers: loader
+    processes; 0 is best for sets that are held in memory. seed: of order and noise. predict_timestep: t at which
+    `cgd predict` reads the test images.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+
+    def __init__(
+        self,
+        schedule: NoiseSchedule | None = None,
+        batch_size: int = 128,
+        num_workers: int = 0,
+        seed: int = 0,
+        predict_timestep: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise InputError(f"batch_size {batch_size}: wanted at least 1")
+        self.schedule = schedule or Linear()
+        self.schedule.level(predict_timestep)
+        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        self.predict_timestep = predict_timestep
+        self.allow_zero_length_dataloader_with_multiple_devices = True
+
+    @abstractmethod
+    def split(self, name: str) -> Dataset[ImageBatch]:
+        """The data set of split "train", "val" or "test", whose `__getitems__` gives an `ImageBatch`."""
+
+    def train_dataloader(self) -> ResumableLoader:
+        data, (rank, processes) = self.split("train"), self._place()
+        if self.batch_size * processes > len(data):  # type: ignore[arg-type]
+            raise InputError(
+                f"batch_size {self.batch_size} on {processes} process(es): {self.name} has {len(data)} training images; "  # type: ignore[arg-type]
+                "give a smaller --data.batch_size"
+            )
+        shard = ShuffledShard(len(data), self.seed, rank, processes)  # type: ignore[arg-type]
+        return ResumableLoader(data, shard, self.batch_size, **self._options())
+
+    def val_dataloader(self) -> DataLoader:
+        return self._held_out("val")
+
+    def test_dataloader(self) -> DataLoader:
+        return self._held_out("test")
+
+    def predict_dataloader(self) -> DataLoader:
+        return self._held_out("test")
+
+    def _held_out(self, split: str) -> DataLoader:
+        data = self.split(split)
+        shard = OrderedShard(len(data), *self._place())  # type: ignore[arg-type]
+        return DataLoader(data, batch_size=self.batch_size, sampler=shard, **self._options())
+
+    def _place(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "collate_fn": _as_is,
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "pin_memory": torch.cuda.is_available(),
+        }
+
+    def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> NoisyBatch:
+        """The noisy batch of uint8 images, on their device."""
+        images, labels, index = batch
+        x0 = to_float(images)
+        t, eps = self._training_noise(x0) if self.trainer and self.trainer.training else self._held_out_noise(x0, index)
+        return NoisyBatch(x0, add_noise(x0, t, eps, self.schedule), t, eps, labels, index)
+
+    def _training_noise(self, x0: Tensor) -> tuple[Tensor, Tensor]:
+        batches = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready  # type: ignore[union-attr]
+        key = f"{self.seed} {batches} {self.trainer.global_rank}"  # type: ignore[union-attr]
+        number = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big", signed=True)
+        generator = torch.Generator(x0.device).manual_seed(number)
+        t = torch.randint(self.schedule.timesteps, (len(x0),), generator=generator, device=x0.device)
+        return t.float(), torch.randn(x0.shape, generator=generator, device=x0.device)
+
+    def _held_out_noise(self, x0: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        eps = SeededNoise(self.seed, index, x0.shape[1:])()
+        if self.trainer and self.trainer.predicting:
+            return torch.full_like(index, self.predict_timestep).float(), eps
+        spread = index * GOLDEN_32 & 0xFFFFFFFF
+        return (spread * self.schedule.timesteps >> 32).float(), eps
+
+
+def _as_is(batch: ImageBatch) -> ImageBatch:
+    return batch

@@ -1,0 +1,33 @@
+"""Small image sets, decoded once into one uint8 tensor and batched by index."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+
+class ImageBatch(NamedTuple):
+    """images: uint8 (B, C, H, W); labels, index: int64 (B,)."""
+
+    images: Tensor
+    labels: Tensor
+    index: Tensor
+
+
+class ImageTensors(Dataset[ImageBatch]):
+    """Images and labels that fit in memory. A whole batch is taken by one indexing operation, with no Python per image."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> ImageBatch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> ImageBatch:
+        index = torch.as_tensor(indices)
+        return ImageBatch(self.images[index], self.labels[index], index)

@@ -1,0 +1,70 @@
+"""Loaders that deal a data set over processes and can go on in the middle of an epoch.
+
+An epoch's order depends on (seed, epoch) alone. A resumed run passes over the batches that were trained on already, so that it
+sees what the uninterrupted one would have seen.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+
+class ShuffledShard(DistributedSampler):
+    """This process's share of the indices, in an order that (seed, epoch) fixes; all shares are equally long.
+
+    A DistributedSampler by name, so that Lightning leaves it alone and calls `set_epoch`.
+    """
+
+    def __init__(self, size: int, seed: int, rank: int, processes: int) -> None:
+        self.size, self.seed, self.rank, self.processes = size, seed, rank, processes
+        self.epoch = self.start = 0
+
+    def __len__(self) -> int:
+        return self.size // self.processes
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(self.size, generator=generator)[: len(self) * self.processes]
+        start, self.start = self.start, 0
+        return iter(order[self.rank :: self.processes][start:].tolist())
+
+
+class OrderedShard(DistributedSampler):
+    """This process's share of the indices, in order, each exactly once: shares may differ in length by one."""
+
+    def __init__(self, size: int, rank: int, processes: int) -> None:
+        self.indices = range(rank, size, processes)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The order is the same in every epoch."""
+
+
+class ResumableLoader(DataLoader):
+    """Training batches over a `ShuffledShard`; Lightning keeps its place in the epoch in every checkpoint."""
+
+    def __init__(self, dataset: Dataset, shard: ShuffledShard, batch_size: int, **options: Any) -> None:
+        super().__init__(dataset, sampler=shard, batch_size=batch_size, drop_last=True, **options)
+        self.shard, self.done = shard, 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self.done = self.shard.start // (self.batch_size or 1)
+        for batch in super().__iter__():
+            self.done += 1
+            yield batch
+        self.done = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """How many batches of this epoch were handed out."""
+        return {"done": self.done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin the next epoch behind the batches that `state` counts."""
+        self.shard.start = state["done"] % len(self) * (self.batch_size or 1)

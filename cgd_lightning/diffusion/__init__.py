@@ -1,0 +1,1 @@
+"""The mathematics of classifier-guided diffusion, on torch alone."""

@@ -1,0 +1,78 @@
+"""Classifiers: of noisy images, p(y | x_t), told the timestep, for guidance; of clean images, p(y | x0), to judge the result.
+
+A `NoisyClassifier` was trained on a schedule of its own. A denoiser of another schedule meets it at equal noise angle atan2(sigma, alpha): there
+x_t, rescaled by the ratio of the radii hypot(alpha, sigma), has the distribution that the classifier was trained on.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cgd_lightning.diffusion.process import like_weights
+from cgd_lightning.diffusion.schedules import Level, NoiseSchedule
+from cgd_lightning.errors import InputError
+
+
+class NoisyClassifier(nn.Module):
+    """A network that gives logits for noisy images, the schedule it was trained on and its classes' names."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        schedule: NoiseSchedule,
+        class_names: Sequence[str],
+        image_shape: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.schedule = schedule
+        self.class_names = tuple(class_names)
+        self.image_shape = tuple(image_shape)
+
+    def logits(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """Unnormalised log p(y | x_t), (B, K), for noisy images `x_t` (B, C, H, W) at timesteps `t` (B,) float32 in [0, T-1].
+
+        Raises ValueError if `x_t` is not of the shape that the classifier was trained on.
+        """
+        if self.image_shape and tuple(x_t.shape[1:]) != self.image_shape:
+            raise InputError(
+                f"images of shape {tuple(x_t.shape[1:])}: this classifier was trained on {self.image_shape}"
+            )
+        return self.network(like_weights(x_t, self.network), t).to(x_t.dtype)
+
+    def log_prob(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """log p(y | x_t) of every class, (B, K), for noisy images `x_t` (B, C, H, W) at timesteps `t` (B,) float32 in [0, T-1].
+
+        Raises ValueError if `x_t` is not of the shape that the classifier was trained on.
+        """
+        return self.logits(x_t, t).log_softmax(dim=-1)
+
+    def covers(self, level: Level) -> bool:
+        """Whether the noise at `level`, of any schedule, is within what the classifier was trained on."""
+        quietest, loudest = (self.schedule.level(t) for t in (0, self.schedule.timesteps - 1))
+        return quietest.angle - 1e-9 <= level.angle <= loudest.angle + 1e-9
+
+    def log_prob_at(self, x_t: Tensor, level: Level) -> Tensor:
+        """log p(y | x_t), (B, K), for `x_t` (B, C, H, W) at a level of any schedule that the classifier covers."""
+        own = self.schedule.level(self.schedule.timestep(level.log_snr))
+        t = torch.full((len(x_t),), own.t, device=x_t.device, dtype=torch.float32)
+        return self.log_prob(x_t * (own.radius / level.radius), t)
+
+
+class CleanClassifier(nn.Module):
+    """A network that gives logits, and the features under them, for clean images: the judge of samples."""
+
+    def __init__(self, network: nn.Module, class_names: Sequence[str], image_shape: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.network = network
+        self.class_names = tuple(class_names)
+        self.image_shape = tuple(image_shape)
+
+    def logits(self, x0: Tensor) -> Tensor:
+        """Unnormalised log p(y | x0), (B, K), for clean images `x0` (B, C, H, W) in [-1, 1]."""
+        return self.network(like_weights(x0, self.network)).to(x0.dtype)
+
+    def features(self, x0: Tensor) -> Tensor:
+        """What the network's last layer reads, (B, d), for clean images `x0` (B, C, H, W) in [-1, 1]."""
+        return self.network.features(like_weights(x0, self.network)).to(x0.dtype)

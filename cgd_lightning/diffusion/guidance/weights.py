@@ -1,0 +1,38 @@
+"""How strongly a guidance term counts at each noise level, as a factor on Bayes' weight sigma_t."""
+
+import math
+from abc import ABC, abstractmethod
+
+from cgd_lightning.diffusion.schedules import Level, Linear, NoiseSchedule
+
+
+class Weight(ABC):
+    """A factor over the noise levels: 1 everywhere is Bayes' rule."""
+
+    @abstractmethod
+    def __call__(self, level: Level) -> float:
+        """The factor at `level`, at least 0; at 0 the term is off and asks no network."""
+
+
+class Constant(Weight):
+    """1 at every level: eps~ = eps - s sigma_t grad log p(y | x_t). Dhariwal and Nichol 2021 (arXiv:2105.05233), algorithm 2."""
+
+    def __call__(self, level: Level) -> float:
+        return 1.0
+
+
+class SqrtBeta(Weight):
+    """The tutorial's weight, eps~ = eps - s sqrt(beta_t) grad log p(y | x_t): the factor is sqrt(beta_t) / sigma_t.
+
+    beta_t is the variance of one step of `schedule`, met at equal signal-to-noise ratio. On the linear schedule it is between 0.10 and 0.20 of
+    Bayes' weight at 95% of the timesteps, so that a scale of 5 is about Bayes' 0.6.
+    """
+
+    def __init__(self, schedule: NoiseSchedule | None = None) -> None:
+        self.schedule = schedule or Linear()
+
+    def __call__(self, level: Level) -> float:
+        own = self.schedule.level(self.schedule.timestep(level.log_snr))
+        assert own.t is not None
+        before = self.schedule.level(own.t - 1).alpha if own.t >= 1 else 1.0
+        return math.sqrt(1 - (own.alpha / before) ** 2) / own.sigma

@@ -1,0 +1,5 @@
+"""Samplers, by short name."""
+
+from cgd_lightning.diffusion.samplers.ddim import DDIM as DDIM
+from cgd_lightning.diffusion.samplers.ddpm import DDPM as DDPM
+from cgd_lightning.diffusion.samplers.sampler import Sampler as Sampler

@@ -1,0 +1,47 @@
+"""A sampler walks from pure noise down to a clean image, asking a `Denoise` at every level. It has never heard of guidance."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+
+from torch import Tensor
+
+from cgd_lightning.diffusion.denoiser import Denoise
+from cgd_lightning.diffusion.schedules import Level, NoiseSchedule
+from cgd_lightning.errors import InputError
+
+Noise = Callable[[], Tensor]
+"""Each call gives fresh standard normal noise, (B, C, H, W)."""
+
+
+class Sampler(ABC):
+    """`steps` evaluations of the denoiser, at levels spaced as `spacing` says."""
+
+    def __init__(self, steps: int, spacing: str = "uniform") -> None:
+        if steps < 1:
+            raise InputError(f"{steps} steps: a sampler takes at least 1")
+        self.steps, self.spacing = steps, spacing
+
+    def __call__(self, denoise: Denoise, noise: Noise, schedule: NoiseSchedule) -> Tensor:
+        """Clean images (B, C, H, W) from the first draw of `noise`, over the levels of `schedule`."""
+        for x in self.trajectory(denoise, noise, schedule):
+            sample = x
+        return sample
+
+    def trajectory(self, denoise: Denoise, noise: Noise, schedule: NoiseSchedule) -> Iterator[Tensor]:
+        """x after every step, from noise at the schedule's noisiest level down to the clean image, which comes last."""
+        levels = schedule.levels(self.steps, self.spacing)
+        return self.walk(denoise, levels[0].sigma * noise(), levels, noise)
+
+    @abstractmethod
+    def walk(self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise) -> Iterator[Tensor]:
+        """x after every step from `x` (B, C, H, W) at `levels[0]` to `levels[-1]`."""
+
+
+def step_variance(level: Level, below: Level) -> float:
+    """Variance of x at `level` given x at the level `below` it: sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2, DDPM's beta_t."""
+    return level.sigma**2 - (level.alpha / below.alpha * below.sigma) ** 2
+
+
+def posterior_variance(level: Level, below: Level) -> float:
+    """Variance of x at the level `below` given x at `level` and x0: sigma_s^2 / sigma_t^2 of `step_variance`."""
+    return (below.sigma / level.sigma) ** 2 * step_variance(level, below)

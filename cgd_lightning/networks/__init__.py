@@ -1,0 +1,8 @@
+"""Neural networks that read noisy images and timesteps, and remember how they were built."""
+
+from cgd_lightning.networks.convnet import ConvNet
+from cgd_lightning.networks.encoder import EncoderUNet
+from cgd_lightning.networks.network import Network
+from cgd_lightning.networks.unet import UNet
+
+__all__ = ["ConvNet", "EncoderUNet", "Network", "UNet"]

@@ -1,0 +1,33 @@
+"""A plain convolutional classifier of clean images, of another architecture than the networks that it judges."""
+
+from torch import Tensor, nn
+
+from cgd_lightning.networks.network import Network
+
+
+class ConvNet(Network):
+    """Logits (B, out_channels) for images (B, in_channels, H, W): three pairs of 3 x 3 convolutions with batch norm, pooled between.
+
+    width: channels of the first pair, doubled with every pooling. dropout: before the last layer.
+    """
+
+    def __init__(self, image_size: int, in_channels: int, out_channels: int, width: int = 32, dropout: float = 0.3) -> None:
+        super().__init__()
+        widths = [in_channels, width, 2 * width, 4 * width]
+        pairs = [_pair(before, after) for before, after in zip(widths, widths[1:])]
+        self.body = nn.Sequential(pairs[0], nn.MaxPool2d(2), pairs[1], nn.MaxPool2d(2), pairs[2])
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(4 * width, out_channels))
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the last layer reads, (B, 4 width): the mean over the pixels."""
+        return self.body(x).mean(dim=(2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
+
+
+def _pair(before: int, after: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for channels in (before, after):
+        layers += [nn.Conv2d(channels, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+    return nn.Sequential(*layers)

@@ -1,0 +1,40 @@
+"""A loss that is not finite stops the run, before a checkpoint could be overwritten with what it did to the weights."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+
+class FiniteLoss(Callback):
+    """Keeps the first step with a loss that is not finite on the device, and reads it now and then and before every checkpoint."""
+
+    def __init__(self) -> None:
+        self.first_bad: Tensor | None = None
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        if self.first_bad is None:
+            self.first_bad = torch.full((), torch.inf, device=loss.device)
+        step = torch.where(loss.detach().isfinite(), torch.inf, trainer.global_step)
+        self.first_bad = torch.minimum(self.first_bad, step)
+        if trainer.global_step % trainer.log_every_n_steps == 0:
+            self.check(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.check(trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.check(trainer)
+
+    def check(self, trainer: Trainer) -> None:
+        """Raises FloatingPointError, on all processes alike, if the loss of a step was not finite."""
+        if self.first_bad is None:
+            return
+        first = -trainer.strategy.reduce(-self.first_bad, reduce_op="max").item()
+        if first != torch.inf:
+            raise FloatingPointError(
+                f"the loss is not finite at step {first:.0f}; the last good checkpoint is kept. "
+                "Try a smaller learning rate, gradient clipping (--trainer.gradient_clip_val 1) or --trainer.precision 32-true"
+            )

@@ -1,0 +1,155 @@
+"""What the two trainings share: network, moving average, optimiser, measures by noise level, and a checkpoint that describes itself.
+
+A `TrainingModule` names what it optimises per image; the rest is the same for noise predictor and classifier, which makes them twins. Lightning
+trains, clips, logs, distributes and checkpoints.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MeanMetric
+
+from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning.data.datamodule import NoisingDataModule
+from cgd_lightning.diffusion.process import NoisyBatch
+from cgd_lightning.errors import InputError
+from cgd_lightning.networks import Network
+from cgd_lightning.training.learning_rate import rate_factor
+
+NetworkFactory = Callable[[int, int, int], Network]
+"""(image_size, in_channels, out_channels) -> network: a class of `cgd_lightning.networks`, its other arguments bound."""
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+QUARTILES = 4
+
+
+class TrainingModule(LightningModule, ABC):
+    """Trains a network on `NoisyBatch`es and keeps the moving average `ema` beside it, with which all else is done.
+
+    network: what to train; it is built when the data is known. optimizer: AdamW with learning rate 1e-3 if none is given. warmup_steps:
+    steps in which the learning rate grows to its full value. decay: how it falls from there to 0 at the end of the run.
+    ema_decay: how much of the average is kept in a step, less in the first ones. compile: torch.compile the network.
+    """
+
+    measures: tuple[str, ...] = ("loss",)
+    """What `measure` gives."""
+
+    by_timestep = True
+    """Whether held-out measures are also given by quartile of t."""
+
+    def __init__(
+        self,
+        network: NetworkFactory,
+        optimizer: OptimizerFactory | None = None,
+        warmup_steps: int = 0,
+        decay: Literal["constant", "linear", "cosine"] = "constant",
+        ema_decay: float = 0.999,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        if not 0 <= ema_decay < 1:
+            raise InputError(f"ema_decay {ema_decay}: wanted at least 0 and less than 1")
+        self.network, self.optimizer = network, optimizer or _adamw
+        self.warmup_steps, self.decay, self.ema_decay = warmup_steps, decay, ema_decay
+        self.compile_network = compile
+        self.model: checkpoints.Model | None = None
+        self.ema: checkpoints.Model | None = None
+        parts = ["", *(f"_q{q}" for q in range(QUARTILES))] if self.by_timestep else [""]
+        self.held_out = nn.ModuleDict({name + part: MeanMetric(nan_strategy="disable") for name in self.measures for part in parts})
+        self._averaged_step = 0
+
+    @abstractmethod
+    def build(self, network: NetworkFactory, data: NoisingDataModule) -> checkpoints.Model:
+        """The model around a fresh network that fits the data."""
+
+    @abstractmethod
+    def measure(self, model: Any, batch: NoisyBatch) -> dict[str, Tensor]:
+        """Values per image, each (B,); "loss" is what is optimised."""
+
+    @property
+    def partner(self) -> str | None:
+        """Path of the checkpoint that goes with this one, if the user named it."""
+        return None
+
+    @property
+    def data(self) -> NoisingDataModule:
+        """The DataModule of this run."""
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, NoisingDataModule):
+            raise InputError(f"data {type(data).__name__}: wanted a NoisingDataModule, which noises on the device; give datamodule=...")
+        return data
+
+    def configure_model(self) -> None:
+        if self.model is None:
+            self.model = self.build(self.network, self.data).to(device=self.device, memory_format=torch.channels_last)
+            self.ema = deepcopy(self.model).requires_grad_(False).eval()
+            if self.compile_network:
+                self.model.network.compile()
+                self.ema.network.compile()
+
+    def configure_optimizers(self) -> Any:
+        assert self.model is not None
+        optimizer = self.optimizer(self.model.parameters())
+        total = self.trainer.estimated_stepping_batches
+        factor = rate_factor(self.warmup_steps, self.decay, total)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def train(self, mode: bool = True) -> "TrainingModule":
+        super().train(mode)
+        if self.ema is not None:
+            self.ema.eval()
+        return self
+
+    def training_step(self, batch: NoisyBatch, batch_idx: int) -> Tensor:
+        measures = {name: values.mean() for name, values in self.measure(self.model, batch).items()}
+        self.log_dict({f"train/{name}": value.detach() for name, value in measures.items()}, batch_size=len(batch.y))
+        return measures["loss"]
+
+    def on_train_batch_end(self, outputs: Any, batch: NoisyBatch, batch_idx: int) -> None:
+        if self.global_step > self._averaged_step:
+            self._averaged_step = self.global_step
+            self.average()
+
+    @torch.no_grad()
+    def average(self) -> None:
+        """ema <- d ema + (1 - d) weights, d = min(ema_decay, (1 + n) / (10 + n)) after n steps."""
+        assert self.model is not None
+        assert self.ema is not None
+        keep = min(self.ema_decay, (1 + self.global_step) / (10 + self.global_step))
+        torch._foreach_lerp_(list(self.ema.parameters()), list(self.model.parameters()), 1 - keep)
+        for mine, theirs in zip(self.ema.buffers(), self.model.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    def validation_step(self, batch: NoisyBatch, batch_idx: int) -> None:
+        self._hold_out("val", batch)
+
+    def test_step(self, batch: NoisyBatch, batch_idx: int) -> None:
+        self._hold_out("test", batch)
+
+    def _hold_out(self, split: str, batch: NoisyBatch) -> None:
+        quartile = (batch.t * (QUARTILES / self.data.schedule.timesteps)).long()
+        for name, values in self.measure(self.ema, batch).items():
+            self.held_out[name].update(values)  # type: ignore[operator]
+            for q in range(QUARTILES if self.by_timestep else 0):
+                self.held_out[f"{name}_q{q}"].update(values[quartile == q])  # type: ignore[operator]
+        for name, mean in self.held_out.items():
+            self.log(f"{split}/{name}", mean, on_epoch=True, prog_bar=name == "loss")  # type: ignore[arg-type]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        assert self.model is not None
+        checkpoint["cgd"] = checkpoints.describe(self.model, self.data.name, self.partner)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._averaged_step = checkpoint["global_step"]
+
+
+def _adamw(parameters: Iterable[nn.Parameter]) -> Optimizer:
+    return torch.optim.AdamW(parameters, lr=1e-3)
