@@ -1,1 +1,52 @@
-"""Classifier-guided diffusion as PyTorch Lightning modules with one command line."""
+"""Classifier-guided diffusion as PyTorch Lightning modules with one command line.
+
+The names below are imported when they are first used, so that importing the package costs nothing and never imports Lightning by itself.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cgd_lightning.checkpoint import load as load
+    from cgd_lightning.checkpoint import save as save
+    from cgd_lightning.data.digits import Digits as Digits
+    from cgd_lightning.diffusion.classifier import NoisyClassifier as NoisyClassifier
+    from cgd_lightning.diffusion.denoiser import Denoiser as Denoiser
+    from cgd_lightning.diffusion.generate import generate as generate
+    from cgd_lightning.diffusion.guidance import ClassifierGuidance as ClassifierGuidance
+    from cgd_lightning.diffusion.samplers import DDIM as DDIM
+    from cgd_lightning.diffusion.samplers import DDPM as DDPM
+    from cgd_lightning.networks import EncoderUNet as EncoderUNet
+    from cgd_lightning.networks import UNet as UNet
+    from cgd_lightning.training.modules import ClassifierModule as ClassifierModule
+    from cgd_lightning.training.modules import DiffusionModule as DiffusionModule
+    from cgd_lightning.training.modules import JudgeModule as JudgeModule
+
+_HOMES = {
+    "load": "checkpoint",
+    "save": "checkpoint",
+    "Digits": "data.digits",
+    "NoisyClassifier": "diffusion.classifier",
+    "Denoiser": "diffusion.denoiser",
+    "generate": "diffusion.generate",
+    "ClassifierGuidance": "diffusion.guidance",
+    "DDIM": "diffusion.samplers",
+    "DDPM": "diffusion.samplers",
+    "EncoderUNet": "networks",
+    "UNet": "networks",
+    "ClassifierModule": "training.modules",
+    "DiffusionModule": "training.modules",
+    "JudgeModule": "training.modules",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -61,7 +61,10 @@ class NoisyClassifier(nn.Module):
 
 
 class CleanClassifier(nn.Module):
-    """A network that gives logits, and the features under them, for clean images: the judge of samples."""
+    """A network that gives logits, and the features under them, for clean images: the judge of samples.
+
+    The network has `features(x) -> (B, d)` and `head`, the layer that makes logits of them.
+    """
 
     def __init__(self, network: nn.Module, class_names: Sequence[str], image_shape: Sequence[int] = ()) -> None:
         super().__init__()
@@ -76,3 +79,7 @@ class CleanClassifier(nn.Module):
     def features(self, x0: Tensor) -> Tensor:
         """What the network's last layer reads, (B, d), for clean images `x0` (B, C, H, W) in [-1, 1]."""
         return self.network.features(like_weights(x0, self.network)).to(x0.dtype)
+
+    def logits_from(self, features: Tensor) -> Tensor:
+        """Unnormalised log p(y | x0), (B, K), from `features` (B, d)."""
+        return self.network.head(like_weights(features, self.network)).to(features.dtype)

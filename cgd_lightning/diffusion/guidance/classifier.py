@@ -6,8 +6,11 @@ Dhariwal and Nichol 2021 (arXiv:2105.05233), algorithm 2. For an unconditional d
 -eps / sigma of p(x_t) becomes that of p(x_t | y). A class-conditional one knows y already, and s = 1 counts it twice.
 """
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoise, Prediction
@@ -55,8 +58,10 @@ def class_gradient(classifier: NoisyClassifier, x_t: Tensor, level: Level, label
 
     Works in any gradient mode. Where `x_t` itself is being differentiated, so is the result.
     """
-    with torch.inference_mode(False), torch.enable_grad():
-        nested = x_t.requires_grad
+    nested = x_t.requires_grad
+    # The fused kernels of attention have no second derivative.
+    attention = sdpa_kernel(SDPBackend.MATH) if nested else nullcontext()
+    with torch.inference_mode(False), torch.enable_grad(), attention:
         x = x_t.clone() if nested else x_t.detach().clone().requires_grad_()
         log_p = classifier.log_prob_at(x, level).gather(1, labels.clone()[:, None])
         return torch.autograd.grad(log_p.sum(), x, create_graph=nested)[0]

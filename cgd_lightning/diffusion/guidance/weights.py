@@ -24,7 +24,7 @@ class Constant(Weight):
 class SqrtBeta(Weight):
     """The tutorial's weight, eps~ = eps - s sqrt(beta_t) grad log p(y | x_t): the factor is sqrt(beta_t) / sigma_t.
 
-    beta_t is the variance of one step of `schedule`, met at equal signal-to-noise ratio. On the linear schedule it is between 0.10 and 0.20 of
+    beta_t is the variance of one step of `schedule`, met at equal signal-to-noise ratio. On the linear schedule it is between 0.099 and 0.20 of
     Bayes' weight at 95% of the timesteps, so that a scale of 5 is about Bayes' 0.6.
     """
 

@@ -1,0 +1,87 @@
+"""What many tests share: an exact Gaussian mixture, whose denoiser and classifier are known in closed form."""
+
+import math
+import os
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cgd_lightning.diffusion.classifier import NoisyClassifier
+from cgd_lightning.diffusion.denoiser import Denoiser
+from cgd_lightning.diffusion.schedules import Cosine, Linear, NoiseSchedule, Sigmoid, VarianceExploding
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+SHAPE = (1, 2, 2)
+SCHEDULES = [Linear(), Cosine(), Sigmoid(), VarianceExploding()]
+
+
+class Mixture(nn.Module):
+    """Class k is N(means[k], diag(variances[k])) with prior weights[k], on images of SHAPE, in float64."""
+
+    def __init__(self, schedule: NoiseSchedule, classes: list[int] | None = None) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(7)
+        chosen = classes if classes is not None else [0, 1, 2]
+        means = 0.8 * torch.randn(3, 4, generator=generator, dtype=torch.float64)
+        variances = 0.05 + 0.2 * torch.rand(3, 4, generator=generator, dtype=torch.float64)
+        weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)[chosen]
+        self.means, self.variances = nn.Parameter(means[chosen]), nn.Parameter(variances[chosen])
+        self.weights = nn.Parameter(weights / weights.sum())
+        self.schedule = schedule
+        self.calls = 0
+
+    def joint(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """log p(x_t, class), (B, K)."""
+        alpha, sigma = (values[:, None, None] for values in self.schedule.alpha_sigma(t.double()))
+        variance = alpha**2 * self.variances + sigma**2
+        squares = (x_t.flatten(1)[:, None] - alpha * self.means) ** 2 / variance
+        return self.weights.log() - 0.5 * (squares + variance.log() + math.log(2 * math.pi)).sum(-1)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        which = torch.multinomial(self.weights.detach(), n, replacement=True, generator=generator)
+        noise = torch.randn(n, 4, generator=generator, dtype=torch.float64)
+        return (self.means[which] + self.variances[which].sqrt() * noise).detach().reshape(n, *SHAPE)
+
+
+class ExactEps(Mixture):
+    """eps = -sigma grad log p(x_t), as a network."""
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        self.calls += 1
+        with torch.inference_mode(False), torch.enable_grad():
+            x = x_t.detach().clone().requires_grad_()
+            score = torch.autograd.grad(self.joint(x, t).logsumexp(-1).sum(), x)[0]
+        return -self.schedule.sigma(t.double()).reshape(-1, 1, 1, 1) * score
+
+
+class ExactLogits(Mixture):
+    """log p(x_t, class), logits of the exact classifier, as a network."""
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        self.calls += 1
+        return self.joint(x_t, t)
+
+
+def exact_denoiser(schedule: NoiseSchedule, classes: list[int] | None = None) -> Denoiser:
+    return Denoiser(ExactEps(schedule, classes).requires_grad_(False), schedule, "eps", SHAPE, ("a", "b", "c"))
+
+
+def exact_classifier(schedule: NoiseSchedule) -> NoisyClassifier:
+    return NoisyClassifier(ExactLogits(schedule).requires_grad_(False), schedule, ("a", "b", "c"), SHAPE)
+
+
+class Draws:
+    """Noise in float64 from a seed, the same for whoever asks with the same seed."""
+
+    def __init__(self, seed: int, n: int = 16) -> None:
+        self.generator, self.n = torch.Generator().manual_seed(seed), n
+
+    def __call__(self) -> Tensor:
+        return torch.randn(self.n, *SHAPE, generator=self.generator, dtype=torch.float64)
+
+
+@pytest.fixture(params=SCHEDULES, ids=lambda schedule: type(schedule).__name__)
+def schedule(request: pytest.FixtureRequest) -> NoiseSchedule:
+    return request.param
