@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from cgd_lightning.errors import InputError
 from cgd_lightning.networks.attention import AttentionBlock
 from cgd_lightning.networks.layers import Downsample, ResBlock, Upsample
 
@@ -55,12 +56,12 @@ class BlockRecipe:
     use_new_attention_order: bool
 
     def heads(self, channels: int) -> int:
-        """The number of heads for `channels`; ValueError if they cannot be dealt out evenly."""
+        """The number of heads for `channels`; InputError if they cannot be dealt out evenly."""
         by_heads = self.num_head_channels == -1
         divisor = self.num_heads if by_heads else self.num_head_channels
         if divisor < 1 or channels % divisor:
             name = "num_heads" if by_heads else "num_head_channels"
-            raise ValueError(
+            raise InputError(
                 f"{name} {divisor}: attention over {channels} channels needs a divisor of {channels}; change {name} or model_channels"
             )
         return divisor if by_heads else channels // divisor
@@ -114,10 +115,10 @@ def middle_block(recipe: BlockRecipe, channels: int) -> Stage:
 
 
 def check_image_size(image_size: int, patch_size: int, levels: int) -> None:
-    """ValueError unless an image can be folded and halved down to the lowest level without a rest."""
+    """InputError unless an image can be folded and halved down to the lowest level without a rest."""
     unit = patch_size * 2 ** (levels - 1)
     if image_size % unit:
-        raise ValueError(
+        raise InputError(
             f"image_size {image_size}: patch_size {patch_size} and {levels} levels of channel_mult need a multiple "
             f"of {unit}; give fewer levels or a smaller patch_size, or resize the images"
         )

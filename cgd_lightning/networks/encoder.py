@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cgd_lightning.errors import InputError
 from cgd_lightning.networks.attention import AttentionPool2d
 from cgd_lightning.networks.blocks import BlockRecipe, check_image_size, input_blocks, middle_block
 from cgd_lightning.networks.layers import TimeEmbedding, group_norm, zero_init
@@ -32,7 +33,7 @@ class EncoderUNet(Network):
     those of `UNet`, and a pool.
 
     Args:
-        image_size: height and width in pixels; a multiple of patch_size * 2^(levels - 1), otherwise ValueError. An
+        image_size: height and width in pixels; a multiple of patch_size * 2^(levels - 1), otherwise InputError. An
             attention pool knows its positions and takes images of this size alone.
         in_channels: channels of an image.
         out_channels: number of classes.
@@ -103,7 +104,7 @@ class EncoderUNet(Network):
         elif pool == "spatial_v2":
             self.out = normalised_spatial_pool(sum(channels) + widths[-1], out_channels)
         else:
-            raise ValueError(f"pool {pool!r}: there are adaptive, attention, spatial and spatial_v2; choose one")
+            raise InputError(f"pool {pool!r}: there are adaptive, attention, spatial and spatial_v2; choose one")
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Logits (B, out_channels) of images `x` (B, in_channels, H, W) at timesteps `t` (B,), float32."""

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cgd_lightning.errors import InputError
 from cgd_lightning.networks.blocks import BlockRecipe, check_image_size, input_blocks, middle_block
 from cgd_lightning.networks.layers import TimeEmbedding, group_norm, zero_init
 from cgd_lightning.networks.network import Network
@@ -26,7 +27,7 @@ class UNet(Network):
     Names, order and shapes of the parameters are those of openai/guided-diffusion for `patch_size` 1.
 
     Args:
-        image_size: height and width in pixels; a multiple of patch_size * 2^(levels - 1), otherwise ValueError. The
+        image_size: height and width in pixels; a multiple of patch_size * 2^(levels - 1), otherwise InputError. The
             network takes images of other such multiples too.
         in_channels: channels of an image.
         out_channels: as many, or twice as many where the variance is learned.
@@ -103,12 +104,12 @@ class UNet(Network):
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         """The prediction (B, out_channels, H, W) for images `x` (B, in_channels, H, W) at timesteps `t` (B,), float32.
 
-        Labels `y` (B,), int64, are given if and only if the network has classes; otherwise ValueError.
+        Labels `y` (B,), int64, are given if and only if the network has classes; otherwise InputError.
         """
         if y is None and self.num_classes is not None:
-            raise ValueError(f"no labels y: this network is conditioned on {self.num_classes} classes, pass y of shape (B,)")
+            raise InputError(f"no labels y: this network is conditioned on {self.num_classes} classes, pass y of shape (B,)")
         if y is not None and self.num_classes is None:
-            raise ValueError("labels y given: this network has no classes, leave y out or build it with num_classes")
+            raise InputError("labels y given: this network has no classes, leave y out or build it with num_classes")
 
         emb = self.time_embed(t)
         if y is not None:

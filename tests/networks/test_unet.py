@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from cgd_lightning.errors import InputError
 from cgd_lightning.networks import EncoderUNet, Network, UNet
 from cgd_lightning.networks.attention import AttentionBlock
 from cgd_lightning.networks.blocks import Stage
@@ -68,28 +69,28 @@ def test_output_depends_on_the_label_of_its_own_image():
 
 
 def test_labels_are_an_error_where_missing_or_superfluous():
-    with pytest.raises(ValueError, match="conditioned on 10 classes"):
+    with pytest.raises(InputError, match="conditioned on 10 classes"):
         trained(num_classes=10)(X, T)
-    with pytest.raises(ValueError, match="this network has no classes"):
+    with pytest.raises(InputError, match="this network has no classes"):
         trained()(X, T, torch.tensor([1, 2]))
 
 
 @NETWORKS
 @pytest.mark.parametrize("options", [{"image_size": 15}, {"image_size": 18, "patch_size": 2}, {"channel_mult": (1,) * 6}])
 def test_image_size_that_does_not_divide_is_an_error(network, options):
-    with pytest.raises(ValueError, match=r"image_size 1\d: patch_size \d and \d levels .* multiple of \d+; give"):
+    with pytest.raises(InputError, match=r"image_size 1\d: patch_size \d and \d levels .* multiple of \d+; give"):
         network(**{**SMALL, **options})
 
 
 @NETWORKS
 @pytest.mark.parametrize("options", [{"num_heads": 3}, {"num_head_channels": 24}, {"num_head_channels": 128}])
 def test_heads_that_do_not_divide_the_channels_are_an_error(network, options):
-    with pytest.raises(ValueError, match=r"num_head(s|_channels) \d+: attention over 64 channels"):
+    with pytest.raises(InputError, match=r"num_head(s|_channels) \d+: attention over 64 channels"):
         network(**{**SMALL, **options})
 
 
 def test_unknown_pool_is_an_error():
-    with pytest.raises(ValueError, match="pool 'max': there are adaptive"):
+    with pytest.raises(InputError, match="pool 'max': there are adaptive"):
         EncoderUNet(**SMALL, pool="max")
 
 
