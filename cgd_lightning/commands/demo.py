@@ -16,7 +16,7 @@ from cgd_lightning.evaluation.features import look
 from cgd_lightning.evaluation.metrics import accuracy, precision_recall
 
 SAMPLES = 500
-SCALE = 3
+SCALE = 5
 USAGE = f"""usage: cgd demo
 
 Trains a judge, a noise predictor and a classifier on real handwritten digits (runs/judge, runs/diffusion, runs/classifier), makes {SAMPLES}
@@ -54,7 +54,7 @@ def run(args: list[str]) -> None:
 
 def _sample(out: Path, scale: float) -> tuple[Tensor, Tensor]:
     """(uint8 images (N, C, H, W), asked classes (N,)) that `cgd sample` made at `scale`, in turn of every class."""
-    options = {"ckpt": "runs/diffusion", "classifier": "runs/classifier", "scale": scale, "num_samples": SAMPLES, "batch_size": SAMPLES // 2}
+    options = {"ckpt": "runs/diffusion", "classifier": "runs/classifier", "scale": scale, "num_samples": SAMPLES, "sampler.steps": 25}
     sampling.run(["sample", *(f"--{name}={value}" for name, value in options.items()), "--format=npz", f"--out={out}"])
     with np.load(out / "samples.npz") as arrays:
         return torch.from_numpy(arrays["arr_0"]).permute(0, 3, 1, 2), torch.from_numpy(arrays["arr_1"])

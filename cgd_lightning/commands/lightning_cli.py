@@ -3,11 +3,16 @@
 This leans on a few private names of LightningCLI 2.6; pyproject.toml pins it and tests/commands covers each.
 """
 
+import logging
 import os
 import re
 import signal
 import sys
 import tempfile
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +20,6 @@ import torch
 import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
@@ -31,8 +35,10 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.training.csv_log import RunCSVLogger
 from cgd_lightning.training.finite import FiniteLoss
 from cgd_lightning.training.modules import ClassifierModule
-from cgd_lightning.training.predictions import ProbabilityTable
 from cgd_lightning.training.module import TrainingModule
+from cgd_lightning.training.predictions import ProbabilityTable
+from cgd_lightning.training.run_checkpoint import RunCheckpoint
+from cgd_lightning.training.step_bar import StepBar
 
 OF_A_CHECKPOINT = ("validate", "test", "predict")
 
@@ -41,21 +47,56 @@ def run(args: list[str]) -> None:
     """Run `args`: one of Lightning's commands and its options."""
     args, _ = take_trusted(args)
     inherited = CLAIMED in os.environ
+    quieten()
+    argv = sys.argv
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, soft_interrupt() as interrupted:
             if args[0] in OF_A_CHECKPOINT:
                 args = with_own_config(args, Path(folder))
-            argv, sys.argv = sys.argv, [sys.argv[0], *args]
-            try:
-                TrainingCLI()
-            finally:
-                sys.argv = argv
+            sys.argv = [sys.argv[0], *args]
+            TrainingCLI()
     except SIGTERMException:
-        print("stopped by SIGTERM; the run can be continued with --ckpt_path last", file=sys.stderr)
-        sys.exit(128 + signal.SIGTERM)
+        print("stopped; last.ckpt is written, and --ckpt_path last goes on from there", file=sys.stderr)
+        sys.exit(128 + (signal.SIGINT if interrupted else signal.SIGTERM))
     finally:
+        sys.argv = argv
         if not inherited:
             os.environ.pop(CLAIMED, None)
+
+
+@contextmanager
+def soft_interrupt() -> Iterator[list[int]]:
+    """The first Ctrl-C stops a training at the end of its step, as SIGTERM does, with a checkpoint; the second stops it at once.
+
+    Gives a list that is empty until then.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    interrupted: list[int] = []
+
+    def once(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            raise KeyboardInterrupt
+        interrupted.append(number)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+    signal.signal(signal.SIGINT, once)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def quieten() -> None:
+    """Leave out what Lightning says about things that are meant to be so here."""
+    meant = ("module\\(s\\) in eval mode", "smaller than the logging interval", "isinstance\\(treespec", "does not have many workers")
+    for message in meant:
+        warnings.filterwarnings("ignore", f".*{message}")
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.trainer.connectors.logger_connector.logger_connector"):
+        logging.getLogger(name).addFilter(lambda record: "Tip:" not in record.getMessage() and "TPU" not in record.getMessage())
 
 
 def with_own_config(args: list[str], folder: Path) -> list[str]:
@@ -95,7 +136,7 @@ class TrainingCLI(LightningCLI):
             subclass_mode_data=True,
             save_config_callback=None,
             seed_everything_default=0,
-            trainer_defaults={"default_root_dir": "runs", "log_every_n_steps": 20},
+            trainer_defaults={"default_root_dir": "runs", "log_every_n_steps": 10, "enable_model_summary": False},
             parser_class=Parser,
             parser_kwargs={"prog": "cgd", "default_env": True, "env_prefix": "CGD", "allow_abbrev": False},
             auto_configure_optimizers=False,
@@ -109,16 +150,7 @@ class TrainingCLI(LightningCLI):
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults(
-            {
-                "checkpoint.filename": "best",
-                "checkpoint.monitor": "val/loss",
-                "checkpoint.save_last": True,
-                "checkpoint.enable_version_counter": False,
-                "checkpoint.auto_insert_metric_name": False,
-            }
-        )
+        parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: the configuration decides, and a checkpoint holds weights and the state of the training."""
@@ -133,7 +165,9 @@ class TrainingCLI(LightningCLI):
         self.config_init = self.parser.instantiate(self.config)
         self.datamodule = self._get(self.config_init, "data")
         self.model = self._get(self.config_init, "model")
-        self.trainer = self.instantiate_trainer(callbacks=[*(self._get(self.config_init, "trainer").callbacks or []), FiniteLoss()])
+        options = self._get(self.config_init, "trainer")
+        bar = [StepBar()] if options.enable_progress_bar is not False else []
+        self.trainer = self.instantiate_trainer(callbacks=[*(options.callbacks or []), FiniteLoss(), *bar])
 
     def before_fit(self) -> None:
         if self.trainer.fast_dev_run:
@@ -145,8 +179,9 @@ class TrainingCLI(LightningCLI):
         self.config_init[self.subcommand]["weights_only"] = True
         if config.trainer.logger in (None, True):
             self.trainer.logger = RunCSVLogger(folder)
-        assert isinstance(self.trainer.checkpoint_callback, ModelCheckpoint)
-        self.trainer.checkpoint_callback.dirpath = str(folder)
+        checkpoint = self.trainer.checkpoint_callback
+        assert isinstance(checkpoint, RunCheckpoint)
+        checkpoint.dirpath = str(folder)
         self.folder = folder
         dump = self._parser(self.subcommand).dump(config, skip_none=False)
         self.trainer.callbacks.insert(0, StoredConfig(dump, folder))

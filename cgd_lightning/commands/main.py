@@ -33,6 +33,9 @@ COMMANDS = {
     "demo": "demo",
 }
 
+QUICK = ("sample", "info")
+"""Commands that do not import Lightning, which wants to be collected when it ends."""
+
 
 def main(args: list[str] | None = None) -> None:
     """Run one command and exit: 0 if it was done, 1 if it could not be, 2 for a wrong command line, 130 or 143 if interrupted."""
@@ -61,7 +64,8 @@ def _run(args: list[str]) -> None:
     # The collector finds nothing in what imports leave behind, and looking for it takes a third of the start-up.
     gc.disable()
     command = import_module(f"cgd_lightning.commands.{COMMANDS[args[0]]}")
-    gc.freeze()
+    if args[0] in QUICK:
+        gc.freeze()
     gc.enable()
     try:
         command.run(args)

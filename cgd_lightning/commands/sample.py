@@ -23,6 +23,8 @@ from cgd_lightning.errors import InputError
 
 SCALE = "0 is off, 1 is Bayes' rule for an unconditional diffusion model, more trades variety for likeness"
 
+CLAMP = "outside the guidance, or inside it as ADM does, which wants many steps of DDPM"
+
 
 def run(args: list[str]) -> None:
     """Run `args`: "sample" and its options."""
@@ -48,7 +50,7 @@ def parser() -> OneLineErrors:
     options.add_subclass_arguments(Sampler, "sampler", default={"class_path": "DDIM"}, help="Sampler and its options.")
     options.add_subclass_arguments(Rule, "guidance", default={"class_path": "ClassifierGuidance"}, help="Guidance rule; takes --scale.")
     options.link_arguments("scale", "guidance.init_args.scale")
-    add("--clamp", type=Literal["inside", "outside", "off"], default="inside", help="Where x0 is clamped to the range of images.")
+    add("--clamp", type=Literal["outside", "inside", "off"], default="outside", help=f"Where x0 is clamped to [-1, 1]: {CLAMP}.")
     add("--seed", type=int, default=0, help="Seed of the noise; each image has its own stream.")
     add("--batch_size", type=int, default=256, help="Images at a time.")
     add("--out", type=str | None, help="Folder for the results. Default: a new one under the run.")

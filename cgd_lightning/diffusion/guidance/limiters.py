@@ -11,7 +11,8 @@ from cgd_lightning.diffusion.schedules import Level
 class Clamp(Rule):
     """x0 clamped to the range of the data, and eps = (x_t - alpha x0) / sigma derived again.
 
-    Ho et al. 2020 (arXiv:2006.11239) and ADM clamp so, before guidance acts.
+    Ho et al. 2020 (arXiv:2006.11239), section 3.2. ADM clamps inside the guidance, and what guidance adds is bounded by nothing: at the
+    noisiest levels sigma^2 / alpha multiplies the error of the classifier's gradient. Outside, it is bounded too.
     """
 
     def __init__(self, low: float = -1.0, high: float = 1.0) -> None:

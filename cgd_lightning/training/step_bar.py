@@ -1,0 +1,49 @@
+"""A progress bar over the steps of a whole run, where Lightning's begins anew with every epoch."""
+
+import sys
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+
+
+class StepBar(TQDMProgressBar):
+    """Steps done of all, their rate, and the last values that were logged for the bar."""
+
+    def __init__(self, refresh_rate: int = 5) -> None:
+        super().__init__(refresh_rate=refresh_rate)
+
+    def init_train_tqdm(self) -> Tqdm:
+        return Tqdm(desc="training", unit="step", disable=self.is_disabled, dynamic_ncols=True, file=sys.stderr, smoothing=0.1)
+
+    def init_validation_tqdm(self) -> Tqdm:
+        hidden = self.is_disabled or self.trainer.state.fn == "fit"
+        return Tqdm(desc="validating", unit="batch", disable=hidden, dynamic_ncols=True, file=sys.stderr, leave=False)
+
+    def init_sanity_tqdm(self) -> Tqdm:
+        return Tqdm(disable=True)
+
+    def on_train_start(self, *args: Any) -> None:
+        super().on_train_start(*args)
+        total = self.trainer.estimated_stepping_batches
+        self.train_progress_bar.total = None if total == float("inf") else int(total)
+        self.train_progress_bar.n = self.trainer.global_step
+
+    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
+        """The bar goes on."""
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if trainer.global_step % self.refresh_rate == 0 or trainer.global_step == self.train_progress_bar.total:
+            self.train_progress_bar.update(trainer.global_step - self.train_progress_bar.n)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Nothing: epochs are not steps."""
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_validation_end(trainer, pl_module)
+        if self._train_progress_bar is not None and trainer.state.fn == "fit":
+            self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
