@@ -204,9 +204,7 @@ def _spec(thing: Any) -> dict[str, Any]:
         if getattr(importlib.import_module(module), cls.__qualname__, None) is cls:
             break
     if not hasattr(thing, "init_args"):
-        raise InputError(
-            f"{cls.__name__} does not remember its constructor arguments; derive it from cgd_lightning.networks.Network"
-        )
+        raise InputError(f"{cls.__name__} does not remember its constructor arguments; derive it from cgd_lightning.networks.Network")
     return {"class_path": f"{module}.{cls.__qualname__}", "init_args": dict(thing.init_args)}
 
 
@@ -235,9 +233,7 @@ def _open(path: str | Path) -> dict[str, Any]:
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path}: not a readable checkpoint, or one that holds more than plain data; nothing of it was run"
-        ) from error
+        raise InputError(f"{path}: not a readable checkpoint, or one that holds more than plain data; nothing of it was run") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         if isinstance(error, PermissionError):
             raise
@@ -255,9 +251,7 @@ def _card(path: str | Path, contents: dict[str, Any]) -> Card:
         )
     missing = [field.name for field in fields(Card) if field.name not in data]
     if missing or data["kind"] not in KINDS:
-        raise InputError(
-            f"{path}: its description is damaged: {'no ' + ', '.join(missing) if missing else data['kind']}"
-        )
+        raise InputError(f"{path}: its description is damaged: {'no ' + ', '.join(missing) if missing else data['kind']}")
     return Card(**{field.name: data[field.name] for field in fields(Card)})
 
 

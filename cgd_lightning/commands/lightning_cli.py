@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 import yaml
-from jsonargparse import Namespace
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -34,8 +33,8 @@ from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.errors import InputError
 from cgd_lightning.training.csv_log import RunCSVLogger
 from cgd_lightning.training.finite import FiniteLoss
-from cgd_lightning.training.modules import ClassifierModule
 from cgd_lightning.training.module import TrainingModule
+from cgd_lightning.training.modules import ClassifierModule
 from cgd_lightning.training.predictions import ProbabilityTable
 from cgd_lightning.training.run_checkpoint import RunCheckpoint
 from cgd_lightning.training.step_bar import StepBar
@@ -167,7 +166,8 @@ class TrainingCLI(LightningCLI):
         self.model = self._get(self.config_init, "model")
         options = self._get(self.config_init, "trainer")
         bar = [StepBar()] if options.enable_progress_bar is not False else []
-        self.trainer = self.instantiate_trainer(callbacks=[*(options.callbacks or []), FiniteLoss(), *bar])
+        own = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks] if options.callbacks else []
+        self.trainer = self.instantiate_trainer(callbacks=[*own, FiniteLoss(), *bar])
 
     def before_fit(self) -> None:
         if self.trainer.fast_dev_run:
@@ -183,7 +183,7 @@ class TrainingCLI(LightningCLI):
         assert isinstance(checkpoint, RunCheckpoint)
         checkpoint.dirpath = str(folder)
         self.folder = folder
-        dump = self._parser(self.subcommand).dump(config, skip_none=False)
+        dump = self._parser(self.subcommand).dump(config, skip_unset=False)
         self.trainer.callbacks.insert(0, StoredConfig(dump, folder))
         if rank_zero_only.rank == 0:
             print(f"run: {folder}" + (f", continuing from {ckpt_path}" if ckpt_path else ""), file=sys.stderr)

@@ -33,13 +33,12 @@ COMMANDS = {
     "demo": "demo",
 }
 
-QUICK = ("sample", "info")
-"""Commands that do not import Lightning, which wants to be collected when it ends."""
-
 
 def main(args: list[str] | None = None) -> None:
     """Run one command and exit: 0 if it was done, 1 if it could not be, 2 for a wrong command line, 130 or 143 if interrupted."""
-    args = sys.argv[1:] if args is None else args
+    if args is None:
+        args = sys.argv[1:]
+        _start_quickly(args)
     if not args or args[0] in ("-h", "--help", "help"):
         print(HELP, end="")
         return
@@ -61,12 +60,7 @@ def main(args: list[str] | None = None) -> None:
 def _run(args: list[str]) -> None:
     from cgd_lightning.errors import InputError
 
-    # The collector finds nothing in what imports leave behind, and looking for it takes a third of the start-up.
-    gc.disable()
     command = import_module(f"cgd_lightning.commands.{COMMANDS[args[0]]}")
-    if args[0] in QUICK:
-        gc.freeze()
-    gc.enable()
     try:
         command.run(args)
     except (InputError, FloatingPointError, OSError) as error:
@@ -75,6 +69,19 @@ def _run(args: list[str]) -> None:
         _fail(f"cgd {args[0]}: {' '.join(str(error).split())}", 1)
     except KeyboardInterrupt:
         _fail(f"cgd {args[0]}: interrupted", 130)
+
+
+def _start_quickly(args: list[str]) -> None:
+    """Keep the garbage collector from looking through what imports leave behind, half a second's work at start and end.
+
+    Only for the commands without Lightning, which wants to be collected when it ends.
+    """
+    if args and args[0] in ("sample", "info"):
+        gc.disable()
+        import torch  # noqa: F401
+
+        gc.freeze()
+        gc.enable()
 
 
 def _fail(message: str, status: int) -> None:

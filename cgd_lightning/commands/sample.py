@@ -108,30 +108,33 @@ def sample(settings: Namespace, trust: tuple[str, ...] = ()) -> None:
         for model in filter(None, (denoiser, classifier)):
             model.network.compile()
 
+    images = generate(
+        denoiser,
+        labels,
+        ready.sampler,
+        rule,
+        classifier,
+        seed=settings.seed,
+        batch_size=settings.batch_size,
+        shard=(processes.rank, processes.count),
+        dtype=dtype,
+        progress=lambda: bar.update(),
+    )
+    size = min(settings.batch_size, len(labels))
+    starts = range(processes.rank * size, len(labels), processes.count * size)
     first = processes.rank == 0
     folder = (open_folder(settings.out) if settings.out else new_folder(path.parent / "samples")) if first else None
-    out = SampleFolder(processes.broadcast(folder), labels, names, settings.format)
-    size = min(settings.batch_size, len(labels)) if settings.batch_size > 0 else settings.batch_size
-    starts = range(processes.rank * size, len(labels), processes.count * size) if size > 0 else range(0)
-    with tqdm(total=len(starts) * ready.sampler.steps, unit="step", desc="sampling", disable=not first) as bar:
-        images = generate(
-            denoiser,
-            labels,
-            ready.sampler,
-            rule,
-            classifier,
-            seed=settings.seed,
-            batch_size=settings.batch_size,
-            shard=(processes.rank, processes.count),
-            dtype=dtype,
-            progress=bar.update,
-        )
+    with (
+        SampleFolder(processes.broadcast(folder), labels, names, settings.format) as out,
+        tqdm(total=len(starts) * ready.sampler.steps, unit="step", desc="sampling", disable=not first) as bar,
+    ):
         for number, (start, chunk) in enumerate(zip(starts, images), start=1):
             out.add(start, chunk)
             bar.set_postfix_str(f"batch {number} of {len(starts)}")
-    processes.barrier()
+        processes.barrier()
+        grid = out.finish(_record(settings, path, classifier_path, dtype)) if first else None
     if first:
-        print(out.finish(_record(settings, path, classifier_path, dtype)))
+        print(grid)
 
 
 def _pair(settings: Namespace, guided: bool) -> tuple[Path, checkpoints.Card, Path | None]:

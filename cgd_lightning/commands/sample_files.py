@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,11 +46,23 @@ def open_folder(out: str) -> Path:
 
 
 class SampleFolder:
-    """Takes uint8 chunks (B, C, H, W) as they come, from any process, and finishes when all are there."""
+    """Takes uint8 chunks (B, C, H, W) as they come, from any process, and finishes when all are there.
+
+    As a context it takes back what was not finished when an error ends it.
+    """
 
     def __init__(self, folder: Path, labels: Sequence[int], class_names: Sequence[str], kind: Literal["png", "npz"]) -> None:
         self.folder, self.labels, self.class_names, self.kind = folder, labels, class_names, kind
         self.unfinished = folder / ".unfinished"
+
+    def __enter__(self) -> "SampleFolder":
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None:
+            shutil.rmtree(self.unfinished, ignore_errors=True)
+            with suppress(OSError):
+                self.folder.rmdir()
 
     def add(self, start: int, images: Tensor) -> None:
         """Keep a chunk, whose first image has index `start`."""

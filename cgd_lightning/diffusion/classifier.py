@@ -36,9 +36,7 @@ class NoisyClassifier(nn.Module):
         Raises ValueError if `x_t` is not of the shape that the classifier was trained on.
         """
         if self.image_shape and tuple(x_t.shape[1:]) != self.image_shape:
-            raise InputError(
-                f"images of shape {tuple(x_t.shape[1:])}: this classifier was trained on {self.image_shape}"
-            )
+            raise InputError(f"images of shape {tuple(x_t.shape[1:])}: this classifier was trained on {self.image_shape}")
         return self.network(like_weights(x_t, self.network), t).to(x_t.dtype)
 
     def log_prob(self, x_t: Tensor, t: Tensor) -> Tensor:

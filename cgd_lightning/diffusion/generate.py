@@ -61,9 +61,7 @@ def generate(
                     progress()
         images = to_uint8(x)[: len(labels) - start].cpu()
         if bad := first_bad.item():
-            raise FloatingPointError(
-                f"the sample is not finite from step {bad} of {sampler.steps} on; try a smaller scale or more steps"
-            )
+            raise FloatingPointError(f"the sample is not finite from step {bad} of {sampler.steps} on; try a smaller scale or more steps")
         return images
 
     return map(chunk, starts)

@@ -190,9 +190,7 @@ class Sigmoid(VariancePreserving):
     Jabri et al. 2022 (arXiv:2212.11972), algorithm 4; as in `Cosine` each beta is at most `max_beta`.
     """
 
-    def __init__(
-        self, timesteps: int = 1000, start: float = -3.0, end: float = 3.0, tau: float = 1.0, max_beta: float = 0.999
-    ) -> None:
+    def __init__(self, timesteps: int = 1000, start: float = -3.0, end: float = 3.0, tau: float = 1.0, max_beta: float = 0.999) -> None:
         edges = torch.linspace(0, 1, timesteps + 1, dtype=torch.float64)
         falling = (-(start + edges * (end - start)) / tau).sigmoid()
         alpha_bar = (falling - falling[-1]) / (falling[0] - falling[-1])

@@ -53,7 +53,7 @@ def test_trajectories_equal_diffusers(
     for t, mine in zip(TIMESTEPS, ours, strict=True):
         raw = Wavy()(theirs_x, torch.full((3,), float(t)))
         if isinstance(theirs, DDPMScheduler):
-            monkeypatch.setattr("diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *_, **__: next(draws))  # noqa: B023
+            monkeypatch.setattr("diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *_, **__: next(draws))
             theirs_x = theirs.step(raw, t, theirs_x).prev_sample
         else:
             noise = next(draws) if kind and t > 0 else None

@@ -1,0 +1,144 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SAMPLE = ("sample", "--ckpt=runs/diffusion", "--device=cpu", "--sampler.steps=4")
+Cgd = Callable[..., tuple[int, str, str]]
+
+
+def images(folder: Path) -> dict[str, bytes]:
+    return {file.name: Image.open(file).tobytes() for file in sorted((folder / "images").iterdir())}
+
+
+def test_guided_samples_are_written_with_a_grid_and_a_record(workplace: Path, cgd: Cgd) -> None:
+    code, out, err = cgd(*SAMPLE, "--scale=5", "--num_samples=12")
+    assert code == 0
+    grid = Path(out.strip())
+    assert grid == Path("runs/diffusion/version_0/samples/0/grid.png")
+    assert Image.open(grid).size[0] > 48
+    assert [name for name in images(grid.parent)] == [f"{i:04}-{i % 10}.png" for i in range(12)]
+    assert len(set(images(grid.parent).values())) == 12
+    assert not list(grid.parent.glob(".*"))
+    assert "diffusion model: runs/diffusion/version_0/" in err
+    assert "classifier: " in err
+    assert "step" in err
+
+
+def test_the_record_makes_the_same_images_again(workplace: Path, cgd: Cgd) -> None:
+    assert (
+        cgd(*SAMPLE, "--scale=3", "--labels=3,7", "--num_samples=6", "--sampler=DDPM", "--sampler.steps=5", "--seed=9", "--out=a")[0] == 0
+    )
+    record = json.loads(Path("a/samples.json").read_text())
+    assert record["images"] == {"count": 6, "labels": [3, 7, 3, 7, 3, 7]}
+    assert record["options"]["sampler"]["init_args"]["steps"] == 5
+    assert cgd("sample", "--from", "a/samples.json", "--out=b")[0] == 0
+    assert images(Path("a")) == images(Path("b"))
+    assert cgd("sample", "--from=a/samples.json", "--out=c", "--seed=10")[0] == 0
+    assert images(Path("a")) != images(Path("c"))
+
+
+def test_npz_follows_adms_convention(workplace: Path, cgd: Cgd) -> None:
+    assert cgd(*SAMPLE, "--num_samples=7", "--batch_size=3", "--format=npz", "--out=npz")[0] == 0
+    assert cgd(*SAMPLE, "--num_samples=7", "--batch_size=3", "--out=png")[0] == 0
+    with np.load("npz/samples.npz", allow_pickle=False) as arrays:
+        assert arrays["arr_0"].dtype == np.uint8
+        assert arrays["arr_0"].shape == (7, 16, 16, 1)
+        assert arrays["arr_1"].tolist() == [0, 1, 2, 3, 4, 5, 6]
+        assert arrays["arr_1"].dtype == np.int64
+        assert [image.tobytes() for image in arrays["arr_0"]] == list(images(Path("png")).values())
+    assert {file.name for file in Path("npz").iterdir()} == {"grid.png", "samples.npz", "samples.json"}
+
+
+def test_scale_zero_needs_no_classifier_and_another_scale_changes_the_images(workplace: Path, cgd: Cgd) -> None:
+    (workplace / "runs" / "classifier").rename(workplace / "elsewhere")
+    assert cgd(*SAMPLE, "--scale=0", "--num_samples=3", "--out=plain")[0] == 0
+    code, _, err = cgd(*SAMPLE, "--scale=1", "--num_samples=3", "--out=guided")
+    assert code == 1
+    assert "needs a classifier" in err
+    assert not Path("guided").exists()
+    assert cgd(*SAMPLE, "--scale=50", "--num_samples=3", "--out=guided", "--classifier=elsewhere")[0] == 0
+    assert images(Path("plain")) != images(Path("guided"))
+
+
+def test_the_tutorials_weight_and_the_clamp_are_options(workplace: Path, cgd: Cgd) -> None:
+    few = (*SAMPLE, "--num_samples=3", "--scale=40")
+    assert cgd(*few, "--out=bayes")[0] == 0
+    assert cgd(*few, "--out=tutorial", "--guidance.weight=SqrtBeta")[0] == 0
+    assert cgd(*few, "--out=inside", "--clamp=inside")[0] == 0
+    assert len({tuple(images(Path(name)).values()) for name in ("bayes", "tutorial", "inside")}) == 3
+
+
+def test_a_record_in_another_folder_is_not_overwritten(workplace: Path, cgd: Cgd) -> None:
+    few = (*SAMPLE, "--num_samples=2", "--out=twice")
+    assert cgd(*few)[0] == 0
+    code, _, err = cgd(*few)
+    assert code == 1
+    assert "holds samples already" in err
+
+
+def test_raw_weights_are_others_than_the_average(workplace: Path, cgd: Cgd) -> None:
+    assert cgd(*SAMPLE, "--num_samples=2", "--scale=0", "--out=ema")[0] == 0
+    assert cgd(*SAMPLE, "--num_samples=2", "--scale=0", "--out=raw", "--weights=raw")[0] == 0
+    assert images(Path("ema")) != images(Path("raw"))
+
+
+WRONG = {
+    "no such run": (["--ckpt=runs/nothing"], "runs/nothing: no such checkpoint"),
+    "empty folder": (["--ckpt=empty"], "neither best.ckpt nor last.ckpt"),
+    "no run given": (["--from=none.json"], "none.json"),
+    "label out of range": (["--labels=3,12"], "label 12: wanted a class name or an index from 0 to 9"),
+    "label of no class": (["--labels=cat"], "label cat"),
+    "unknown option": (["--sclae=3"], "did you mean --scale?"),
+    "unknown sampler option": (["--sampler=DDPM", "--sampler.eta=1"], "eta"),
+    "unknown sampler": (["--sampler=DDIMM"], "DDIMM"),
+    "no steps": (["--sampler.steps=0"], "0 steps"),
+    "too many steps": (["--sampler.steps=2000"], "2000 steps"),
+    "wrong number": (["--scale=much"], "much"),
+    "no samples": (["--num_samples=0"], "--num_samples 0"),
+    "no batch": (["--batch_size=0"], "batch_size 0"),
+    "unwritable folder": (["--out=file/out"], "file/out"),
+    "a classifier in the wrong place": (["--ckpt=runs/classifier"], "a classifier, and a diffusion model was wanted"),
+    "a diffusion model in the wrong place": (["--classifier=runs/diffusion"], "a diffusion, and a classifier"),
+    "no such device": (["--device=cuda"], "cuda"),
+    "no such precision": (["--precision=fp8"], "fp8"),
+}
+
+
+@pytest.mark.parametrize(("words", "says"), WRONG.values(), ids=WRONG)
+def test_a_wrong_input_gets_one_line_and_leaves_nothing(words: list[str], says: str, workplace: Path, cgd: Cgd) -> None:
+    Path("empty").mkdir()
+    Path("file").write_text("not a folder")
+    code, out, err = cgd(*SAMPLE, "--num_samples=2", "--out=result", *words)
+    assert code in (1, 2)
+    assert out == ""
+    *before, last = err.strip().splitlines()
+    assert last.startswith("error: ")
+    assert says in last
+    assert all(line.startswith(("diffusion model: ", "classifier: ", "sampling")) for line in before), err
+    assert not Path("result/samples.json").exists()
+    assert not Path("result/grid.png").exists()
+
+
+def test_damaged_and_foreign_checkpoints_are_refused_in_one_line(workplace: Path, cgd: Cgd) -> None:
+    whole = Path("runs/diffusion/version_0/last.ckpt").read_bytes()
+    damaged = bytearray(whole)
+    damaged[200:4000] = bytes(3800)
+    for name, contents in {"cut": whole[: len(whole) // 2], "damaged": bytes(damaged), "text": b"hello", "empty": b""}.items():
+        Path(f"{name}.ckpt").write_bytes(contents)
+        code, _, err = cgd("sample", f"--ckpt={name}.ckpt", "--out=result")
+        assert code == 1
+        assert err.startswith(f"error: cgd sample: {name}.ckpt: not a readable checkpoint")
+        assert len(err.strip().splitlines()) == 1
+    assert not Path("result").exists()
+
+
+def test_samples_json_of_another_kind_is_refused(workplace: Path, cgd: Cgd) -> None:
+    for contents in ("{}", "[1]", "\x00", "{"):
+        Path("other.json").write_text(contents)
+        code, _, err = cgd("sample", "--from=other.json")
+        assert code == 1
+        assert "not a samples.json" in err
