@@ -1,8 +1,8 @@
 """Checkpoints that know what they are: enough to build the network again, and nothing that runs.
 
-A file holds, beside the weights, plain data under "cgd": the import path and constructor arguments of the network, schedule, prediction
-type, image shape, class names, data set. Files are read with `weights_only=True`, so nothing is unpickled, and a class that a file names is imported
-only from `TRUSTED` packages and from those that the caller trusts.
+A file holds, beside the weights, plain data under "cgd": import path and constructor arguments of the network, schedule, prediction type,
+image shape, class names, data set. Files are read with `weights_only=True`, so nothing is unpickled, and a class that a file names is
+imported only from `TRUSTED` packages and from those that the caller trusts.
 """
 
 import importlib
@@ -146,7 +146,7 @@ def load(
             model.load_state_dict(own, assign=True)
         except RuntimeError as error:
             raise InputError(f"{path}: its weights do not fit the network that it names: {_one_line(error)}") from error
-        return model.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        return model.to(memory_format=torch.channels_last).to(device).eval().requires_grad_(False)
 
 
 def build(card: Card, path: str | Path = "checkpoint", trust: Sequence[str] = (), device: str = "cpu") -> Model:
@@ -247,7 +247,8 @@ def _card(path: str | Path, contents: dict[str, Any]) -> Card:
     data = contents["cgd"]
     if data.get("format", 0) > FORMAT:
         raise InputError(
-            f"{path}: written by cgd-lightning {data.get('version')} in format {data['format']}, and this version reads up to {FORMAT}; update cgd-lightning"
+            f"{path}: written by cgd-lightning {data.get('version')} in format {data['format']}, "
+            f"and this version reads up to {FORMAT}; update cgd-lightning"
         )
     missing = [field.name for field in fields(Card) if field.name not in data]
     if missing or data["kind"] not in KINDS:

@@ -1,4 +1,4 @@
-"""`cgd fit`, `validate`, `test` and `predict`: Lightning's own commands, with runs that are folders and checkpoints that know their configuration.
+"""`cgd fit`, `validate`, `test` and `predict`: Lightning's own, with runs that are folders and checkpoints that know their configuration.
 
 This leans on a few private names of LightningCLI 2.6; pyproject.toml pins it and tests/commands covers each.
 """

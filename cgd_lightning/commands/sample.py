@@ -103,7 +103,7 @@ def sample(settings: Namespace, trust: tuple[str, ...] = ()) -> None:
     processes = start_processes(settings.device, **settings.trainer)
     dtype = pick_dtype(settings.precision, processes.device)
     denoiser = checkpoints.load(path, weights=settings.weights, device=processes.device, trust=trust)
-    classifier = classifier_path and checkpoints.load(classifier_path, device=processes.device, trust=trust)
+    classifier = checkpoints.load(classifier_path, device=processes.device, trust=trust) if classifier_path else None
     if settings.compile:
         for model in filter(None, (denoiser, classifier)):
             model.network.compile()

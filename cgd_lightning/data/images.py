@@ -9,11 +9,11 @@ from torch.utils.data import Dataset
 
 
 class ImageBatch(NamedTuple):
-    """images: uint8 (B, C, H, W); labels, index: int64 (B,)."""
+    """images: uint8 (B, C, H, W); labels, indices in the data set: int64 (B,)."""
 
     images: Tensor
     labels: Tensor
-    index: Tensor
+    indices: Tensor
 
 
 class ImageTensors(Dataset[ImageBatch]):

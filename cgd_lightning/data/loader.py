@@ -54,7 +54,7 @@ class ResumableLoader(DataLoader):
         super().__init__(dataset, sampler=shard, batch_size=batch_size, drop_last=True, **options)
         self.shard, self.done = shard, 0
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         self.done = self.shard.start // (self.batch_size or 1)
         for batch in super().__iter__():
             self.done += 1

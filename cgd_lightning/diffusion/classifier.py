@@ -1,10 +1,10 @@
 """Classifiers: of noisy images, p(y | x_t), told the timestep, for guidance; of clean images, p(y | x0), to judge the result.
 
-A `NoisyClassifier` was trained on a schedule of its own. A denoiser of another schedule meets it at equal noise angle atan2(sigma, alpha): there
-x_t, rescaled by the ratio of the radii hypot(alpha, sigma), has the distribution that the classifier was trained on.
+A `NoisyClassifier` was trained on a schedule of its own. A denoiser of another schedule meets it at equal noise angle
+atan2(sigma, alpha): there x_t, rescaled by the ratio of the radii hypot(alpha, sigma), has the distribution that the classifier knows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -53,8 +53,9 @@ class NoisyClassifier(nn.Module):
 
     def log_prob_at(self, x_t: Tensor, level: Level) -> Tensor:
         """log p(y | x_t), (B, K), for `x_t` (B, C, H, W) at a level of any schedule that the classifier covers."""
-        own = self.schedule.level(self.schedule.timestep(level.log_snr))
-        t = torch.full((len(x_t),), own.t, device=x_t.device, dtype=torch.float32)
+        timestep = self.schedule.timestep(level.log_snr)
+        own = self.schedule.level(timestep)
+        t = torch.full((len(x_t),), timestep, device=x_t.device, dtype=torch.float32)
         return self.log_prob(x_t * (own.radius / level.radius), t)
 
 
@@ -76,8 +77,10 @@ class CleanClassifier(nn.Module):
 
     def features(self, x0: Tensor) -> Tensor:
         """What the network's last layer reads, (B, d), for clean images `x0` (B, C, H, W) in [-1, 1]."""
-        return self.network.features(like_weights(x0, self.network)).to(x0.dtype)
+        features: Callable[[Tensor], Tensor] = self.network.features  # type: ignore[assignment]
+        return features(like_weights(x0, self.network)).to(x0.dtype)
 
     def logits_from(self, features: Tensor) -> Tensor:
         """Unnormalised log p(y | x0), (B, K), from `features` (B, d)."""
-        return self.network.head(like_weights(features, self.network)).to(features.dtype)
+        head: Callable[[Tensor], Tensor] = self.network.head  # type: ignore[assignment]
+        return head(like_weights(features, self.network)).to(features.dtype)

@@ -70,7 +70,7 @@ class NoiseSchedule(ABC):
         return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self.init_args.items())})"
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.init_args == other.init_args  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.init_args == other.init_args
 
     def __hash__(self) -> int:
         return hash((type(self), *self.init_args.items()))

@@ -12,7 +12,7 @@ class RunCSVLogger(CSVLogger):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(save_dir=folder.parent.parent, name=folder.parent.name, version=folder.name)
-        self._experiment = _ContinuedWriter(str(folder))  # type: ignore[assignment]
+        self._experiment = _ContinuedWriter(str(folder))
 
 
 class _ContinuedWriter(_ExperimentWriter):

@@ -1,7 +1,7 @@
 """What the two trainings share: network, moving average, optimiser, measures by noise level, and a checkpoint that describes itself.
 
-A `TrainingModule` names what it optimises per image; the rest is the same for noise predictor and classifier, which makes them twins. Lightning
-trains, clips, logs, distributes and checkpoints.
+A `TrainingModule` names what it optimises per image; the rest is the same for noise predictor and classifier, which makes them twins.
+Lightning trains, clips, logs, distributes and checkpoints.
 """
 
 from abc import ABC, abstractmethod
@@ -88,7 +88,7 @@ class TrainingModule(LightningModule, ABC):
 
     def configure_model(self) -> None:
         if self.model is None:
-            self.model = self.build(self.network, self.data).to(device=self.device, memory_format=torch.channels_last)
+            self.model = self.build(self.network, self.data).to(memory_format=torch.channels_last).to(self.device)
             self.ema = deepcopy(self.model).requires_grad_(False).eval()
             if self.compile_network:
                 self.model.network.compile()

@@ -15,8 +15,8 @@ from cgd_lightning.training.module import NetworkFactory, OptimizerFactory, Trai
 class DiffusionModule(TrainingModule):
     """Trains the diffusion model: || network(x_t, t) - target ||^2. Ho et al. 2020 (arXiv:2006.11239), algorithm 1.
 
-    prediction: what the network predicts, eps, x0 or v. classifier: run or file of the classifier that `cgd sample` takes unless told otherwise.
-    The other options are those of `TrainingModule`.
+    prediction: what the network predicts, eps, x0 or v. classifier: run or file of the classifier that `cgd sample` takes unless told
+    otherwise. The other options are those of `TrainingModule`.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ def test_guided_samples_are_written_with_a_grid_and_a_record(workplace: Path, cg
     grid = Path(out.strip())
     assert grid == Path("runs/diffusion/version_0/samples/0/grid.png")
     assert Image.open(grid).size[0] > 48
-    assert [name for name in images(grid.parent)] == [f"{i:04}-{i % 10}.png" for i in range(12)]
+    assert list(images(grid.parent)) == [f"{i:04}-{i % 10}.png" for i in range(12)]
     assert len(set(images(grid.parent).values())) == 12
     assert not list(grid.parent.glob(".*"))
     assert "diffusion model: runs/diffusion/version_0/" in err

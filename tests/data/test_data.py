@@ -104,7 +104,7 @@ def test_processes_share_the_training_images_without_overlap_and_differently_in_
 
 def test_processes_share_the_held_out_images_each_exactly_once() -> None:
     parts = [list(OrderedShard(11, rank, 4)) for rank in range(4)]
-    assert sorted(sum(parts, [])) == list(range(11))
+    assert sorted(i for part in parts for i in part) == list(range(11))
 
 
 def test_a_loader_goes_on_in_the_middle_of_an_epoch() -> None:
@@ -112,7 +112,7 @@ def test_a_loader_goes_on_in_the_middle_of_an_epoch() -> None:
         images = ImageTensors(torch.zeros(50, 1, 2, 2, dtype=torch.uint8), torch.zeros(50))
         return ResumableLoader(images, ShuffledShard(50, 0, 0, 1), 8, collate_fn=lambda batch: batch)
 
-    whole = [batch.index.tolist() for batch in loader()]
+    whole = [batch.indices.tolist() for batch in loader()]
     assert len(whole) == 6
     stopped = loader()
     batches = iter(stopped)
@@ -120,8 +120,8 @@ def test_a_loader_goes_on_in_the_middle_of_an_epoch() -> None:
         next(batches)
     resumed = loader()
     resumed.load_state_dict(stopped.state_dict())
-    assert [batch.index.tolist() for batch in resumed] == whole[4:]
-    assert [batch.index.tolist() for batch in resumed] == whole
+    assert [batch.indices.tolist() for batch in resumed] == whole[4:]
+    assert [batch.indices.tolist() for batch in resumed] == whole
 
 
 def test_wrong_options_are_refused() -> None:

@@ -141,7 +141,7 @@ def test_guided_samples_are_distributed_as_the_class_and_those_of_a_wrong_scale_
 
 
 def test_wrong_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="eta 1.5"):
+    with pytest.raises(ValueError, match=r"eta 1\.5"):
         DDIM(eta=1.5)
     with pytest.raises(ValueError, match="0 steps"):
         DDPM(0)

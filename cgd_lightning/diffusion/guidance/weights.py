@@ -24,15 +24,15 @@ class Constant(Weight):
 class SqrtBeta(Weight):
     """The tutorial's weight, eps~ = eps - s sqrt(beta_t) grad log p(y | x_t): the factor is sqrt(beta_t) / sigma_t.
 
-    beta_t is the variance of one step of `schedule`, met at equal signal-to-noise ratio. On the linear schedule it is between 0.099 and 0.20 of
-    Bayes' weight at 95% of the timesteps, so that a scale of 5 is about Bayes' 0.6.
+    beta_t is the variance of one step of `schedule`, Linear() if none is given, met at equal signal-to-noise ratio. On the linear one the
+    factor is between 0.099 and 0.20 at 95% of the timesteps, so that a scale of 5 is about Bayes' 0.6.
     """
 
     def __init__(self, schedule: NoiseSchedule | None = None) -> None:
         self.schedule = schedule or Linear()
 
     def __call__(self, level: Level) -> float:
-        own = self.schedule.level(self.schedule.timestep(level.log_snr))
-        assert own.t is not None
-        before = self.schedule.level(own.t - 1).alpha if own.t >= 1 else 1.0
+        t = self.schedule.timestep(level.log_snr)
+        own = self.schedule.level(t)
+        before = self.schedule.level(t - 1).alpha if t >= 1 else 1.0
         return math.sqrt(1 - (own.alpha / before) ** 2) / own.sigma

@@ -18,7 +18,7 @@ from cgd_lightning.errors import InputError
 
 
 class DDPM(Sampler):
-    """`variance` is the posterior's (fixed_small) or that of the forward step, beta_t (fixed_large): the two choices of Ho et al., section 3.2."""
+    """`variance` is the posterior's (fixed_small) or that of the forward step, beta_t (fixed_large): Ho et al., section 3.2."""
 
     def __init__(
         self,
