@@ -20,7 +20,7 @@ import torch
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 import cgd_lightning.data.digits
@@ -57,6 +57,8 @@ def run(args: list[str]) -> None:
     except SIGTERMException:
         print("stopped; last.ckpt is written, and --ckpt_path last goes on from there", file=sys.stderr)
         sys.exit(128 + (signal.SIGINT if interrupted else signal.SIGTERM))
+    except MisconfigurationException as error:
+        raise InputError(str(error)) from error
     finally:
         sys.argv = argv
         if not inherited:

@@ -3,8 +3,9 @@
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from inspect import isabstract
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,15 +21,41 @@ class OneLineErrors(ArgumentParser):
     """A parser that answers a wrong command line in one line and exits with status 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        text = " ".join(str(message).split())
-        if unknown := re.search(r"[Uu]nrecognized arguments: (\S+)", text):
-            options = [option for action in self._actions for option in action.option_strings]
-            near = get_close_matches(unknown[1].partition("=")[0], options, n=1)
-            text += f"; did you mean {near[0]}?" if near else ""
-        if len(text) > 400:
-            text = f"{text[:180]} ... {text[-200:]}"
-        print(f"error: {self.prog}: {text}; see {' '.join(self.prog.split()[:2])} --help", file=sys.stderr)
+        options = [option for action in self._actions for option in action.option_strings]
+        command = self.prog.replace(" [options]", "")
+        see = f"; see {command} --help" if " " in command else ""
+        print(f"error: {command}: {one_line(str(message), options)}{see}", file=sys.stderr)
         self.exit(2)
+
+
+def one_line(message: str, options: Sequence[str] = ()) -> str:
+    """A parser's message in one line: what came, what was wanted, and which of `options` an unknown one may have meant."""
+    text = " ".join(message.split())
+    if unknown := re.search(r"[Uu]nrecognized arguments: (\S+)", text):
+        near = get_close_matches(unknown[1].partition("=")[0], options, n=1)
+        return text + (f"; did you mean {near[0]}?" if near else "")
+    key = re.search(r'Parser key "([^"]+)"', text)
+    name = f"{key[1]}: " if key else ""
+    value = re.search(r"(?:Given value|Got value): (.*)$", text)
+    wanted = [path for path in re.findall(r"<class '([\w.]+)'>", text) if path not in ("NoneType", "str")]
+    if value and wanted:
+        known = f"; known here: {', '.join(short_names(wanted[0]))}" if "." in wanted[0] else ""
+        return f"{name}{value[1]!r} is not a {wanted[0].rpartition('.')[2]}{known}"
+    if missing := re.search(r"Expected a dot import path string: (\S+)", text):
+        return f"{name}no class {missing[1]!r}; give one of the known names or an import path"
+    return text if len(text) < 400 else f"{text[:180]} ... {text[-200:]}"
+
+
+def short_names(class_path: str) -> list[str]:
+    """The names of the imported classes derived from the one at `class_path`, those of this package only."""
+    module, _, name = class_path.rpartition(".")
+    found, names = [getattr(sys.modules.get(module), name, None)], set()
+    while found:
+        cls = found.pop()
+        derived: list[type] = cls.__subclasses__() if isinstance(cls, type) else []
+        names |= {c.__name__ for c in derived if c.__module__.startswith("cgd_lightning.") and not isabstract(c)}
+        found += derived
+    return sorted(names)
 
 
 class PackagedConfigFile(ActionConfigFile):
