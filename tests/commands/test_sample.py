@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning.diffusion.classifier import NoisyClassifier
+from cgd_lightning.networks import EncoderUNet
+
 SAMPLE = ("sample", "--ckpt=runs/diffusion", "--device=cpu", "--sampler.steps=4")
 Cgd = Callable[..., tuple[int, str, str]]
 
@@ -142,3 +146,16 @@ def test_samples_json_of_another_kind_is_refused(workplace: Path, cgd: Cgd) -> N
         code, _, err = cgd("sample", "--from=other.json")
         assert code == 1
         assert "not a samples.json" in err
+
+
+def test_a_pair_of_other_shape_or_classes_is_refused_with_both_files_and_both_values(workplace: Path, cgd: Cgd) -> None:
+    ours = checkpoints.load("runs/classifier")
+    small = EncoderUNet(8, 1, 10, model_channels=8, channel_mult=(1,), num_res_blocks=1)
+    checkpoints.save(NoisyClassifier(small, ours.schedule, ours.class_names, (1, 8, 8)), "small.ckpt")
+    checkpoints.save(NoisyClassifier(ours.network, ours.schedule, "abcdefghij", ours.image_shape), "letters.ckpt")
+    for file, values in {"small.ckpt": ("[1, 16, 16]", "[1, 8, 8]"), "letters.ckpt": ("'0'", "'a'")}.items():
+        code, _, err = cgd(*SAMPLE, f"--classifier={file}", "--out=result")
+        error = err.strip().splitlines()[-1]
+        assert code == 1
+        assert all(part in error for part in (*values, file, "runs/diffusion/version_0/")), error
+    assert not Path("result").exists()

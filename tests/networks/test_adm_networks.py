@@ -60,7 +60,7 @@ CLASSIFIER = {
     64: (4, (2, 4, 8), 20, 307, 65.4),
     128: (2, (4, 8, 16), 15, 221, 42.6),
     256: (2, (8, 16, 32), 18, 249, 54.1),
-    # 54,448,360 by the closed form of the scheme; rounded twice, over 54.45, it has been quoted as 54.5
+    # 54,448,360, also by a closed form of the scheme; quoted as 54.5 elsewhere
     512: (2, (16, 32, 64), 21, 281, 54.4),
 }
 
