@@ -44,16 +44,16 @@ OF_A_CHECKPOINT = ("validate", "test", "predict")
 
 def run(args: list[str]) -> None:
     """Run `args`: one of Lightning's commands and its options."""
-    args, _ = take_trusted(args)
     inherited = CLAIMED in os.environ
     quieten()
-    argv = sys.argv
+    # Lightning starts the other processes of a run with these words.
+    argv, sys.argv = sys.argv, [sys.argv[0], *args]
+    args, _ = take_trusted(args)
     try:
         with tempfile.TemporaryDirectory() as folder, soft_interrupt() as interrupted:
             if args[0] in OF_A_CHECKPOINT:
                 args = with_own_config(args, Path(folder))
-            sys.argv = [sys.argv[0], *args]
-            TrainingCLI()
+            TrainingCLI(args)
     except SIGTERMException:
         print("stopped; last.ckpt is written, and --ckpt_path last goes on from there", file=sys.stderr)
         sys.exit(128 + (signal.SIGINT if interrupted else signal.SIGTERM))
@@ -93,7 +93,19 @@ def soft_interrupt() -> Iterator[list[int]]:
 
 def quieten() -> None:
     """Leave out what Lightning says about things that are meant to be so here."""
-    meant = ("module\\(s\\) in eval mode", "smaller than the logging interval", "isinstance\\(treespec", "does not have many workers")
+    meant = (
+        "module\\(s\\) in eval mode",
+        "smaller than the logging interval",
+        "isinstance\\(treespec",
+        "does not have many workers",
+        "LightningCLI's args",
+    )
+        "module\\(s\\) in eval mode",
+        "smaller than the logging interval",
+        "isinstance\\(treespec",
+        "does not have many workers",
+        "LightningCLI's args",
+    )
     for message in meant:
         warnings.filterwarnings("ignore", f".*{message}")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.trainer.connectors.logger_connector.logger_connector"):
@@ -129,7 +141,7 @@ class Parser(OneLineErrors, LightningArgumentParser):
 class TrainingCLI(LightningCLI):
     """LightningCLI with packaged configs, run folders and self-describing checkpoints."""
 
-    def __init__(self) -> None:
+    def __init__(self, args: list[str]) -> None:
         super().__init__(
             TrainingModule,
             NoisingDataModule,
@@ -142,6 +154,7 @@ class TrainingCLI(LightningCLI):
             parser_kwargs={"prog": "cgd", "default_env": True, "env_prefix": "CGD", "allow_abbrev": False},
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
+            args=args,
         )
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:

@@ -67,6 +67,10 @@ def _run(args: list[str]) -> None:
         if "CGD_DEBUG" in os.environ:
             raise
         _fail(f"cgd {args[0]}: {' '.join(str(error).split())}", 1)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        _fail(f"cgd {args[0]}: {str(error).splitlines()[0]} Give a smaller batch size, or --precision bf16", 1)
     except KeyboardInterrupt:
         _fail(f"cgd {args[0]}: interrupted", 130)
 

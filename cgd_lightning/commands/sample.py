@@ -37,7 +37,7 @@ def run(args: list[str]) -> None:
 def parser() -> OneLineErrors:
     """The options of `cgd sample`."""
     options = OneLineErrors(
-        prog="cgd sample", default_env=True, env_prefix="CGD_SAMPLE", description="Make guided images.", allow_abbrev=False
+        prog="cgd sample", default_env=True, env_prefix="CGD_SAMPLE_", description="Make guided images.", allow_abbrev=False
     )
     add = options.add_argument
     options.add_argument("--config", action=PackagedConfigFile, help="YAML file with options.")
