@@ -100,12 +100,6 @@ def quieten() -> None:
         "does not have many workers",
         "LightningCLI's args",
     )
-        "module\\(s\\) in eval mode",
-        "smaller than the logging interval",
-        "isinstance\\(treespec",
-        "does not have many workers",
-        "LightningCLI's args",
-    )
     for message in meant:
         warnings.filterwarnings("ignore", f".*{message}")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.trainer.connectors.logger_connector.logger_connector"):
