@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from cgd_lightning.diffusion.classifier import NoisyClassifier as NoisyClassifier
     from cgd_lightning.diffusion.denoiser import Denoiser as Denoiser
     from cgd_lightning.diffusion.generate import generate as generate
+    from cgd_lightning.diffusion.guidance import Chain as Chain
+    from cgd_lightning.diffusion.guidance import Clamp as Clamp
     from cgd_lightning.diffusion.guidance import ClassifierGuidance as ClassifierGuidance
     from cgd_lightning.diffusion.samplers import DDIM as DDIM
     from cgd_lightning.diffusion.samplers import DDPM as DDPM
@@ -29,6 +31,8 @@ _HOMES = {
     "NoisyClassifier": "diffusion.classifier",
     "Denoiser": "diffusion.denoiser",
     "generate": "diffusion.generate",
+    "Chain": "diffusion.guidance",
+    "Clamp": "diffusion.guidance",
     "ClassifierGuidance": "diffusion.guidance",
     "DDIM": "diffusion.samplers",
     "DDPM": "diffusion.samplers",

@@ -34,6 +34,9 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
     if unknown := re.search(r"[Uu]nrecognized arguments: (\S+)", text):
         near = get_close_matches(unknown[1].partition("=")[0], options, n=1)
         return text + (f"; did you mean {near[0]}?" if near else "")
+    if "arguments are required" in text:
+        names = ", ".join(file.name for file in packaged_configs())
+        return f"{text}; give --config FILE; packaged: {names}"
     key = re.search(r'Parser key "([^"]+)"', text)
     name = f"{key[1]}: " if key else ""
     value = re.search(r"(?:Given value|Got value): (.*)$", text)

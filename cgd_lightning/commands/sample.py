@@ -29,6 +29,8 @@ CLAMP = "outside the guidance, or inside it as ADM does, which wants many steps 
 def run(args: list[str]) -> None:
     """Run `args`: "sample" and its options."""
     words, trust = take_trusted(args[1:])
+    if any(word.startswith(("--guidance.scale", "--guidance.init_args.scale")) for word in words):
+        raise InputError("--guidance.scale: the scale of the guidance is given once, as --scale")
     with tempfile.TemporaryDirectory() as folder:
         settings = parser().parse_args(_with_recorded(words, Path(folder)))
     sample(settings, trust)

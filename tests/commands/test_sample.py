@@ -107,6 +107,7 @@ WRONG = {
     "unwritable folder": (["--out=file/out"], "file/out"),
     "a classifier in the wrong place": (["--ckpt=runs/classifier"], "a classifier, and a diffusion model was wanted"),
     "a diffusion model in the wrong place": (["--classifier=runs/diffusion"], "a diffusion, and a classifier"),
+    "scale in two places": (["--guidance.scale=3"], "given once, as --scale"),
     "no such device": (["--device=cuda"], "cuda"),
     "no such precision": (["--precision=fp8"], "fp8"),
 }
