@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+
 from cgd_lightning import checkpoint
 from cgd_lightning.errors import InputError
 
@@ -22,8 +24,7 @@ def run_folder(root: str | Path, name: str, ckpt_path: str | None) -> tuple[Path
                 return folder, str(folder / "last.ckpt")
         raise InputError(f"--ckpt_path last: no last.ckpt in any version of {run}; start the run without --ckpt_path")
     if ckpt_path is not None:
-        file = Path(ckpt_path)
-        file = file if file.is_file() else checkpoint.find(file)
+        file = checkpoint.find(ckpt_path, ("last.ckpt", "best.ckpt"))
         if file.name == "last.ckpt" and file.parent.name.startswith("version_"):
             return file.parent, str(file)
         return claim(run), str(file)
@@ -31,9 +32,14 @@ def run_folder(root: str | Path, name: str, ckpt_path: str | None) -> tuple[Path
 
 
 def claim(run: Path) -> Path:
-    """A version folder of `run` that nobody else has, made here, or by the process that started this one."""
+    """A version folder of `run` that nobody else has, made here, or by the process that started this one.
+
+    A process that something else started beside the first one, as torchrun does, makes none: the first one alone writes.
+    """
     if claimed := os.environ.get(CLAIMED):
         return Path(claimed)
+    if rank_zero_only.rank > 0:  # type: ignore[attr-defined]
+        return run / "version_of_the_first_process"
     newest = next(iter(checkpoint.versions(run)), None)
     number = int(newest.name.removeprefix("version_")) + 1 if newest else 0
     while True:

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from lightning.fabric.loggers.csv_logs import _ExperimentWriter
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import CSVLogger
 
 
@@ -12,7 +13,8 @@ class RunCSVLogger(CSVLogger):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(save_dir=folder.parent.parent, name=folder.parent.name, version=folder.name)
-        self._experiment = _ContinuedWriter(str(folder))
+        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            self._experiment = _ContinuedWriter(str(folder))
 
 
 class _ContinuedWriter(_ExperimentWriter):
