@@ -24,6 +24,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 import cgd_lightning.data.digits
+import cgd_lightning.data.folder
+import cgd_lightning.data.vision
 import cgd_lightning.networks  # noqa: F401  (so that short names are known)
 from cgd_lightning import checkpoint as checkpoints
 from cgd_lightning.commands.hardware import fast_bf16, pick_device

@@ -1,0 +1,141 @@
+"""Your own images: a folder with a sub-folder for each class."""
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from cgd_lightning.data.datamodule import NoisingDataModule
+from cgd_lightning.data.images import ImageBatch, ImageTensors
+from cgd_lightning.diffusion.schedules import NoiseSchedule
+from cgd_lightning.errors import InputError
+
+ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+IN_MEMORY = 2**30
+"""Bytes up to which all images of a folder are decoded once and kept."""
+
+
+class Folder(NoisingDataModule):
+    """Images in `root`/CLASS/FILE, of any size and mode: the shorter side is resized to `image_size` and the middle is cut out.
+
+    root: the folder. image_size: width and height in pixels. channels: 3 for colour, 1 for grey. held_out: share of each class that goes to
+    val, and again to test, the same images always. The other options are those of `NoisingDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        image_size: int = 64,
+        channels: int = 3,
+        held_out: float = 0.1,
+        schedule: NoiseSchedule | None = None,
+        batch_size: int = 128,
+        num_workers: int = 0,
+        seed: int = 0,
+        predict_timestep: int = 0,
+    ) -> None:
+        super().__init__(schedule, batch_size, num_workers, seed, predict_timestep)
+        if channels not in (1, 3):
+            raise InputError(f"channels {channels}: wanted 3 for colour or 1 for grey")
+        if not 0 < held_out < 0.5:
+            raise InputError(f"held_out {held_out}: wanted a share between 0 and 0.5")
+        self.root, self.held_out = Path(root), held_out
+        self.image_shape = (channels, image_size, image_size)
+        self.name = self.root.resolve().name
+        self.files, self.labels, self.class_names = list_images(self.root)
+        self._splits: dict[str, Dataset[ImageBatch]] = {}
+
+    def split(self, name: str) -> Dataset[ImageBatch]:
+        if not self._splits:
+            places = split_by_class(self.labels, self.held_out)
+            fits = len(self.files) * self.image_shape[0] * self.image_shape[1] ** 2 <= IN_MEMORY
+            for part, where in places.items():
+                streamed = ImageFiles([self.files[i] for i in where], self.labels[where], self.image_shape)
+                self._splits[part] = streamed.in_memory() if fits else streamed
+        return self._splits[name]
+
+
+class ImageFiles(Dataset[ImageBatch]):
+    """Images that are decoded when they are asked for."""
+
+    def __init__(self, files: Sequence[Path], labels: Tensor, image_shape: tuple[int, int, int]) -> None:
+        self.files, self.labels, self.image_shape = files, labels, image_shape
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> ImageBatch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> ImageBatch:
+        images = torch.stack([decode(self.files[i], self.image_shape) for i in indices])
+        return ImageBatch(images, self.labels[indices], torch.as_tensor(indices))
+
+    def in_memory(self) -> ImageTensors:
+        """All of them, decoded once, in threads."""
+        with ThreadPoolExecutor() as pool:
+            images = list(pool.map(lambda file: decode(file, self.image_shape), self.files))
+        return ImageTensors(torch.stack(images), self.labels)
+
+
+def decode(file: Path, image_shape: tuple[int, int, int]) -> Tensor:
+    """The image in `file`, uint8 (C, H, W), upright, resized and cropped. Raises InputError, naming the file, if it cannot be read."""
+    channels, height, width = image_shape
+    try:
+        with Image.open(file) as image:
+            upright = ImageOps.exif_transpose(image)
+            if "transparency" in upright.info or upright.mode in ("RGBA", "LA", "PA"):
+                upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA"))
+            picture = ImageOps.fit(upright.convert("L" if channels == 1 else "RGB"), (width, height), Image.Resampling.BICUBIC)
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{file}: not an image that can be read ({error}); repair it or take it away") from error
+    return torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).reshape(height, width, channels).permute(2, 0, 1)
+
+
+def list_images(root: Path) -> tuple[list[Path], Tensor, tuple[str, ...]]:
+    """(files, labels int64 (N,), class names in alphabetical order) of the sub-folders of `root`.
+
+    Raises InputError for a folder that is not there, fewer than two classes, an empty class, names that differ in case only, and a file
+    in a class folder that is not an image by its ending.
+    """
+    if not root.is_dir():
+        raise InputError(f"--data.root {root}: no such folder; give one with a sub-folder of images for each class")
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = tuple(folder.name for folder in folders)
+    if len(folders) < 2:
+        found = f"only the class {names[0]!r}" if names else "no sub-folders"
+        raise InputError(f"--data.root {root}: {found}; wanted a sub-folder of images for each of at least two classes")
+    twice = [name for name, count in Counter(name.casefold() for name in names).items() if count > 1]
+    if twice:
+        clash = ", ".join(name for name in names if name.casefold() == twice[0])
+        raise InputError(f"--data.root {root}: the classes {clash} differ in case only; rename one")
+    files: list[Path] = []
+    labels: list[int] = []
+    for label, folder in enumerate(folders):
+        own = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        for path in own:
+            if path.suffix.lower() not in ENDINGS:
+                raise InputError(f"{path}: not an image by its ending; take it away, or convert it to PNG or JPEG")
+        if len(own) < 3:
+            raise InputError(f"{folder}: {len(own)} images; each class needs at least 3, one each to train, validate and test on")
+        files += own
+        labels += [label] * len(own)
+    return files, torch.tensor(labels), names
+
+
+def split_by_class(labels: Tensor, held_out: float) -> dict[str, Tensor]:
+    """Indices of train, val and test: of each class the share `held_out`, but at least one image, goes to val and to test."""
+    generator = torch.Generator().manual_seed(0)
+    parts: dict[str, list[Tensor]] = {"train": [], "val": [], "test": []}
+    for label in labels.unique():
+        own = (labels == label).nonzero().flatten()
+        own = own[torch.randperm(len(own), generator=generator)]
+        count = max(1, round(held_out * len(own)))
+        for part, chosen in zip(parts, (own[2 * count :], own[:count], own[count : 2 * count])):
+            parts[part].append(chosen)
+    return {part: torch.cat(chosen) for part, chosen in parts.items()}

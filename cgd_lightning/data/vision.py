@@ -1,0 +1,117 @@
+"""MNIST, FashionMNIST and CIFAR-10, through torchvision, each decoded once into one uint8 tensor."""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import datasets
+
+from cgd_lightning.data.datamodule import NoisingDataModule
+from cgd_lightning.data.images import ImageTensors
+from cgd_lightning.diffusion.schedules import NoiseSchedule
+from cgd_lightning.errors import InputError
+
+
+class VisionDataModule(NoisingDataModule):
+    """A torchvision data set with a training and a test part; `val` is held out of the training part, the same images always.
+
+    root: folder that holds the files, or shall. download: fetch them if they are missing. The other options are those of
+    `NoisingDataModule`.
+    """
+
+    dataset: type
+    held_out: int
+
+    def __init__(
+        self,
+        root: str = "data",
+        download: bool = True,
+        schedule: NoiseSchedule | None = None,
+        batch_size: int = 128,
+        num_workers: int = 0,
+        seed: int = 0,
+        predict_timestep: int = 0,
+    ) -> None:
+        super().__init__(schedule, batch_size, num_workers, seed, predict_timestep)
+        self.root, self.download = root, download
+        self._splits: dict[str, ImageTensors] = {}
+
+    def prepare_data(self) -> None:
+        """Download what is missing, in one process, before any training begins."""
+        for train in (True, False):
+            self._read(train)
+
+    def split(self, name: str) -> ImageTensors:
+        if not self._splits:
+            images, labels = self._tensors(self._read(train=True))
+            order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+            val, train = order[: self.held_out], order[self.held_out :]
+            self._splits = {
+                "train": ImageTensors(images[train], labels[train]),
+                "val": ImageTensors(images[val], labels[val]),
+                "test": ImageTensors(*self._tensors(self._read(train=False))),
+            }
+        return self._splits[name]
+
+    def _read(self, train: bool) -> Any:
+        """The torchvision data set, downloaded only if its files are missing. Raises InputError if it cannot be had or read."""
+        try:
+            return self.dataset(self.root, train=train, download=False)
+        except (RuntimeError, ValueError, EOFError, OSError, AssertionError, IndexError) as error:
+            if "Dataset not found" not in str(error):
+                raise InputError(
+                    f"--data.root {self.root}: damaged files of {self.name} ({' '.join(str(error).split())}); remove them and download again"
+                ) from error
+            if not self.download:
+                raise InputError(
+                    f"--data.root {self.root}: no files of {self.name} there; give the folder that has them, or --data.download true"
+                ) from error
+        try:
+            return self.dataset(self.root, train=train, download=True)
+        except (RuntimeError, OSError) as error:
+            raise InputError(
+                f"--data.root {self.root}: no files of {self.name} there, and they could not be downloaded "
+                f"({' '.join(str(error).split())}); check the network, or give the folder that has them"
+            ) from error
+
+    @abstractmethod
+    def _tensors(self, data: Any) -> tuple[Tensor, Tensor]:
+        """(images uint8 (N, C, H, W), labels int64 (N,)) of a torchvision data set."""
+
+
+class _Grey28(VisionDataModule):
+    image_shape = (1, 28, 28)
+    held_out = 5000
+
+    def _tensors(self, data: Any) -> tuple[Tensor, Tensor]:
+        return data.data[:, None], data.targets.long()
+
+
+class MNIST(_Grey28):
+    """70,000 handwritten digits, 28 x 28: 55,000 to train on, 5,000 in val, 10,000 in test. LeCun et al. 1998."""
+
+    name = "mnist"
+    dataset = datasets.MNIST
+    class_names = tuple("0123456789")
+
+
+class FashionMNIST(_Grey28):
+    """70,000 pieces of clothing, 28 x 28, split as MNIST. Xiao et al. 2017 (arXiv:1708.07747)."""
+
+    name = "fashion-mnist"
+    dataset = datasets.FashionMNIST
+    class_names = tuple(name.lower().replace("/", " or ") for name in datasets.FashionMNIST.classes)
+
+
+class CIFAR10(VisionDataModule):
+    """60,000 photographs, 32 x 32, in 10 classes: 45,000 to train on, 5,000 in val, 10,000 in test. Krizhevsky 2009."""
+
+    name = "cifar10"
+    dataset = datasets.CIFAR10
+    class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    image_shape = (3, 32, 32)
+    held_out = 5000
+
+    def _tensors(self, data: Any) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(data.targets)
