@@ -56,7 +56,7 @@ def short_names(class_path: str) -> list[str]:
     while found:
         cls = found.pop()
         derived: list[type] = cls.__subclasses__() if isinstance(cls, type) else []
-        names |= {c.__name__ for c in derived if c.__module__.startswith("cgd_lightning.") and not isabstract(c)}
+        names |= {c.__name__ for c in derived if c.__module__.startswith("cgd_lightning.") and c.__name__[0] != "_" and not isabstract(c)}
         found += derived
     return sorted(names)
 

@@ -60,8 +60,9 @@ class VisionDataModule(NoisingDataModule):
             return self.dataset(self.root, train=train, download=False)
         except (RuntimeError, ValueError, EOFError, OSError, AssertionError, IndexError) as error:
             if "Dataset not found" not in str(error):
+                why = " ".join(str(error).split())
                 raise InputError(
-                    f"--data.root {self.root}: damaged files of {self.name} ({' '.join(str(error).split())}); remove them and download again"
+                    f"--data.root {self.root}: damaged files of {self.name} ({why}); remove them and download again"
                 ) from error
             if not self.download:
                 raise InputError(
