@@ -26,13 +26,18 @@ class FiniteLoss(Callback):
         self.check(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        self.check(trainer)
+        """This process alone, which waits for no other: one that was told to stop may be the only one here."""
+        if self.first_bad is not None:
+            self.stop_if_bad(self.first_bad)
 
     def check(self, trainer: Trainer) -> None:
         """Raises FloatingPointError, on all processes alike, if the loss of a step was not finite."""
-        if self.first_bad is None:
-            return
-        first = -trainer.strategy.reduce(-self.first_bad, reduce_op="max").item()
+        if self.first_bad is not None:
+            self.stop_if_bad(-trainer.strategy.reduce(-self.first_bad, reduce_op="max"))
+
+    def stop_if_bad(self, first_bad: Tensor) -> None:
+        """Raises FloatingPointError if there is a first bad step."""
+        first = first_bad.item()
         if first != torch.inf:
             raise FloatingPointError(
                 f"the loss is not finite at step {first:.0f}; the last good checkpoint is kept. "
