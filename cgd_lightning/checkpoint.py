@@ -71,14 +71,17 @@ def save(model: Model, path: str | Path, dataset: str | None = None, partner: st
     path = Path(path)
     weights = {f"ema.{name}": tensor for name, tensor in model.state_dict().items()}
     unfinished = path.with_name(path.name + ".tmp")
-    torch.save({"cgd": describe(model, dataset, partner), "state_dict": weights}, unfinished)
-    os.replace(unfinished, path)
+    try:
+        torch.save({"cgd": describe(model, dataset, partner), "state_dict": weights}, unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
-def find(path: str | Path) -> Path:
+def find(path: str | Path, names: Sequence[str] = ("best.ckpt", "last.ckpt")) -> Path:
     """The checkpoint file that `path` means: a file, a version folder, or a run folder, of which the newest version counts.
 
-    In a folder best.ckpt goes before last.ckpt. Raises InputError if there is none.
+    names: the files of a folder that count, the first of them that is there. Raises InputError if there is none.
     """
     path = Path(path)
     if path.is_file():
@@ -86,7 +89,7 @@ def find(path: str | Path) -> Path:
     if not path.is_dir():
         raise InputError(f"{path}: no such checkpoint, version folder or run folder{_runs_near(path)}")
     for folder in (path, *versions(path)):
-        for name in ("best.ckpt", "last.ckpt"):
+        for name in names:
             if (folder / name).is_file():
                 return folder / name
     raise InputError(f"{path}: neither best.ckpt nor last.ckpt in this folder or a version_N in it{_runs_near(path)}")
@@ -137,10 +140,10 @@ def load(
     state = {k.removeprefix(prefix): v for k, v in contents["state_dict"].items() if k.startswith(prefix)}
     if not state:
         raise InputError(f"{path}: holds no {weights} weights")
+    # The networks of this package hold weights and nothing else, and need not be filled twice; another may hold more.
+    ours = str(card.network.get("class_path")).startswith("cgd_lightning.")
     with torch.inference_mode(False):
-        model = build(card, path, trust, device="meta")
-        if any(buffer.is_meta and name not in state for name, buffer in model.named_buffers()):
-            model = build(card, path, trust)
+        model = build(card, path, trust, device="meta" if ours else "cpu")
         own = {name: tensor.clone() for name, tensor in state.items()}
         try:
             model.load_state_dict(own, assign=True)
@@ -209,7 +212,7 @@ def _spec(thing: Any) -> dict[str, Any]:
 
 
 def _construct(spec: Mapping[str, Any], base: type, path: str | Path, trust: Sequence[str]) -> Any:
-    class_path, init_args = str(spec["class_path"]), spec["init_args"]
+    class_path, init_args = str(spec.get("class_path")), spec.get("init_args") or {}
     module, _, name = class_path.rpartition(".")
     package = class_path.partition(".")[0]
     if package not in (*TRUSTED, *trust):
@@ -225,8 +228,8 @@ def _construct(spec: Mapping[str, Any], base: type, path: str | Path, trust: Seq
         raise InputError(f"{path}: names {class_path}, which is not a {base.__name__}")
     try:
         return cls(**init_args)
-    except TypeError as error:
-        raise InputError(f"{path}: {class_path} does not take the arguments stored there: {error}") from error
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: {class_path} does not take the arguments stored there: {_one_line(error)}") from error
 
 
 def _open(path: str | Path) -> dict[str, Any]:
@@ -238,22 +241,26 @@ def _open(path: str | Path) -> dict[str, Any]:
         if isinstance(error, PermissionError):
             raise
         raise InputError(f"{path}: not a readable checkpoint, damaged or cut short: {_one_line(error)}") from error
-    if not isinstance(contents, dict) or "cgd" not in contents or "state_dict" not in contents:
+    if not isinstance(contents, dict) or not all(isinstance(contents.get(part), dict) for part in ("cgd", "state_dict")):
         raise InputError(f"{path}: not a checkpoint of cgd-lightning")
     return contents
 
 
 def _card(path: str | Path, contents: dict[str, Any]) -> Card:
     data = contents["cgd"]
-    if data.get("format", 0) > FORMAT:
+    if isinstance(data.get("format"), int) and data["format"] > FORMAT:
         raise InputError(
             f"{path}: written by cgd-lightning {data.get('version')} in format {data['format']}, "
             f"and this version reads up to {FORMAT}; update cgd-lightning"
         )
-    missing = [field.name for field in fields(Card) if field.name not in data]
-    if missing or data["kind"] not in KINDS:
-        raise InputError(f"{path}: its description is damaged: {'no ' + ', '.join(missing) if missing else data['kind']}")
-    return Card(**{field.name: data[field.name] for field in fields(Card)})
+    wanted = {"format": int, "kind": str, "network": dict, "image_shape": list, "class_names": list}
+    if data.get("kind") != "judge":
+        wanted["schedule"] = dict
+    names = [field.name for field in fields(Card)]
+    wrong = [name for name in names if name not in data or not isinstance(data[name], wanted.get(name, object))]
+    if wrong or data["kind"] not in KINDS:
+        raise InputError(f"{path}: its description is damaged: {', '.join(wrong) or data['kind']}")
+    return Card(**{name: data[name] for name in names})
 
 
 def _one_line(error: BaseException) -> str:

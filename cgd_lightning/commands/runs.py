@@ -25,6 +25,7 @@ def run_folder(root: str | Path, name: str, ckpt_path: str | None) -> tuple[Path
         raise InputError(f"--ckpt_path last: no last.ckpt in any version of {run}; start the run without --ckpt_path")
     if ckpt_path is not None:
         file = checkpoint.find(ckpt_path, ("last.ckpt", "best.ckpt"))
+        checkpoint.read(file)
         if file.name == "last.ckpt" and file.parent.name.startswith("version_"):
             return file.parent, str(file)
         return claim(run), str(file)

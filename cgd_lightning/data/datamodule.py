@@ -62,7 +62,9 @@ class NoisingDataModule(LightningDataModule, ABC):
     def split(self, name: str) -> Dataset[ImageBatch]:
         """The data set of split "train", "val" or "test", whose `__getitems__` gives an `ImageBatch`."""
 
-    def train_dataloader(self) -> ResumableLoader:
+    def train_dataloader(self) -> DataLoader:
+        if self.trainer and self.trainer.overfit_batches:
+            return self._held_out("train")
         data, (rank, processes) = self.split("train"), self._place()
         if self.batch_size * processes > len(data):  # type: ignore[arg-type]
             raise InputError(
@@ -70,7 +72,7 @@ class NoisingDataModule(LightningDataModule, ABC):
                 "give a smaller --data.batch_size"
             )
         shard = ShuffledShard(len(data), self.seed, rank, processes)  # type: ignore[arg-type]
-        return ResumableLoader(data, shard, self.batch_size, **self._options())
+        return ResumableLoader(data, shard, self.batch_size, self._batches_trained, **self._options())
 
     def val_dataloader(self) -> DataLoader:
         return self._held_out("val")
@@ -105,12 +107,15 @@ class NoisingDataModule(LightningDataModule, ABC):
         return NoisyBatch(x0, add_noise(x0, t, eps, self.schedule), t, eps, labels, index)
 
     def _training_noise(self, x0: Tensor) -> tuple[Tensor, Tensor]:
-        batches = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready  # type: ignore[union-attr]
-        key = f"{self.seed} {batches} {self.trainer.global_rank}"  # type: ignore[union-attr]
+        key = f"{self.seed} {self._batches_trained()} {self._place()[0]}"
         number = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big", signed=True)
         generator = torch.Generator(x0.device).manual_seed(number)
         t = torch.randint(self.schedule.timesteps, (len(x0),), generator=generator, device=x0.device)
         return t.float(), torch.randn(x0.shape, generator=generator, device=x0.device)
+
+    def _batches_trained(self) -> int:
+        """How many batches this run was trained on; in a step its batch does not count yet."""
+        return self.trainer.fit_loop.epoch_loop.batch_progress.total.ready if self.trainer else 0
 
     def _held_out_noise(self, x0: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         eps = SeededNoise(self.seed, index, x0.shape[1:])()

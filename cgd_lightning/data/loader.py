@@ -1,10 +1,10 @@
 """Loaders that deal a data set over processes and can go on in the middle of an epoch.
 
-An epoch's order depends on (seed, epoch) alone. A resumed run passes over the batches that were trained on already, so that it
-sees what the uninterrupted one would have seen.
+An epoch's order depends on (seed, epoch) alone, and place and epoch follow from the number of batches trained on. So a resumed run sees
+what the uninterrupted one would have seen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -48,23 +48,26 @@ class OrderedShard(DistributedSampler):
 
 
 class ResumableLoader(DataLoader):
-    """Training batches over a `ShuffledShard`; Lightning keeps its place in the epoch in every checkpoint."""
+    """Training batches over a `ShuffledShard`, in whole batches alone.
 
-    def __init__(self, dataset: Dataset, shard: ShuffledShard, batch_size: int, **options: Any) -> None:
+    trained: tells how many batches the run was trained on. Every iteration goes on from there, because Lightning counts an epoch that
+    `max_steps` cut short as a whole one, and forgets a loader's state where `max_epochs` ends the run.
+    """
+
+    def __init__(self, dataset: Dataset, shard: ShuffledShard, batch_size: int, trained: Callable[[], int], **options: Any) -> None:
         super().__init__(dataset, sampler=shard, batch_size=batch_size, drop_last=True, **options)
-        self.shard, self.done = shard, 0
+        self.shard, self.trained = shard, trained
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        self.done = self.shard.start // (self.batch_size or 1)
-        for batch in super().__iter__():
-            self.done += 1
-            yield batch
-        self.done = 0
+        # A generator, so that this comes after Lightning's own `set_epoch`.
+        epoch, done = divmod(self.trained(), len(self))
+        self.shard.set_epoch(epoch)
+        self.shard.start = done * (self.batch_size or 1)
+        yield from super().__iter__()
 
     def state_dict(self) -> dict[str, int]:
-        """How many batches of this epoch were handed out."""
-        return {"done": self.done}
+        """Nothing; that there is one tells Lightning that this loader can go on in the middle of an epoch."""
+        return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Begin the next epoch behind the batches that `state` counts."""
-        self.shard.start = state["done"] % len(self) * (self.batch_size or 1)
+        """Nothing: the place follows from `trained`."""

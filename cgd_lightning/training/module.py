@@ -113,6 +113,9 @@ class TrainingModule(LightningModule, ABC):
         self.log_dict({f"train/{name}": value.detach() for name, value in measures.items()}, batch_size=len(batch.y))
         return measures["loss"]
 
+    def on_train_start(self) -> None:
+        self._averaged_step = self.global_step
+
     def on_train_batch_end(self, outputs: Any, batch: NoisyBatch, batch_idx: int) -> None:
         if self.global_step > self._averaged_step:
             self._averaged_step = self.global_step
@@ -146,9 +149,6 @@ class TrainingModule(LightningModule, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         assert self.model is not None
         checkpoint["cgd"] = checkpoints.describe(self.model, self.data.name, self.partner)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._averaged_step = checkpoint["global_step"]
 
 
 def _adamw(parameters: Iterable[nn.Parameter]) -> Optimizer:

@@ -12,7 +12,9 @@ class RunCheckpoint(ModelCheckpoint):
     """
 
     def __init__(self, monitor: str = "val/loss", mode: str = "min") -> None:
-        super().__init__(filename="best", monitor=monitor, mode=mode, save_last=True, enable_version_counter=False)
+        super().__init__(
+            filename="best", monitor=monitor, mode=mode, save_last=True, save_on_train_epoch_end=False, enable_version_counter=False
+        )
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_validation_end(trainer, pl_module)

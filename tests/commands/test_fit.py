@@ -103,7 +103,10 @@ WRONG = {
         "no last.ckpt",
     ),
     "no such checkpoint": ([*TINY_DIFFUSION, "--ckpt_path=nowhere.ckpt"], "nowhere.ckpt"),
-    "no such data": ([*TINY_DIFFUSION, "--data=MNISTT"], "data: 'MNISTT' is not a NoisingDataModule; known here: CIFAR10, Digits, FashionMNIST, Folder, MNIST"),
+    "no such data": (
+        [*TINY_DIFFUSION, "--data=MNISTT"],
+        "data: 'MNISTT' is not a NoisingDataModule; known here: CIFAR10, Digits, FashionMNIST, Folder, MNIST",
+    ),
     "no such device": ([*TINY_DIFFUSION, "--trainer.accelerator=gpu"], "gpu"),
     "second schedule": ([*TINY_DIFFUSION, "--model.schedule=Linear"], "schedule"),
 }
