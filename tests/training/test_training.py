@@ -201,10 +201,15 @@ def test_the_optimiser_is_given_the_rate_of_its_step() -> None:
     assert rates.seen == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
 
 
+class Never(Callback):
+    def on_train_batch_start(self, *_: Any) -> None:
+        raise AssertionError("a batch was trained on")
+
+
 @pytest.mark.parametrize("decay", ["linear", "cosine"])
 def test_a_decay_without_an_end_is_refused(decay: Any) -> None:
     with pytest.raises(InputError, match=f"decay {decay}: the run has no end to decay to; give --trainer.max_steps or"):
-        fit(diffusion(decay=decay), max_steps=-1, max_epochs=-1)
+        fit(diffusion(decay=decay), Never(), max_steps=-1, max_epochs=-1)
     assert rate_factor(0, "constant", math.inf)(10**9) == 1
 
 
