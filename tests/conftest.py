@@ -3,6 +3,7 @@
 import math
 import os
 
+import lightning.pytorch  # noqa: F401  (here, so that its log is bound to a stream that outlives a single test)
 import pytest
 import torch
 from torch import Tensor, nn
