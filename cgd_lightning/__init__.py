@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cgd_lightning.checkpoint import load as load
     from cgd_lightning.checkpoint import save as save
+    from cgd_lightning.data.datamodule import NoisingDataModule as NoisingDataModule
     from cgd_lightning.data.digits import Digits as Digits
+    from cgd_lightning.data.folder import Folder as Folder
+    from cgd_lightning.data.vision import MNIST as MNIST
     from cgd_lightning.diffusion.classifier import NoisyClassifier as NoisyClassifier
     from cgd_lightning.diffusion.denoiser import Denoiser as Denoiser
     from cgd_lightning.diffusion.generate import generate as generate
@@ -18,8 +21,11 @@ if TYPE_CHECKING:
     from cgd_lightning.diffusion.guidance import ClassifierGuidance as ClassifierGuidance
     from cgd_lightning.diffusion.samplers import DDIM as DDIM
     from cgd_lightning.diffusion.samplers import DDPM as DDPM
+    from cgd_lightning.diffusion.samplers import DPMSolver as DPMSolver
     from cgd_lightning.networks import EncoderUNet as EncoderUNet
+    from cgd_lightning.networks import Network as Network
     from cgd_lightning.networks import UNet as UNet
+    from cgd_lightning.training.guided_sampler import GuidedSampler as GuidedSampler
     from cgd_lightning.training.modules import ClassifierModule as ClassifierModule
     from cgd_lightning.training.modules import DiffusionModule as DiffusionModule
     from cgd_lightning.training.modules import JudgeModule as JudgeModule
@@ -27,7 +33,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "load": "checkpoint",
     "save": "checkpoint",
+    "NoisingDataModule": "data.datamodule",
     "Digits": "data.digits",
+    "Folder": "data.folder",
+    "MNIST": "data.vision",
     "NoisyClassifier": "diffusion.classifier",
     "Denoiser": "diffusion.denoiser",
     "generate": "diffusion.generate",
@@ -36,8 +45,11 @@ _HOMES = {
     "ClassifierGuidance": "diffusion.guidance",
     "DDIM": "diffusion.samplers",
     "DDPM": "diffusion.samplers",
+    "DPMSolver": "diffusion.samplers",
     "EncoderUNet": "networks",
+    "Network": "networks",
     "UNet": "networks",
+    "GuidedSampler": "training.guided_sampler",
     "ClassifierModule": "training.modules",
     "DiffusionModule": "training.modules",
     "JudgeModule": "training.modules",

@@ -182,10 +182,34 @@ def check_pair(diffusion: tuple[Path, Card], classifier: tuple[Path, Card]) -> N
             )
 
 
+def check_judge(judge: tuple[Path, Card], other: tuple[Path, Card]) -> None:
+    """Raises InputError, naming both files and both values, unless the judge knows the images and classes of the other model."""
+    (path, card), (other_path, other_card) = judge, other
+    if card.kind != "judge":
+        raise InputError(f"{path}: a {card.kind}, and a judge was wanted: cgd fit --config judge.yaml")
+    for name in ("image_shape", "class_names"):
+        mine, yours = getattr(card, name), getattr(other_card, name)
+        if mine != yours and yours:
+            raise InputError(
+                f"this judge does not fit: {name.replace('_', ' ')} {mine} in {path}, but {yours} in {other_path}; "
+                "give a judge trained on the same data"
+            )
+
+
+def find_partner(partner: str, beside: Path) -> Path:
+    """The checkpoint file that `partner` means: as for `find`, or the run of that name in the folder `beside`, which holds runs."""
+    try:
+        return find(partner)
+    except InputError:
+        if (beside / Path(partner).name).is_dir():
+            return find(beside / Path(partner).name)
+        raise
+
+
 def find_classifier(path: Path, card: Card) -> Path | None:
     """The classifier that goes with a diffusion checkpoint: its stored partner, else the newest compatible run beside its own run."""
     if card.partner:
-        return find(card.partner)
+        return find_partner(card.partner, path.absolute().parent.parent.parent)
     candidates = [c for c in path.absolute().parent.parent.parent.glob("*/version_*") if c.is_dir()]
     found = []
     for folder in candidates:

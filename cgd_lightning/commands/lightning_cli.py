@@ -33,8 +33,9 @@ from cgd_lightning.commands.parser import OneLineErrors, PackagedConfigFile, tak
 from cgd_lightning.commands.runs import CLAIMED, run_folder
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.errors import InputError
-from cgd_lightning.training.csv_log import RunCSVLogger
 from cgd_lightning.training.finite import FiniteLoss
+from cgd_lightning.training.guided_sampler import GuidedSampler
+from cgd_lightning.training.loggers import log_to
 from cgd_lightning.training.module import TrainingModule
 from cgd_lightning.training.modules import ClassifierModule
 from cgd_lightning.training.predictions import ProbabilityTable
@@ -50,17 +51,27 @@ def run(args: list[str]) -> None:
     quieten()
     # Lightning starts the other processes of a run with these words.
     argv, sys.argv = sys.argv, [sys.argv[0], *args]
-    args, _ = take_trusted(args)
+    args, trusted = take_trusted(args)
     try:
         with tempfile.TemporaryDirectory() as folder, soft_interrupt() as interrupted:
             if args[0] in OF_A_CHECKPOINT:
                 args = with_own_config(args, Path(folder))
-            TrainingCLI(args)
+            TrainingCLI(args, trusted)
     except SIGTERMException:
         print("stopped; last.ckpt is written, and --ckpt_path last goes on from there", file=sys.stderr)
         sys.exit(128 + (signal.SIGINT if interrupted else signal.SIGTERM))
-    except MisconfigurationException as error:
-        raise InputError(str(error)) from error
+    except (MisconfigurationException, ModuleNotFoundError) as error:
+        if isinstance(error, ModuleNotFoundError) and "tensorboard" not in str(error):
+            raise
+        hint = "; pip install 'cgd-lightning[tensorboard]'" if isinstance(error, ModuleNotFoundError) else ""
+        raise InputError(f"{str(error).splitlines()[0]}{hint}") from error
+    except Exception as error:
+        if not type(error).__module__.startswith("wandb"):
+            raise
+        raise InputError(
+            f"Weights & Biases cannot be reached or does not know you ({str(error).splitlines()[0]}); run `wandb login`, "
+            "or keep the log here: --trainer.logger.init_args.offline true"
+        ) from error
     finally:
         sys.argv = argv
         if not inherited:
@@ -137,7 +148,8 @@ class Parser(OneLineErrors, LightningArgumentParser):
 class TrainingCLI(LightningCLI):
     """LightningCLI with packaged configs, run folders and self-describing checkpoints."""
 
-    def __init__(self, args: list[str]) -> None:
+    def __init__(self, args: list[str], trusted: tuple[str, ...] = ()) -> None:
+        self.trusted = trusted
         super().__init__(
             TrainingModule,
             NoisingDataModule,
@@ -161,6 +173,7 @@ class TrainingCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(GuidedSampler, "guided_sampler")
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: the configuration decides, and a checkpoint holds weights and the state of the training."""
@@ -188,11 +201,14 @@ class TrainingCLI(LightningCLI):
         folder, ckpt_path = run_folder(self.trainer.default_root_dir, name, config.ckpt_path)
         self.config_init[self.subcommand]["ckpt_path"] = ckpt_path
         self.config_init[self.subcommand]["weights_only"] = True
-        if config.trainer.logger in (None, True):
-            self.trainer.logger = RunCSVLogger(folder)
+        if config.trainer.logger is not False:
+            chosen = [] if config.trainer.logger in (None, True) else self.trainer.loggers
+            self.trainer.loggers = log_to(folder, chosen)
         checkpoint = self.trainer.checkpoint_callback
         assert isinstance(checkpoint, RunCheckpoint)
         checkpoint.dirpath = str(folder)
+        sampler = self._get(self.config_init, "guided_sampler")
+        sampler.folder, sampler.trust = folder, self.trusted
         self.folder = folder
         dump = self._parser(self.subcommand).dump(config, skip_unset=False)
         self.trainer.callbacks.insert(0, StoredConfig(dump, folder))

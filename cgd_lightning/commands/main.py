@@ -16,6 +16,7 @@ commands:
   validate   measure a checkpoint on held-out images:          cgd validate --ckpt_path runs/classifier
   test       the same on the test images:                      cgd test --ckpt_path runs/classifier
   predict    class probabilities of the test images, as CSV:   cgd predict --ckpt_path runs/classifier
+  evaluate   what a judge says of samples:                     cgd evaluate --samples FOLDER --judge runs/judge
   info       what a checkpoint is:                             cgd info runs/diffusion
   demo       the whole story on handwritten digits, in minutes
 
@@ -29,6 +30,7 @@ COMMANDS = {
     "test": "lightning_cli",
     "predict": "lightning_cli",
     "sample": "sample",
+    "evaluate": "evaluate",
     "info": "info",
     "demo": "demo",
 }

@@ -16,6 +16,15 @@ class ImageBatch(NamedTuple):
     indices: Tensor
 
 
+def sample_images(data: Dataset[ImageBatch], count: int, batch_size: int = 512) -> ImageBatch:
+    """`count` images, or all if there are no more: the same random choice always, in the order of the data set."""
+    size = len(data)  # type: ignore[arg-type]
+    order = torch.randperm(size, generator=torch.Generator().manual_seed(0))
+    chosen = order[:count].sort().values.tolist()
+    parts = [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]
+    return ImageBatch(*map(torch.cat, zip(*(data.__getitems__(part) for part in parts))))  # type: ignore[attr-defined]
+
+
 class ImageTensors(Dataset[ImageBatch]):
     """Images and labels that fit in memory. A whole batch is taken by one indexing operation, with no Python per image."""
 

@@ -35,11 +35,11 @@ class TokenLinear(nn.Conv1d):
 class AttentionBlock(nn.Module):
     """(B, C, H, W) -> (B, C, H, W): the input plus what each pixel reads from all; a fresh block changes nothing."""
 
-    def __init__(self, channels: int, num_heads: int = 1, use_new_attention_order: bool = False) -> None:
+    def __init__(self, channels: int, num_heads: int = 1, use_new_attention_order: bool = False, norm_groups: int = 32) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.use_new_attention_order = use_new_attention_order
-        self.norm = group_norm(channels)
+        self.norm = group_norm(channels, norm_groups)
         self.qkv = TokenLinear(channels, 3 * channels)
         self.proj_out = zero_init(TokenLinear(channels, channels))
 

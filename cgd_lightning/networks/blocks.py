@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +55,7 @@ class BlockRecipe:
     use_scale_shift_norm: bool
     resblock_updown: bool
     use_new_attention_order: bool
+    norm_groups: int
 
     def heads(self, channels: int) -> int:
         """The number of heads for `channels`; InputError if they cannot be dealt out evenly."""
@@ -67,23 +69,26 @@ class BlockRecipe:
         return divisor if by_heads else channels // divisor
 
     def residual(self, in_channels: int, out_channels: int) -> ResBlock:
-        return ResBlock(in_channels, out_channels, self.emb_channels, self.dropout, self.use_scale_shift_norm)
+        return self._block(in_channels, out_channels, None)
 
     def attention(self, channels: int) -> AttentionBlock:
-        return AttentionBlock(channels, self.heads(channels), self.use_new_attention_order)
+        return AttentionBlock(channels, self.heads(channels), self.use_new_attention_order, self.norm_groups)
 
     def downsampler(self, channels: int) -> nn.Module:
         if not self.resblock_updown:
             return Downsample(channels, self.conv_resample)
-        return ResBlock(channels, channels, self.emb_channels, self.dropout, self.use_scale_shift_norm, "down")
+        return self._block(channels, channels, "down")
 
     def upsampler(self, channels: int) -> nn.Module:
         if not self.resblock_updown:
             return Upsample(channels, self.conv_resample)
-        return ResBlock(channels, channels, self.emb_channels, self.dropout, self.use_scale_shift_norm, "up")
+        return self._block(channels, channels, "up")
 
     def stage(self, *layers: nn.Module) -> Stage:
         return Stage(layers, use_checkpoint=self.use_checkpoint)
+
+    def _block(self, in_channels: int, out_channels: int, resample: Literal["up", "down"] | None) -> ResBlock:
+        return ResBlock(in_channels, out_channels, self.emb_channels, self.dropout, self.use_scale_shift_norm, resample, self.norm_groups)
 
 
 def input_blocks(

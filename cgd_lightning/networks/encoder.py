@@ -51,6 +51,8 @@ class EncoderUNet(Network):
         resblock_updown: whether sizes change in residual blocks.
         use_new_attention_order: how the heads lie in the weights of attention, see `networks.attention`.
         pool: how features become logits; all published classifiers have "attention".
+        norm_groups: number of groups that channels are normalised in, as far as it divides them. 32 is ADM's; with 16 channels a group
+            or more, a CPU normalises small networks up to 30 times faster.
         patch_size: p folds p x p pixels into channels before the first convolution: all levels are p times smaller.
     """
 
@@ -72,6 +74,7 @@ class EncoderUNet(Network):
         resblock_updown: bool = False,
         use_new_attention_order: bool = False,
         pool: Pool = "attention",
+        norm_groups: int = 32,
         patch_size: int = 1,
     ) -> None:
         super().__init__()
@@ -88,6 +91,7 @@ class EncoderUNet(Network):
             use_scale_shift_norm=use_scale_shift_norm,
             resblock_updown=resblock_updown,
             use_new_attention_order=use_new_attention_order,
+            norm_groups=norm_groups,
         )
         widths = [int(mult * model_channels) for mult in channel_mult]
 
@@ -95,10 +99,10 @@ class EncoderUNet(Network):
         self.input_blocks, channels = input_blocks(recipe, in_channels * patch_size**2, widths, num_res_blocks, attention_resolutions)
         self.middle_block = middle_block(recipe, widths[-1])
         if pool == "adaptive":
-            self.out = adaptive_pool(widths[-1], out_channels)
+            self.out = adaptive_pool(widths[-1], out_channels, norm_groups)
         elif pool == "attention":
             size = image_size // (patch_size * 2 ** (len(widths) - 1))
-            self.out = attention_pool(size, widths[-1], out_channels, recipe.heads(widths[-1]))
+            self.out = attention_pool(size, widths[-1], out_channels, recipe.heads(widths[-1]), norm_groups)
         elif pool == "spatial":
             self.out = spatial_pool(sum(channels) + widths[-1], out_channels)
         elif pool == "spatial_v2":
@@ -118,15 +122,15 @@ class EncoderUNet(Network):
         return self.out(torch.cat(means, dim=1) if means else h)
 
 
-def adaptive_pool(channels: int, out_channels: int) -> nn.Sequential:
+def adaptive_pool(channels: int, out_channels: int, norm_groups: int) -> nn.Sequential:
     """(B, channels, H, W) -> (B, out_channels), zero when fresh."""
     conv = zero_init(nn.Conv2d(channels, out_channels, 1))
-    return nn.Sequential(group_norm(channels), nn.SiLU(), nn.AdaptiveAvgPool2d(1), conv, nn.Flatten())
+    return nn.Sequential(group_norm(channels, norm_groups), nn.SiLU(), nn.AdaptiveAvgPool2d(1), conv, nn.Flatten())
 
 
-def attention_pool(size: int, channels: int, out_channels: int, num_heads: int) -> nn.Sequential:
+def attention_pool(size: int, channels: int, out_channels: int, num_heads: int, norm_groups: int) -> nn.Sequential:
     """(B, channels, size, size) -> (B, out_channels)."""
-    return nn.Sequential(group_norm(channels), nn.SiLU(), AttentionPool2d(size, channels, out_channels, num_heads))
+    return nn.Sequential(group_norm(channels, norm_groups), nn.SiLU(), AttentionPool2d(size, channels, out_channels, num_heads))
 
 
 def spatial_pool(features: int, out_channels: int) -> nn.Sequential:

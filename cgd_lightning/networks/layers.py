@@ -47,9 +47,9 @@ class TimeEmbedding(nn.Sequential):
             return super().forward(sinusoid(t, self.channels).to(next(self.parameters()).dtype))
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
-    """Normalisation in 32 groups, or in as many as divide `channels` where 32 does not."""
-    groups = next(n for n in range(min(32, channels), 0, -1) if channels % n == 0)
+def group_norm(channels: int, groups: int = 32) -> nn.GroupNorm:
+    """Normalisation in `groups` groups, or in as many as divide `channels` where these do not."""
+    groups = next(n for n in range(min(groups, channels), 0, -1) if channels % n == 0)
     return nn.GroupNorm(groups, channels, eps=1e-5)
 
 
@@ -108,16 +108,17 @@ class ResBlock(nn.Module):
         dropout: float = 0.0,
         use_scale_shift_norm: bool = True,
         resample: Literal["up", "down"] | None = None,
+        norm_groups: int = 32,
     ) -> None:
         super().__init__()
         self.use_scale_shift_norm = use_scale_shift_norm
         resamplers: dict[str | None, Callable[[Tensor], Tensor]] = {"up": upsample, "down": downsample, None: nn.Identity()}
         self.resample = resamplers[resample]
-        self.in_layers = nn.Sequential(group_norm(in_channels), nn.SiLU(), nn.Conv2d(in_channels, out_channels, 3, padding=1))
+        self.in_layers = nn.Sequential(group_norm(in_channels, norm_groups), nn.SiLU(), nn.Conv2d(in_channels, out_channels, 3, padding=1))
         emb_outputs = 2 * out_channels if use_scale_shift_norm else out_channels
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_channels, emb_outputs))
         self.out_layers = nn.Sequential(
-            group_norm(out_channels),
+            group_norm(out_channels, norm_groups),
             nn.SiLU(),
             nn.Dropout(dropout),
             zero_init(nn.Conv2d(out_channels, out_channels, 3, padding=1)),

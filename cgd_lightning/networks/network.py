@@ -23,7 +23,8 @@ class Network(nn.Module):
       classifier classes;
     - every further argument is the user's: it has a name, a default, and takes plain data (numbers, strings, None;
       lists, tuples or dictionaries of them), from which the weights' shapes follow. There is no `*args`;
-    - `forward(x, t)` takes images (B, in_channels, H, W) and timesteps (B,) as float32, whatever the precision of `x`.
+    - `forward(x, t)` takes images (B, in_channels, H, W) and timesteps (B,) as float32, whatever the precision of `x`. A judge of
+      clean images has `forward(x)`, and gives `features(x)`, (B, d), of which its `head` makes the logits.
 
     A subclass calls `super().__init__()` as any module does, and does nothing for `init_args`. They are the arguments
     of the outermost class, as given (a list stays a list), copied; `copy.deepcopy` and pickling carry them along.

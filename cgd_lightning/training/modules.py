@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -9,6 +10,7 @@ from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser, PredictionType
 from cgd_lightning.diffusion.process import NoisyBatch
+from cgd_lightning.errors import InputError
 from cgd_lightning.training.module import NetworkFactory, OptimizerFactory, TrainingModule
 
 
@@ -16,7 +18,9 @@ class DiffusionModule(TrainingModule):
     """Trains the diffusion model: || network(x_t, t) - target ||^2. Ho et al. 2020 (arXiv:2006.11239), algorithm 1.
 
     prediction: what the network predicts, eps, x0 or v. classifier: run or file of the classifier that `cgd sample` takes unless told
-    otherwise. The other options are those of `TrainingModule`.
+    otherwise. min_snr_gamma: weigh the squared error of x0 by min(SNR, gamma), whatever the network predicts, so that neither end of the
+    noise levels outweighs the others: Hang et al. 2023 (arXiv:2303.09556), section 3.4, where gamma is 5. The other options are those of
+    `TrainingModule`.
     """
 
     def __init__(
@@ -24,6 +28,7 @@ class DiffusionModule(TrainingModule):
         network: NetworkFactory,
         prediction: PredictionType = "eps",
         classifier: str | None = None,
+        min_snr_gamma: float | None = None,
         optimizer: OptimizerFactory | None = None,
         warmup_steps: int = 0,
         decay: Literal["constant", "linear", "cosine"] = "constant",
@@ -33,6 +38,9 @@ class DiffusionModule(TrainingModule):
         super().__init__(network, optimizer, warmup_steps, decay, ema_decay, compile)
         self.prediction: PredictionType = prediction
         self.classifier = classifier
+        if min_snr_gamma is not None and min_snr_gamma <= 0:
+            raise InputError(f"min_snr_gamma {min_snr_gamma}: wanted more than 0")
+        self.min_snr_gamma = min_snr_gamma
 
     @property
     def partner(self) -> str | None:
@@ -44,7 +52,18 @@ class DiffusionModule(TrainingModule):
 
     def measure(self, model: Denoiser, batch: NoisyBatch) -> dict[str, Tensor]:
         error = model.output(batch.x_t, batch.t, batch.y) - model.target(batch)
-        return {"loss": error.square().mean(dim=(1, 2, 3))}
+        loss = error.square().mean(dim=(1, 2, 3))
+        return {"loss": loss if self.min_snr_gamma is None else loss * self.weight(model, batch.t)}
+
+    def weight(self, model: Denoiser, t: Tensor) -> Tensor:
+        """min(SNR, gamma) over the weight (B,) that the squared error of the target itself gives to that of x0: SNR for eps, 1 for x0,
+        (alpha^2 + sigma^2)^2 / sigma^2 for v.
+        """
+        assert self.min_snr_gamma is not None
+        alpha, sigma = model.schedule.alpha_sigma(t)
+        snr = (alpha / sigma).square()
+        own = {"eps": snr, "x0": torch.ones_like(snr), "v": (alpha.square() + sigma.square()).square() / sigma.square()}[model.prediction]
+        return snr.clamp(max=self.min_snr_gamma) / own
 
 
 class ClassifierModule(TrainingModule):

@@ -21,6 +21,7 @@ TINY_DIFFUSION = [
     "--trainer.val_check_interval=6",
     "--trainer.accelerator=cpu",
     "--trainer.enable_progress_bar=false",
+    "--guided_sampler.every_n_validations=0",
 ]
 TINY_CLASSIFIER = [word.replace("diffusion.yaml", "classifier.yaml") for word in TINY_DIFFUSION]
 

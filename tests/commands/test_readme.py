@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 import cgd_lightning
@@ -39,3 +40,24 @@ def test_every_public_name_can_be_imported_and_is_typed() -> None:
 
 def test_the_help_names_every_command() -> None:
     assert re.findall(r"^  ([a-z]+)  ", HELP, re.MULTILINE) == ["fit", "sample", *[c for c in COMMANDS if c not in ("fit", "sample")]]
+
+
+def test_the_readmes_data_set_and_network_train_and_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cgd: Callable[..., tuple[int, str, str]]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, source in zip(("shapes", "plain"), PYTHON[2:], strict=True):
+        Path(f"{name}.py").write_text(source)
+    words = next(line for line in README.splitlines() if "shapes.Shapes" in line).split()[1:]
+    short = [
+        "--trainer.max_steps=2",
+        "--trainer.val_check_interval=2",
+        "--trainer.accelerator=cpu",
+        "--guided_sampler.every_n_validations=0",
+    ]
+    code, _, err = cgd(*words, *short)
+    assert code == 0, err
+    sample = next(line for line in README.splitlines() if "--trust plain" in line).split()[1:]
+    assert cgd(*sample, "--sampler.steps=2", "--num_samples=4", "--device=cpu")[0] == 0
+    assert "--trust plain" in cgd(*sample[:-2], "--num_samples=4")[2]

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.guidance import Clamp
-from cgd_lightning.diffusion.samplers import DDIM, DDPM
+from cgd_lightning.diffusion.samplers import DDIM, DDPM, DPMSolver
 from cgd_lightning.diffusion.schedules import Cosine, Linear, NoiseSchedule
 
 STEPS = 38
@@ -59,6 +59,28 @@ def test_trajectories_equal_diffusers(
             noise = next(draws) if kind and t > 0 else None
             theirs_x = theirs.step(raw, t, theirs_x, eta=kind, use_clipped_model_output=True, variance_noise=noise).prev_sample
         torch.testing.assert_close(mine, theirs_x, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("prediction", ["eps", "v"])
+@pytest.mark.parametrize(("schedule", "beta_schedule"), [(Linear(), "linear"), (Cosine(), "squaredcos_cap_v2")])
+def test_dpm_solver_equals_that_of_diffusers(schedule: NoiseSchedule, beta_schedule: str, prediction: str) -> None:
+    theirs = DPMSolverMultistepScheduler(
+        beta_schedule=beta_schedule,
+        prediction_type={"eps": "epsilon", "v": "v_prediction"}[prediction],
+        solver_order=2,
+        euler_at_final=True,
+        final_sigmas_type="zero",
+    )
+    theirs.set_timesteps(STEPS)
+    theirs.timesteps = torch.tensor(TIMESTEPS)
+    levels = schedule.levels(STEPS)
+    theirs.sigmas = torch.tensor([level.sigma / level.alpha for level in levels], dtype=torch.float64)
+    x = noises()[0]
+    denoiser = Denoiser(Wavy(), schedule, prediction)  # type: ignore[arg-type]
+    ours = list(DPMSolver(STEPS).walk(denoiser, x, levels, lambda: x))
+    for t, mine in zip(TIMESTEPS, ours, strict=True):
+        x = theirs.step(Wavy()(x, torch.full((3,), float(t))), t, x).prev_sample
+        torch.testing.assert_close(mine, x, rtol=1e-4, atol=1e-4)
 
 
 def in_double(scheduler: DDPMScheduler | DDIMScheduler, schedule: NoiseSchedule) -> None:

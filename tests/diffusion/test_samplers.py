@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cgd_lightning.diffusion.denoiser import Prediction
 from cgd_lightning.diffusion.guidance import ClassifierGuidance
-from cgd_lightning.diffusion.samplers import DDIM, DDPM, Sampler
+from cgd_lightning.diffusion.samplers import DDIM, DDPM, DPMSolver, Sampler
 from cgd_lightning.diffusion.schedules import Cosine, Level, Linear, NoiseSchedule, VarianceExploding
 from tests.conftest import Draws, Mixture, exact_classifier, exact_denoiser
 
@@ -86,7 +86,9 @@ def test_ddim_with_eta_one_is_ddpm_with_the_small_variance() -> None:
         torch.testing.assert_close(ours, DDPM(15, "fixed_small")(exact_gaussian, Draws(0), schedule))
 
 
-@pytest.mark.parametrize("sampler", [DDIM(1000), DDIM(1000, eta=1.0), DDPM(1000)], ids=["DDIM", "DDIM-1", "DDPM"])
+@pytest.mark.parametrize(
+    "sampler", [DDIM(1000), DDIM(1000, eta=1.0), DDPM(1000), DPMSolver(100)], ids=["DDIM", "DDIM-1", "DDPM", "DPMSolver"]
+)
 def test_a_variance_exploding_process_reaches_the_data_too(sampler: Sampler) -> None:
     mean, variance = moments(sampler, VarianceExploding(sigma_max=300))
     assert mean == pytest.approx(MEAN, rel=2e-2)
@@ -108,9 +110,14 @@ def errors(sampler: type[Sampler], steps: list[int]) -> list[float]:
     return found
 
 
-def test_ddim_converges_with_order_one() -> None:
-    coarse, fine = errors(DDIM, [100, 200])
-    assert math.log2(coarse / fine) == pytest.approx(1, abs=0.1)
+@pytest.mark.parametrize(("sampler", "order"), [(DDIM, 1), (DPMSolver, 2)])
+def test_an_ode_sampler_converges_with_its_order(sampler: type[Sampler], order: int) -> None:
+    coarse, fine = errors(sampler, [100, 200])
+    assert math.log2(coarse / fine) == pytest.approx(order, abs=0.1)
+
+
+def test_the_second_order_pays_where_steps_are_few() -> None:
+    assert errors(DPMSolver, [10])[0] < errors(DDIM, [40])[0]
 
 
 def test_the_trajectory_ends_with_the_sample_and_has_a_point_for_every_step() -> None:

@@ -1,15 +1,18 @@
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from sklearn.neighbors import NearestNeighbors
-from torch import Tensor
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
 
-from cgd_lightning.diffusion.classifier import CleanClassifier
+from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.process import to_float
-from cgd_lightning.evaluation.features import look
-from cgd_lightning.evaluation.metrics import accuracy, precision_recall
+from cgd_lightning.diffusion.schedules import Linear
+from cgd_lightning.evaluation.features import look, look_with_guide
+from cgd_lightning.evaluation.metrics import accuracy, frechet_distance, precision_recall
 from cgd_lightning.evaluation.plots import grid, grid_places, stack, to_picture
-from cgd_lightning.networks import ConvNet
+from cgd_lightning.networks import ConvNet, MLPClassifier
 
 
 def covered(queries: np.ndarray, support: np.ndarray, k: int) -> float:
@@ -41,6 +44,43 @@ def test_too_few_images_are_refused() -> None:
         precision_recall(torch.zeros(3, 2), torch.zeros(9, 2))
 
 
+def correlated(n: int, d: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return scale * torch.randn(n, d, generator=generator) @ torch.randn(d, d, generator=generator) + shift
+
+
+class Flat(nn.Module):
+    num_features = 12
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1)
+
+
+@pytest.mark.parametrize("n", [8, 500], ids=["fewer images than features", "many images"])
+def test_the_frechet_distance_equals_torchmetrics(n: int) -> None:
+    real, fake = correlated(700, 12, seed=0), correlated(n, 12, seed=1, scale=1.5, shift=0.3)
+    theirs = FrechetInceptionDistance(feature=Flat(), normalize=True).set_dtype(torch.float64)
+    theirs.update(real.reshape(-1, 3, 2, 2).double(), real=True)
+    theirs.update(fake.reshape(-1, 3, 2, 2).double(), real=False)
+    assert frechet_distance(real, fake) == pytest.approx(theirs.compute().item(), rel=1e-6)
+
+
+def test_the_frechet_distance_is_the_formula_with_a_matrix_root() -> None:
+    real, fake = correlated(300, 5, seed=2).double(), correlated(200, 5, seed=3, shift=1).double()
+    (a, b), (mine, theirs) = (x.mean(0) for x in (real, fake)), (np.cov(x.numpy(), rowvar=False) for x in (real, fake))
+    wanted = (a - b).square().sum().item() + np.trace(mine + theirs - 2 * scipy.linalg.sqrtm(mine @ theirs).real)
+    assert frechet_distance(real, fake) == pytest.approx(wanted, rel=1e-8)
+
+
+def test_the_frechet_distance_of_known_gaussians() -> None:
+    x = torch.tensor([[-1.0], [1.0], [-1.0], [1.0]])
+    assert frechet_distance(x, x) == pytest.approx(0, abs=1e-12)
+    assert frechet_distance(x, 3 * x + 5) == pytest.approx(25 + 4 * 4 / 3)
+    assert frechet_distance(1000 + correlated(400, 8, seed=4), 1000 + correlated(400, 8, seed=4)) >= 0
+    with pytest.raises(ValueError, match="1 real and 4 generated"):
+        frechet_distance(x[:1], x)
+
+
 def test_accuracy_is_the_share_of_agreement() -> None:
     assert accuracy(torch.tensor([0, 1, 2, 2]), torch.tensor([0, 1, 1, 2])) == 0.75
 
@@ -52,6 +92,14 @@ def test_a_judge_looks_once_and_its_features_make_its_logits() -> None:
     assert features.shape == (20, 16)
     logits = judge.logits(to_float(images))
     torch.testing.assert_close(judge.logits_from(features), logits)
+    assert torch.equal(classes, logits.argmax(-1))
+
+
+def test_a_guide_looks_at_clean_images_at_its_least_noisy_timestep() -> None:
+    guide = NoisyClassifier(MLPClassifier(8, 1, 3, width=16), Linear(), "abc", (1, 8, 8)).eval()
+    images = torch.randint(256, (9, 1, 8, 8), dtype=torch.uint8)
+    logits, classes = look_with_guide(guide, images, batch_size=4)
+    torch.testing.assert_close(logits, guide.logits(to_float(images), torch.zeros(9)))
     assert torch.equal(classes, logits.argmax(-1))
 
 

@@ -2,4 +2,5 @@
 
 from cgd_lightning.diffusion.samplers.ddim import DDIM as DDIM
 from cgd_lightning.diffusion.samplers.ddpm import DDPM as DDPM
+from cgd_lightning.diffusion.samplers.dpm_solver import DPMSolver as DPMSolver
 from cgd_lightning.diffusion.samplers.sampler import Sampler as Sampler

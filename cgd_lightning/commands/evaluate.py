@@ -1,0 +1,99 @@
+"""`cgd evaluate`: what a judge says of samples, beside what it says of as many real images."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from torch import Tensor
+
+from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning.commands.hardware import pick_device
+from cgd_lightning.commands.parser import OneLineErrors, take_trusted
+from cgd_lightning.diffusion.classifier import CleanClassifier
+from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.features import look
+from cgd_lightning.evaluation.metrics import accuracy, frechet_distance, precision_recall
+from cgd_lightning.evaluation.plots import stack
+
+
+def run(args: list[str]) -> None:
+    """Run `args`: "evaluate" and its options."""
+    words, trust = take_trusted(args[1:])
+    settings = parser().parse_args(words)
+    if settings.samples is None or settings.judge is None:
+        raise InputError("wanted the samples and the judge: cgd evaluate --samples runs/diffusion/version_0/samples/0 --judge runs/judge")
+    path = checkpoints.find(settings.judge)
+    card = checkpoints.read(path)
+    if card.kind != "judge":
+        raise InputError(f"--judge {path}: a {card.kind}, and a judge was wanted: cgd fit --config judge.yaml")
+    images, labels = read_samples(Path(settings.samples))
+    if list(images.shape[1:]) != card.image_shape or int(labels.max()) >= len(card.class_names):
+        raise InputError(
+            f"--samples {settings.samples}: images of shape {list(images.shape[1:])} with labels to {int(labels.max())}; "
+            f"{path} knows shape {card.image_shape} and {len(card.class_names)} classes"
+        )
+    data = data_of(path, settings.data)
+    judge = checkpoints.load(path, device=pick_device(settings.device), trust=trust)
+    print(report(judge, images, labels, data, f"{path}"))
+
+
+def parser() -> OneLineErrors:
+    """The options of `cgd evaluate`."""
+    from cgd_lightning.commands import lightning_cli  # noqa: F401  (so that the short names of data sets are known)
+    from cgd_lightning.data.datamodule import NoisingDataModule
+
+    description = "Accuracy, FID-lite, precision and recall of samples, by a judge, against the test images of the judge's data set."
+    options = OneLineErrors(prog="cgd evaluate", default_env=True, env_prefix="CGD_EVALUATE_", description=description, allow_abbrev=False)
+    options.add_argument("--samples", type=str | None, help="Folder that cgd sample wrote.")
+    options.add_argument("--judge", type=str | None, help="Run, version folder or file of the judge.")
+    options.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
+    options.add_subclass_arguments(NoisingDataModule, "data", required=False, help="Data set. Default: the one the judge was trained on.")
+    return options
+
+
+def read_samples(folder: Path) -> tuple[Tensor, Tensor]:
+    """(uint8 images (N, C, H, W), asked classes (N,)) of a folder that `cgd sample` wrote."""
+    try:
+        labels = json.loads((folder / "samples.json").read_text())["images"]["labels"]
+        if (folder / "samples.npz").is_file():
+            with np.load(folder / "samples.npz") as arrays:
+                return torch.from_numpy(arrays["arr_0"]).permute(0, 3, 1, 2), torch.tensor(labels)
+        return stack([Image.open(file) for file in sorted((folder / "images").glob("*.png"))]), torch.tensor(labels)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise InputError(f"--samples {folder}: not a folder that cgd sample wrote whole ({' '.join(str(error).split())})") from error
+
+
+def data_of(judge: Path, given: Any) -> Any:
+    """The data module that `given` asks for, else that of the judge's training, as its checkpoint has kept it."""
+    options = parser()
+    if given is None:
+        text = torch.load(judge, weights_only=True, map_location="cpu", mmap=True).get("cgd_config")
+        if text is None:
+            raise InputError(f"{judge}: does not tell its data set; give it with --data")
+        given = yaml.safe_load(text)["data"]
+    return options.instantiate(options.parse_object({"data": given})).data
+
+
+def report(judge: CleanClassifier, images: Tensor, labels: Tensor, data: Any, name: str) -> str:
+    """A table: samples, and as many real training images, against all test images."""
+    from cgd_lightning.data.images import sample_images
+
+    test = sample_images(data.split("test"), len(data.split("test")))
+    reference, classes = look(judge, test.images)
+    seen, seen_classes = look(judge, images)
+    real = look(judge, sample_images(data.split("train"), len(images)).images)[0]
+    lines = [
+        f"judge {name}: recognises {accuracy(classes, test.labels):.2%} of {len(reference)} test images of {data.name}",
+        f"FID-lite in its features; precision and recall with k = 3; both against these {len(reference)} images",
+        "",
+        f"{'':24}{'n':>6}  accuracy  FID-lite  precision  recall",
+    ]
+    for title, features, share in (("samples", seen, f"{accuracy(seen_classes, labels):.2%}"), ("real training images", real, "")):
+        precision, recall = precision_recall(reference, features)
+        distance = frechet_distance(reference, features)
+        lines.append(f"{title:24}{len(features):>6}  {share:>8}  {distance:>8.4g}  {precision:>9.3f}  {recall:>6.3f}")
+    return "\n".join(lines)

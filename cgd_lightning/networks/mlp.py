@@ -1,0 +1,78 @@
+"""The tutorial's networks: images are rows of numbers, and no convolution sees that they are pictures.
+
+    h_0 = W x + b,    h_{i+1} = h_i + B_i silu(A_i norm(h_i) + emb(t))
+
+Noise has as many dimensions as the image, and hidden layers that are narrower cannot pass it on; the noise predictor's default is
+wider than 28 x 28 pixels.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cgd_lightning.networks.layers import TimeEmbedding, zero_init
+from cgd_lightning.networks.network import Network
+
+
+class _ResidualMLP(Network):
+    """Images (B, C, H, W) and timesteps (B,) -> normalised hidden features (B, width)."""
+
+    def __init__(self, inputs: int, width: int, depth: int, dropout: float) -> None:
+        super().__init__()
+        self.time_embed = TimeEmbedding(min(width, 128), width)
+        self.into = nn.Linear(inputs, width)
+        self.blocks = nn.ModuleList(_Block(width, dropout) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+
+    def hidden(self, x: Tensor, emb: Tensor) -> Tensor:
+        h = self.into(x.flatten(1).to(emb.dtype))
+        for block in self.blocks:
+            h = block(h, emb)
+        return self.norm(h)
+
+
+class MLP(_ResidualMLP):
+    """Noise predictor: images (B, in_channels, H, W) at timesteps `t` (B,) float32 -> (B, out_channels, H, W).
+
+    The input is added to the output with a gain that depends on the timestep. width: of the hidden layers. depth: number of residual
+    blocks. dropout: of hidden features.
+    """
+
+    def __init__(
+        self, image_size: int, in_channels: int, out_channels: int, width: int = 1024, depth: int = 4, dropout: float = 0.0
+    ) -> None:
+        super().__init__(in_channels * image_size**2, width, depth, dropout)
+        self.gain = nn.Linear(width, 1)
+        self.out = zero_init(nn.Linear(width, out_channels * image_size**2))
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        emb = F.silu(self.time_embed(t))
+        out = self.out(self.hidden(x, emb)).unflatten(1, (-1, *x.shape[2:]))
+        return out + self.gain(emb)[:, :, None, None] * x
+
+
+class MLPClassifier(_ResidualMLP):
+    """Classifier: images (B, in_channels, H, W) at timesteps `t` (B,) float32 -> logits (B, out_channels).
+
+    width, depth, dropout: as for `MLP`.
+    """
+
+    def __init__(
+        self, image_size: int, in_channels: int, out_channels: int, width: int = 512, depth: int = 2, dropout: float = 0.1
+    ) -> None:
+        super().__init__(in_channels * image_size**2, width, depth, dropout)
+        self.out = nn.Linear(width, out_channels)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.out(self.hidden(x, F.silu(self.time_embed(t))))
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+        self.down = zero_init(nn.Linear(width, width))
+
+    def forward(self, h: Tensor, emb: Tensor) -> Tensor:
+        return h + self.down(self.dropout(F.silu(self.up(self.norm(h)) + emb)))

@@ -1,0 +1,42 @@
+"""Where a run logs: metrics.csv always, which a continued run goes on writing, and what else the user chose, in the run's folder too."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning.fabric.loggers.csv_logs import _ExperimentWriter
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+
+
+class RunCSVLogger(CSVLogger):
+    """A CSVLogger that keeps the rows that stand in the folder's metrics.csv already, where Lightning's deletes them."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(save_dir=folder.parent.parent, name=folder.parent.name, version=folder.name)
+        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            self._experiment = _ContinuedWriter(str(folder))
+
+
+class _ContinuedWriter(_ExperimentWriter):
+    def _check_log_dir_exists(self) -> None:
+        file = Path(self.metrics_file_path)
+        if file.is_file():
+            with file.open(newline="") as lines:
+                self.metrics_keys = next(csv.reader(lines), [])
+
+    def log_hparams(self, params: dict) -> None:
+        """Config files hold the hyper-parameters."""
+
+
+def log_to(folder: Path, chosen: Sequence[Logger]) -> list[Logger]:
+    """The loggers of a run: its metrics.csv, and those that the user chose, which write into the run's folder and take its name."""
+    name = f"{folder.parent.name}/{folder.name}"
+    for logger in chosen:
+        if isinstance(logger, TensorBoardLogger):
+            logger._root_dir, logger._name, logger._version = str(folder), "", "tensorboard"
+        elif isinstance(logger, WandbLogger):
+            own = logger._wandb_init
+            own["dir"] = logger._save_dir = str(folder)
+            own["name"] = logger._name = own.get("name") or name
+    return [RunCSVLogger(folder), *(logger for logger in chosen if not isinstance(logger, CSVLogger))]

@@ -1,0 +1,60 @@
+"""Where a run logs."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.commands.conftest import TINY_CLASSIFIER
+
+Cgd = Callable[..., tuple[int, str, str]]
+
+SHORT = ["--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.log_every_n_steps=1"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_wandb: None) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_tensorboard_and_metrics_stand_in_the_folder_of_the_run(cgd: Cgd) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    code, _, err = cgd("fit", *TINY_CLASSIFIER, "--config=tensorboard.yaml", *SHORT)
+    assert code == 0, err
+    folder = Path("runs/classifier/version_0")
+    assert {path.name for path in Path("runs").iterdir()} == {"classifier"}
+    board = EventAccumulator(str(folder / "tensorboard")).Reload()
+    [event] = board.Scalars("val/loss")
+    assert [event.value] == pytest.approx([float(row["val/loss"]) for row in rows(folder) if row["val/loss"]])
+
+
+def test_wandb_offline_stands_in_the_folder_of_the_run(cgd: Cgd) -> None:
+    code, _, err = cgd("fit", *TINY_CLASSIFIER, "--config=wandb.yaml", "--trainer.logger.init_args.offline=true", *SHORT)
+    assert code == 0, err
+    folder = Path("runs/classifier/version_0")
+    assert list(folder.glob("wandb/offline-run-*/*.wandb"))
+    assert rows(folder)
+    assert not Path("wandb").exists()
+
+
+def test_wandb_without_an_account_is_one_line_before_anything_is_trained(cgd: Cgd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    code, _, err = cgd("fit", *TINY_CLASSIFIER, "--config=wandb.yaml", *SHORT)
+    assert code == 1
+    [line] = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert "Weights & Biases" in line
+    assert "--trainer.logger.init_args.offline true" in line
+    assert not list(Path("runs/classifier/version_0").glob("*.ckpt"))
+
+
+def test_no_logger_means_no_log(cgd: Cgd) -> None:
+    assert cgd("fit", *TINY_CLASSIFIER, "--trainer.logger=false", *SHORT)[0] == 0
+    assert not Path("runs/classifier/version_0/metrics.csv").exists()
