@@ -2,7 +2,6 @@
 
 import math
 import os
-from collections.abc import Iterator
 
 import lightning.pytorch  # noqa: F401  (here, so that its log is bound to a stream that outlives a single test)
 import pytest
@@ -82,19 +81,6 @@ class Draws:
 
     def __call__(self) -> Tensor:
         return torch.randn(self.n, *SHAPE, generator=self.generator, dtype=torch.float64)
-
-
-@pytest.fixture
-def fresh_wandb(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Weights & Biases with no account, no word to say, and nothing left of it afterwards."""
-    import wandb
-
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    for name in ("WANDB_API_KEY", "WANDB_MODE"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    yield
-    wandb.teardown()
 
 
 @pytest.fixture(params=SCHEDULES, ids=lambda schedule: type(schedule).__name__)

@@ -1,6 +1,9 @@
 """Where a run logs."""
 
 import csv
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,9 +17,17 @@ SHORT = ["--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.l
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_wandb: None) -> None:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def alone(*words: str) -> tuple[int, str]:
+    """(exit status, standard error) of a `cgd` in a process of its own, as wandb keeps much in one, and without an account."""
+    known = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+    settings = {"HOME": os.getcwd(), "WANDB_SILENT": "true", "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    command = [sys.executable, "-c", "from cgd_lightning.commands.main import main; main()", *words]
+    done = subprocess.run(command, env={**known, **settings}, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=100)
+    return done.returncode, done.stderr
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -36,8 +47,8 @@ def test_tensorboard_and_metrics_stand_in_the_folder_of_the_run(cgd: Cgd) -> Non
     assert [event.value] == pytest.approx([float(row["val/loss"]) for row in rows(folder) if row["val/loss"]])
 
 
-def test_wandb_offline_stands_in_the_folder_of_the_run(cgd: Cgd) -> None:
-    code, _, err = cgd("fit", *TINY_CLASSIFIER, "--config=wandb.yaml", "--trainer.logger.init_args.offline=true", *SHORT)
+def test_wandb_offline_stands_in_the_folder_of_the_run() -> None:
+    code, err = alone("fit", *TINY_CLASSIFIER, "--config=wandb.yaml", "--trainer.logger.init_args.offline=true", *SHORT)
     assert code == 0, err
     folder = Path("runs/classifier/version_0")
     assert list(folder.glob("wandb/offline-run-*/*.wandb"))
@@ -45,9 +56,8 @@ def test_wandb_offline_stands_in_the_folder_of_the_run(cgd: Cgd) -> None:
     assert not Path("wandb").exists()
 
 
-def test_wandb_without_an_account_is_one_line_before_anything_is_trained(cgd: Cgd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    code, _, err = cgd("fit", *TINY_CLASSIFIER, "--config=wandb.yaml", *SHORT)
+def test_wandb_without_an_account_is_one_line_before_anything_is_trained() -> None:
+    code, err = alone("fit", *TINY_CLASSIFIER, "--config=wandb.yaml", *SHORT)
     assert code == 1
     [line] = [line for line in err.splitlines() if line.startswith("error: ")]
     assert "Weights & Biases" in line

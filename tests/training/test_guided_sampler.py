@@ -308,7 +308,8 @@ def test_wrong_settings_are_refused() -> None:
         fit(diffusion(), GuidedSampler(sampler=DPMSolver(2000)))
 
 
-def test_every_logger_gets_the_picture_and_the_numbers(partners: Path, tmp_path: Path, fresh_wandb: None) -> None:
+def test_every_logger_gets_the_picture_and_the_numbers(partners: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_SILENT", "true")
     loggers = [
         CSVLogger(tmp_path / "csv", name=None, version=""),
         TensorBoardLogger(tmp_path / "board", name=None, version=""),
