@@ -35,9 +35,10 @@ def einsum_block(block: AttentionBlock, x: torch.Tensor, new_order: bool) -> tor
 
 @pytest.mark.parametrize("heads", [1, 2, 4])
 @pytest.mark.parametrize("new_order", [False, True])
-def test_attention_equals_explicit_sums(heads, new_order):
+@pytest.mark.parametrize("training", [False, True], ids=["fused", "with gradients"])
+def test_attention_equals_explicit_sums(heads, new_order, training):
     torch.manual_seed(0)
-    block, x = randomise(AttentionBlock(16, heads, new_order)), torch.randn(2, 16, 3, 5)
+    block, x = randomise(AttentionBlock(16, heads, new_order)).requires_grad_(training), torch.randn(2, 16, 3, 5)
     torch.testing.assert_close(block(x), einsum_block(block, x, new_order), rtol=1e-4, atol=1e-5)
 
 
@@ -58,7 +59,7 @@ def test_fresh_attention_changes_nothing():
 def test_heads_reach_the_fused_kernel():
     """The kernel wants the channels of a head side by side; another layout falls back to the slow path silently."""
     block, x = AttentionBlock(16, 2), torch.randn(2, 16, 3, 3)
-    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+    with torch.no_grad(), sdpa_kernel(SDPBackend.FLASH_ATTENTION):
         block(x)
 
 

@@ -226,3 +226,21 @@ def test_compiled_network_is_one_graph_and_equals_eager(network, use_checkpoint)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(torch.autograd.grad(found.square().sum(), x)[0], gradient)
     assert list(net.state_dict()) == names
+
+
+@pytest.mark.parametrize("network", [UNet, EncoderUNet])
+def test_the_number_of_groups_changes_the_normalisation_and_no_weight(network):
+    few = network(16, 1, 2, **SMALL_GROUPS, norm_groups=2)
+    many = network(16, 1, 2, **SMALL_GROUPS)
+    groups = {module.num_groups for module in few.modules() if isinstance(module, torch.nn.GroupNorm)}
+    assert groups == {2}
+    assert {module.num_groups for module in many.modules() if isinstance(module, torch.nn.GroupNorm)} >= {24, 32}
+    assert {name: w.shape for name, w in few.state_dict().items()} == {name: w.shape for name, w in many.state_dict().items()}
+    torch.manual_seed(0)
+    many.load_state_dict({name: torch.randn_like(w) / 10 for name, w in many.state_dict().items()})
+    few.load_state_dict(many.state_dict())
+    x, t = torch.randn(2, 1, 16, 16), torch.zeros(2)
+    assert not torch.allclose(few.eval()(x, t), many.eval()(x, t))
+
+
+SMALL_GROUPS = {"model_channels": 24, "num_res_blocks": 1, "channel_mult": [1, 4], "attention_resolutions": [2]}
