@@ -508,6 +508,8 @@ def test_the_newest_classifier_beside_the_run_that_fits_is_taken(shelf: Path) ->
 def test_a_stored_partner_wins(shelf: Path) -> None:
     path = saved(shelf / "diffusion" / "version_0" / "best.ckpt", denoiser(), partner=str(shelf / "older"))
     assert checkpoints.find_classifier(path, checkpoints.read(path)) == shelf / "older" / "version_0" / "best.ckpt"
+    path = saved(path, denoiser(), partner="elsewhere/older")
+    assert checkpoints.find_classifier(path, checkpoints.read(path)) == shelf / "older" / "version_0" / "best.ckpt"
     path = saved(path, denoiser(), partner=str(shelf / "gone"))
     with pytest.raises(InputError, match="gone: no such checkpoint"):
         checkpoints.find_classifier(path, checkpoints.read(path))

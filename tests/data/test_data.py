@@ -70,6 +70,14 @@ def test_training_timesteps_are_uniform_over_the_trained_levels() -> None:
     assert ((counts / len(t) - 0.1).abs() < 0.02).all()
 
 
+def test_the_timesteps_of_a_training_batch_are_spread_evenly_and_each_place_moves() -> None:
+    batches = [noised(at(Digits(), "training", ready=ready)).t.sort().values for ready in range(20)]
+    for t in batches:
+        assert (t - torch.arange(64) * 1000 / 64 - t[0]).abs().max() <= 1
+    firsts = torch.stack([t[0] for t in batches])
+    assert firsts.max() - firsts.min() > 10
+
+
 def test_held_out_noise_depends_on_the_image_and_not_on_its_batch() -> None:
     data = at(Digits(), "validating")
     whole, part = noised(data, slice(0, 64)), noised(data, slice(20, 40))

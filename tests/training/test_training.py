@@ -22,12 +22,12 @@ from cgd_lightning.commands.parser import packaged_configs
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.data.images import ImageTensors
 from cgd_lightning.diffusion.classifier import NoisyClassifier
-from cgd_lightning.diffusion.denoiser import Denoiser
+from cgd_lightning.diffusion.denoiser import Denoiser, PredictionType
 from cgd_lightning.diffusion.generate import generate
 from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierGuidance
 from cgd_lightning.diffusion.process import NoisyBatch
 from cgd_lightning.diffusion.samplers import DDPM
-from cgd_lightning.diffusion.schedules import Linear
+from cgd_lightning.diffusion.schedules import Linear, NoiseSchedule, VarianceExploding
 from cgd_lightning.errors import InputError
 from cgd_lightning.networks import ConvNet, EncoderUNet, UNet
 from cgd_lightning.training.learning_rate import rate_factor
@@ -588,6 +588,23 @@ def compare(wanted: Any, taken: Any, place: str) -> Any:
             yield place, wanted, taken
     elif wanted != taken:
         yield place, wanted, taken
+
+
+@pytest.mark.parametrize("schedule", [Linear(), VarianceExploding()], ids=["Linear", "VarianceExploding"])
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+def test_min_snr_weighs_the_error_of_x0_alike_for_every_prediction(prediction: PredictionType, schedule: NoiseSchedule) -> None:
+    module = diffusion(prediction=prediction, min_snr_gamma=5.0)
+    data = Greys(batch_size=8, schedule=schedule)
+    fit(module, data=data, max_steps=1)
+    batch = held_out(data)
+    found = module.measure(module.ema, batch)["loss"]
+    for i, t in enumerate(batch.t.tolist()):
+        level = schedule.level(t)
+        x0 = module.ema(batch.x_t[i : i + 1], level).x0
+        wanted = min((level.alpha / level.sigma) ** 2, 5.0) * (x0 - batch.x0[i]).square().mean().item()
+        assert found[i].item() == pytest.approx(wanted, rel=2e-3)
+    with pytest.raises(InputError, match="min_snr_gamma 0"):
+        diffusion(min_snr_gamma=0)
 
 
 class Clipping(Callback):
