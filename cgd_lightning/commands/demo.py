@@ -54,7 +54,8 @@ def run(args: list[str]) -> None:
 
 def _sample(out: Path, scale: float) -> tuple[Tensor, Tensor]:
     """(uint8 images (N, C, H, W), asked classes (N,)) that `cgd sample` made at `scale`, in turn of every class."""
-    options = {"ckpt": "runs/diffusion", "classifier": "runs/classifier", "scale": scale, "num_samples": SAMPLES, "sampler.steps": 25}
+    options = {"ckpt": "runs/diffusion", "classifier": "runs/classifier", "scale": scale, "num_samples": SAMPLES}
+    options |= {"sampler": "DDIM", "sampler.steps": 20, "sampler.eta": 1.0}
     sampling.run(["sample", *(f"--{name}={value}" for name, value in options.items()), "--format=npz", f"--out={out}"])
     with np.load(out / "samples.npz") as arrays:
         return torch.from_numpy(arrays["arr_0"]).permute(0, 3, 1, 2), torch.from_numpy(arrays["arr_1"])
