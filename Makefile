@@ -2,8 +2,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+MNIST := data
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -19,6 +20,9 @@ lint: .venv/installed-dev  ## style, types and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+bench: .venv/installed  ## what noising, data, moving average and logging add to a training step; MNIST=folder with its files
+	$(BIN)/python benchmarks/step_overhead.py --data.root $(MNIST)
 
 clean:  ## remove the virtual environment, runs and caches
 	rm -rf .venv runs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
