@@ -2,8 +2,8 @@
 
     python benchmarks/step_overhead.py --data.root data
 
-Trains as `cgd fit` does. In turn with every few of its steps as many bare ones are made: forward, backward and optimiser step of a copy of
-the network, in the same precision, on one batch that is ready. The last line is the ratio of the two medians.
+Trains as `cgd fit` does. In turn with every few of its steps as many bare ones are made: forward, backward, clipping of the gradient and
+optimiser step of a copy of the network, in the same precision, on one batch that is ready. The last line is the ratio of the two medians.
 """
 
 import statistics
@@ -52,6 +52,8 @@ class BareSteps(Callback):
         with trainer.precision_plugin.forward_context() or nullcontext():
             loss = (self.network(batch.x_t, batch.t) - batch.eps).square().mean()
         loss.backward()
+        if trainer.gradient_clip_val:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), trainer.gradient_clip_val)
         self.optimizer.step()
         self.optimizer.zero_grad()
 

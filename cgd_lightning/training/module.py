@@ -114,7 +114,12 @@ class TrainingModule(LightningModule, ABC):
         return measures["loss"]
 
     def on_train_start(self) -> None:
+        assert self.model is not None
+        assert self.ema is not None
         self._averaged_step = self.global_step
+        self._averages: list[Tensor] = list(self.ema.parameters())
+        self._averaged: list[Tensor] = list(self.model.parameters())
+        self._copies = list(zip(self.ema.buffers(), self.model.buffers(), strict=True))
 
     def on_train_batch_end(self, outputs: Any, batch: NoisyBatch, batch_idx: int) -> None:
         if self.global_step > self._averaged_step:
@@ -124,11 +129,9 @@ class TrainingModule(LightningModule, ABC):
     @torch.no_grad()
     def average(self) -> None:
         """ema <- d ema + (1 - d) weights, d = min(ema_decay, (1 + n) / (10 + n)) after n steps."""
-        assert self.model is not None
-        assert self.ema is not None
         keep = min(self.ema_decay, (1 + self.global_step) / (10 + self.global_step))
-        torch._foreach_lerp_(list(self.ema.parameters()), list(self.model.parameters()), 1 - keep)
-        for mine, theirs in zip(self.ema.buffers(), self.model.buffers(), strict=True):
+        torch._foreach_lerp_(self._averages, self._averaged, 1 - keep)
+        for mine, theirs in self._copies:
             mine.copy_(theirs)
 
     def validation_step(self, batch: NoisyBatch, batch_idx: int) -> None:
