@@ -20,11 +20,16 @@ PredictionType = Literal["eps", "x0", "v"]
 
 
 class Prediction(NamedTuple):
-    """The clean image and the noise in x_t, both (B, C, H, W), with x_t = alpha x0 + sigma eps."""
+    """The clean image and the noise in x_t, both (B, C, H, W), with x_t = alpha x0 + sigma eps.
+
+    variance: the raw learned fraction in [-1, 1], (B, C, H, W), where the network has one. gradient: what a rule adds to the score but left
+    out of x0 and eps, (B, C, H, W), for the one sampler that moves the posterior's mean by it.
+    """
 
     x0: Tensor
     eps: Tensor
     variance: Tensor | None = None
+    gradient: Tensor | None = None
 
     @classmethod
     def from_eps(cls, x_t: Tensor, level: Level, eps: Tensor) -> "Prediction":

@@ -22,7 +22,10 @@ class Rule(ABC):
 
     @abstractmethod
     def bind(self, denoise: Denoise, classifier: NoisyClassifier | None, labels: Tensor) -> Denoise:
-        """The guided `Denoise` of a batch with `labels` (B,) int64; a rule that is off returns `denoise` itself."""
+        """The guided `Denoise` of a batch; a rule that is off returns `denoise` itself.
+
+        labels: the class of each image, (B,) int64, or weights w >= 0 of the classes, (B, K) float, for the target sum_k w_k p(k | x_t).
+        """
 
 
 class Chain(Rule):
