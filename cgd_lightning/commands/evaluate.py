@@ -1,6 +1,8 @@
 """`cgd evaluate`: what a judge says of samples, beside what it says of as many real images."""
 
 import json
+import os
+from argparse import ArgumentParser
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -27,7 +29,11 @@ DRAWS = 10
 def run(args: list[str]) -> None:
     """Run `args`: "evaluate" and its options."""
     words, trust = take_trusted(args[1:])
-    settings = parser().parse_args(words)
+    judge_only = ArgumentParser(add_help=False, allow_abbrev=False)
+    judge_only.add_argument("--judge", default=os.environ.get("CGD_EVALUATE_JUDGE"))
+    named = judge_only.parse_known_args(words)[0].judge
+    options = parser(stored_data(checkpoints.find(named)) if named else None)
+    settings = options.parse_args(words)
     if settings.samples is None or settings.judge is None:
         raise InputError("wanted the samples and the judge: cgd evaluate --samples runs/diffusion/version_0/samples/0 --judge runs/judge")
     path = checkpoints.find(settings.judge)
@@ -40,13 +46,15 @@ def run(args: list[str]) -> None:
             f"--samples {settings.samples}: images of shape {list(images.shape[1:])} with labels to {int(labels.max())}; "
             f"{path} knows shape {card.image_shape} and {len(card.class_names)} classes"
         )
-    data = data_of(path, settings.data)
+    if settings.data is None:
+        raise InputError(f"{path}: does not tell its data set; give it with --data")
+    data = options.instantiate(settings).data
     judge = checkpoints.load(path, device=pick_device(settings.device), trust=trust)
     print(report(judge, images, labels, data, f"{path}"))
 
 
-def parser() -> OneLineErrors:
-    """The options of `cgd evaluate`."""
+def parser(data: dict[str, Any] | None = None) -> OneLineErrors:
+    """The options of `cgd evaluate`; `data`, class path and arguments, is the data set unless the user names another."""
     from cgd_lightning.commands import lightning_cli  # noqa: F401  (so that the short names of data sets are known)
     from cgd_lightning.data.datamodule import NoisingDataModule
 
@@ -55,7 +63,8 @@ def parser() -> OneLineErrors:
     options.add_argument("--samples", type=str | None, help="Folder that cgd sample wrote.")
     options.add_argument("--judge", type=str | None, help="Run, version folder or file of the judge.")
     options.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
-    options.add_subclass_arguments(NoisingDataModule, "data", required=False, help="Data set. Default: the one the judge was trained on.")
+    chosen = {"default": data} if data else {"required": False}
+    options.add_subclass_arguments(NoisingDataModule, "data", help="Data set. Default: the one the judge was trained on.", **chosen)
     return options
 
 
@@ -71,15 +80,11 @@ def read_samples(folder: Path) -> tuple[Tensor, Tensor]:
         raise InputError(f"--samples {folder}: not a folder that cgd sample wrote whole ({' '.join(str(error).split())})") from error
 
 
-def data_of(judge: Path, given: Any) -> Any:
-    """The data module that `given` asks for, else that of the judge's training, as its checkpoint has kept it."""
-    options = parser()
-    if given is None:
-        text = torch.load(judge, weights_only=True, map_location="cpu", mmap=True).get("cgd_config")
-        if text is None:
-            raise InputError(f"{judge}: does not tell its data set; give it with --data")
-        given = yaml.safe_load(text)["data"]
-    return options.instantiate(options.parse_object({"data": given})).data
+def stored_data(judge: Path) -> dict[str, Any] | None:
+    """Class path and arguments of the data set that the judge was trained on, as its checkpoint has kept them."""
+    checkpoints.read(judge)  # says in one line what is no checkpoint
+    text = torch.load(judge, weights_only=True, map_location="cpu", mmap=True).get("cgd_config")
+    return None if text is None else yaml.safe_load(text)["data"]
 
 
 def report(judge: CleanClassifier, images: Tensor, labels: Tensor, data: Any, name: str) -> str:

@@ -51,21 +51,29 @@ def test_the_table_holds_what_the_judge_sees(kind: str, place: Path, monkeypatch
     assert re.search(r"^real training images +20 ", out, flags=re.MULTILINE)
 
 
+def test_a_setting_of_the_data_changes_those_that_the_judge_was_trained_on(place: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd) -> None:
+    monkeypatch.chdir(place)
+    words = ("evaluate", "--samples=npz", "--judge=runs/judge", "--device=cpu")
+    assert cgd(*words, "--data.batch_size=7") == cgd(*words)
+
+
 def test_wrong_inputs_get_one_line(place: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd) -> None:
     monkeypatch.chdir(place)
     wide = tmp_path / "wide"
     wide.mkdir()
     np.savez(wide / "samples.npz", arr_0=np.zeros((3, 8, 8, 1), np.uint8), arr_1=np.zeros(3, np.int64))
     (wide / "samples.json").write_text(json.dumps({"images": {"labels": [0, 1, 2]}}))
-    for words, says in (
+    for words, says, *status in (
         (["--judge=runs/judge"], "wanted the samples and the judge"),
         (["--samples=png", f"--judge={trained / 'runs/classifier'}"], "a classifier, and a judge was wanted"),
         (["--samples=nowhere", "--judge=runs/judge"], "--samples nowhere: not a folder that cgd sample wrote whole"),
         ([f"--samples={wide}", "--judge=runs/judge"], "images of shape [1, 8, 8]"),
         (["--samples=png", "--judge=nowhere"], "nowhere: no such checkpoint"),
+        (["--samples=png", "--judge=png/grid.png"], "png/grid.png: not a readable checkpoint"),
+        (["--samples=png", "--judge=runs/judge", "--data.seed=x"], "data.seed", 2),
     ):
         code, out, err = cgd("evaluate", *words)
-        assert (code, out) == (1, "")
+        assert (code, out) == (status[0] if status else 1, "")
         errors = [line for line in err.splitlines() if line.startswith("error: ")]
         assert len(errors) == 1
         assert says in errors[0]
