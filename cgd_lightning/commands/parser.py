@@ -21,6 +21,8 @@ class OneLineErrors(ArgumentParser):
     """A parser that answers a wrong command line in one line and exits with status 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:
+            super().error(message, ex)
         options = [option for action in self._actions for option in action.option_strings]
         command = self.prog.replace(" [options]", "")
         see = f"; see {command} --help" if " " in command else ""

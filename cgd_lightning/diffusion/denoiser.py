@@ -6,6 +6,8 @@ A network may be trained to predict eps (Ho et al. 2020, arXiv:2006.11239), x0, 
 gives the others, for any alpha and sigma. Samplers call a `Denoise` and guidance rules wrap one; they never see which.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -22,30 +24,38 @@ PredictionType = Literal["eps", "x0", "v"]
 class Prediction(NamedTuple):
     """The clean image and the noise in x_t, both (B, C, H, W), with x_t = alpha x0 + sigma eps.
 
-    variance: the raw learned fraction in [-1, 1], (B, C, H, W), where the network has one. gradient: what a rule adds to the score but left
-    out of x0 and eps, (B, C, H, W), for the one sampler that moves the posterior's mean by it.
+    variance: the raw learned fraction, (B, C, H, W), where the network has one; -1 is the smallest posterior variance, 1 the largest. base:
+    the prediction before guidance, where there was any; limiters and ADM's shift of the mean compare with it.
     """
 
     x0: Tensor
     eps: Tensor
     variance: Tensor | None = None
-    gradient: Tensor | None = None
+    base: Prediction | None = None
 
     @classmethod
-    def from_eps(cls, x_t: Tensor, level: Level, eps: Tensor) -> "Prediction":
+    def from_eps(cls, x_t: Tensor, level: Level, eps: Tensor) -> Prediction:
         """x0 = (x_t - sigma eps) / alpha."""
         return cls((x_t - level.sigma * eps) / level.alpha, eps)
 
     @classmethod
-    def from_x0(cls, x_t: Tensor, level: Level, x0: Tensor) -> "Prediction":
+    def from_x0(cls, x_t: Tensor, level: Level, x0: Tensor) -> Prediction:
         """eps = (x_t - alpha x0) / sigma."""
         return cls(x0, (x_t - level.alpha * x0) / level.sigma)
 
     @classmethod
-    def from_v(cls, x_t: Tensor, level: Level, v: Tensor) -> "Prediction":
+    def from_v(cls, x_t: Tensor, level: Level, v: Tensor) -> Prediction:
         """x0 = (alpha x_t - sigma v) / (alpha^2 + sigma^2), eps = (sigma x_t + alpha v) / (alpha^2 + sigma^2)."""
         power = level.alpha**2 + level.sigma**2
         return cls((level.alpha * x_t - level.sigma * v) / power, (level.sigma * x_t + level.alpha * v) / power)
+
+    def guided_to(self, other: Prediction) -> Prediction:
+        """`other`, what guidance made of this prediction: with this one's variance, and with what stood before all guidance as `base`."""
+        return other._replace(variance=self.variance, base=self if self.base is None else self.base)
+
+    def limited_to(self, other: Prediction) -> Prediction:
+        """`other`, what a limiter made of this prediction: with this one's variance and base."""
+        return other._replace(variance=self.variance, base=self.base)
 
 
 Denoise = Callable[[Tensor, Level], Prediction]
@@ -68,6 +78,10 @@ class Denoiser(nn.Module):
         super().__init__()
         if prediction not in _TO_PREDICTION:
             raise InputError(f"prediction {prediction!r}: a network predicts one of {', '.join(_TO_PREDICTION)}")
+        if prediction == "eps" and schedule.level(schedule.timesteps - 1).alpha == 0:
+            raise InputError(
+                f"prediction eps on {schedule}: its last level is noise alone, from which eps tells nothing of the image; predict v or x0"
+            )
         self.network = network
         self.schedule = schedule
         self.prediction: PredictionType = prediction
@@ -79,24 +93,50 @@ class Denoiser(nn.Module):
         """Whether the network itself is told the class."""
         return getattr(self.network, "num_classes", None) is not None
 
+    @property
+    def null_label(self) -> int | None:
+        """The label, one past the classes, that tells a network trained with label dropout nothing; None if there is none."""
+        classes = getattr(self.network, "num_classes", None)
+        return len(self.class_names) if classes == len(self.class_names) + 1 else None
+
+    @property
+    def learned_variance(self) -> bool:
+        """Whether the network gives a fraction of variance beside its prediction, in as many further channels."""
+        outputs = getattr(self.network, "init_args", {}).get("out_channels")
+        return bool(self.image_shape) and outputs == 2 * self.image_shape[0]
+
     def forward(self, x_t: Tensor, level: Level, labels: Tensor | None = None) -> Prediction:
         """The prediction for `x_t` (B, C, H, W) at one level, in the dtype of `x_t`; `labels` (B,) where the network takes them."""
         if level.t is None:
             raise InputError("the clean level: there is nothing to denoise, and no timestep to tell the network")
         t = torch.full((len(x_t),), level.t, device=x_t.device, dtype=torch.float32)
-        return _TO_PREDICTION[self.prediction](x_t, level, self.output(x_t, t, labels))
+        output, variance = self.output(x_t, t, labels)
+        return _TO_PREDICTION[self.prediction](x_t, level, output)._replace(variance=variance)
 
     def bind(self, labels: Tensor) -> Denoise:
-        """This denoiser with its labels (B,) fixed; an unconditional one ignores them."""
+        """This denoiser with its labels (B,) int64 fixed; an unconditional one ignores them.
+
+        Raises InputError for weights of classes, (B, K), if the network itself is told the class.
+        """
         if not self.conditional:
             return self
-        return lambda x_t, level: self(x_t, level, labels)
+        if labels.is_floating_point():
+            raise InputError(
+                "labels of several classes: this diffusion model is told one class itself; give plain classes, or sample from an unconditional one"
+            )
+        return Labelled(self, labels)
 
-    def output(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The network's raw output (B, C, H, W) at timesteps `t` (B,) float32, in the dtype of `x_t`."""
+    def output(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The network's raw output and its fraction of variance, if it learned one: (B, C, H, W) each, in the dtype of `x_t`.
+
+        t: timesteps (B,) float32.
+        """
         x = like_weights(x_t, self.network)
-        out = self.network(x, t, labels) if self.conditional else self.network(x, t)
-        return out.to(x_t.dtype)
+        out = (self.network(x, t, labels) if self.conditional else self.network(x, t)).to(x_t.dtype)
+        if not self.learned_variance:
+            return out, None
+        prediction, variance = out.chunk(2, dim=1)
+        return prediction, variance
 
     def target(self, batch: NoisyBatch) -> Tensor:
         """What the network should answer for a training batch: eps, x0 or v, (B, C, H, W)."""
@@ -106,3 +146,13 @@ class Denoiser(nn.Module):
             return batch.x0
         alpha, sigma = (expand(values, batch.x0) for values in self.schedule.alpha_sigma(batch.t))
         return alpha * batch.eps - sigma * batch.x0
+
+
+class Labelled:
+    """A class-conditional denoiser with its labels (B,) int64: a `Denoise` that classifier-free guidance can ask without them too."""
+
+    def __init__(self, denoiser: Denoiser, labels: Tensor) -> None:
+        self.denoiser, self.labels = denoiser, labels
+
+    def __call__(self, x_t: Tensor, level: Level) -> Prediction:
+        return self.denoiser(x_t, level, self.labels)

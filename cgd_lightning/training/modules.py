@@ -51,7 +51,7 @@ class DiffusionModule(TrainingModule):
         return Denoiser(network(size, channels, channels), data.schedule, self.prediction, data.image_shape, data.class_names)
 
     def measure(self, model: Denoiser, batch: NoisyBatch) -> dict[str, Tensor]:
-        error = model.output(batch.x_t, batch.t, batch.y) - model.target(batch)
+        error = model.output(batch.x_t, batch.t, batch.y)[0] - model.target(batch)
         loss = error.square().mean(dim=(1, 2, 3))
         return {"loss": loss if self.min_snr_gamma is None else loss * self.weight(model, batch.t)}
 

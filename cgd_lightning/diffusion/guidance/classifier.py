@@ -48,7 +48,7 @@ class ClassifierGuidance(Rule):
                 return prediction
             gradient = class_gradient(classifier, x_t, level, labels)
             eps = prediction.eps - strength * level.sigma * gradient
-            return Prediction.from_eps(x_t, level, eps)._replace(variance=prediction.variance)
+            return prediction.guided_to(Prediction.from_eps(x_t, level, eps))
 
         return guided
 

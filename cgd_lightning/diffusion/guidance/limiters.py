@@ -22,6 +22,6 @@ class Clamp(Rule):
         def clamped(x_t: Tensor, level: Level) -> Prediction:
             prediction = denoise(x_t, level)
             x0 = prediction.x0.clamp(self.low, self.high)
-            return Prediction.from_x0(x_t, level, x0)._replace(variance=prediction.variance)
+            return prediction.limited_to(Prediction.from_x0(x_t, level, x0))
 
         return clamped
