@@ -10,7 +10,7 @@ import os
 import pickle
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -45,6 +45,7 @@ class Card:
     class_names: list[str]
     dataset: str | None
     partner: str | None
+    class_shares: list[float] = field(default_factory=list)
 
 
 def describe(model: Model, dataset: str | None = None, partner: str | None = None) -> dict[str, Any]:
@@ -62,6 +63,7 @@ def describe(model: Model, dataset: str | None = None, partner: str | None = Non
         class_names=list(model.class_names),
         dataset=dataset,
         partner=partner,
+        class_shares=list(getattr(model, "class_shares", ())),
     )
     return vars(card).copy()
 
@@ -158,11 +160,11 @@ def build(card: Card, path: str | Path = "checkpoint", trust: Sequence[str] = ()
         network = _construct(card.network, nn.Module, path, trust)
     shape, names = card.image_shape, card.class_names
     if card.kind == "judge":
-        return CleanClassifier(network, names, shape)
+        return CleanClassifier(network, names, shape, card.class_shares)
     assert card.schedule is not None
     schedule = _construct(card.schedule, NoiseSchedule, path, trust)
     if card.kind == "classifier":
-        return NoisyClassifier(network, schedule, names, shape)
+        return NoisyClassifier(network, schedule, names, shape, card.class_shares)
     return Denoiser(network, schedule, card.prediction, shape, names)  # type: ignore[arg-type]
 
 
@@ -180,6 +182,15 @@ def check_pair(diffusion: tuple[Path, Card], classifier: tuple[Path, Card]) -> N
                 f"these two do not pair: {name.replace('_', ' ')} {mine} in {path}, but {yours} in {other_path}; "
                 "give a classifier trained on the same data with --classifier"
             )
+
+
+def check_shapes(one: tuple[Path, Card], other: tuple[Path, Card]) -> None:
+    """Raises InputError, naming both files and both values, unless both know images of one shape."""
+    (path, card), (other_path, other_card) = one, other
+    if card.image_shape != other_card.image_shape:
+        raise InputError(
+            f"image shape {card.image_shape} in {path}, but {other_card.image_shape} in {other_path}; give one trained on such images"
+        )
 
 
 def check_judge(judge: tuple[Path, Card], other: tuple[Path, Card]) -> None:
@@ -277,7 +288,8 @@ def _card(path: str | Path, contents: dict[str, Any]) -> Card:
             f"{path}: written by cgd-lightning {data.get('version')} in format {data['format']}, "
             f"and this version reads up to {FORMAT}; update cgd-lightning"
         )
-    wanted = {"format": int, "kind": str, "network": dict, "image_shape": list, "class_names": list}
+    data = {"class_shares": [], **data}  # not in checkpoints of 0.1.0 written before mixtures of classes
+    wanted = {"format": int, "kind": str, "network": dict, "image_shape": list, "class_names": list, "class_shares": list}
     if data.get("kind") != "judge":
         wanted["schedule"] = dict
     names = [field.name for field in fields(Card)]

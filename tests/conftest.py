@@ -15,19 +15,20 @@ from cgd_lightning.diffusion.schedules import Cosine, Linear, NoiseSchedule, Sig
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 SHAPE = (1, 2, 2)
+NAMES, PRIOR = ("a", "b", "c"), (0.5, 0.3, 0.2)
 SCHEDULES = [Linear(), Cosine(), Sigmoid(), VarianceExploding()]
 
 
 class Mixture(nn.Module):
     """Class k is N(means[k], diag(variances[k])) with prior weights[k], on images of SHAPE, in float64."""
 
-    def __init__(self, schedule: NoiseSchedule, classes: list[int] | None = None) -> None:
+    def __init__(self, schedule: NoiseSchedule, classes: list[int] | None = None, weights: tuple[float, ...] | None = None) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(7)
         chosen = classes if classes is not None else [0, 1, 2]
         means = 0.8 * torch.randn(3, 4, generator=generator, dtype=torch.float64)
         variances = 0.05 + 0.2 * torch.rand(3, 4, generator=generator, dtype=torch.float64)
-        weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)[chosen]
+        weights = torch.tensor(weights or PRIOR, dtype=torch.float64)[chosen]
         self.means, self.variances = nn.Parameter(means[chosen]), nn.Parameter(variances[chosen])
         self.weights = nn.Parameter(weights / weights.sum())
         self.schedule = schedule
@@ -65,12 +66,13 @@ class ExactLogits(Mixture):
         return self.joint(x_t, t)
 
 
-def exact_denoiser(schedule: NoiseSchedule, classes: list[int] | None = None) -> Denoiser:
-    return Denoiser(ExactEps(schedule, classes).requires_grad_(False), schedule, "eps", SHAPE, ("a", "b", "c"))
+def exact_denoiser(schedule: NoiseSchedule, classes: list[int] | None = None, weights: tuple[float, ...] | None = None) -> Denoiser:
+    """Of the mixture of some classes as often as in the data, or of all in other proportions."""
+    return Denoiser(ExactEps(schedule, classes, weights).requires_grad_(False), schedule, "eps", SHAPE, NAMES)
 
 
 def exact_classifier(schedule: NoiseSchedule) -> NoisyClassifier:
-    return NoisyClassifier(ExactLogits(schedule).requires_grad_(False), schedule, ("a", "b", "c"), SHAPE)
+    return NoisyClassifier(ExactLogits(schedule).requires_grad_(False), schedule, NAMES, SHAPE, PRIOR)
 
 
 class Draws:

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from cgd_lightning import checkpoint as checkpoints
 from cgd_lightning.commands.hardware import pick_device
-from cgd_lightning.commands.parser import OneLineErrors, take_trusted
+from cgd_lightning.commands.parser import OneLineErrors, instantiate, take_trusted
 from cgd_lightning.diffusion.classifier import CleanClassifier
+from cgd_lightning.diffusion.targets import Target, check_targets, hit
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import look
 from cgd_lightning.evaluation.metrics import accuracy, frechet_distance, precision_recall
@@ -40,17 +41,18 @@ def run(args: list[str]) -> None:
     card = checkpoints.read(path)
     if card.kind != "judge":
         raise InputError(f"--judge {path}: a {card.kind}, and a judge was wanted: cgd fit --config judge.yaml")
-    images, labels = read_samples(Path(settings.samples))
-    if list(images.shape[1:]) != card.image_shape or int(labels.max()) >= len(card.class_names):
-        raise InputError(
-            f"--samples {settings.samples}: images of shape {list(images.shape[1:])} with labels to {int(labels.max())}; "
-            f"{path} knows shape {card.image_shape} and {len(card.class_names)} classes"
-        )
+    images, targets = read_samples(Path(settings.samples))
+    if list(images.shape[1:]) != card.image_shape:
+        raise InputError(f"--samples {settings.samples}: images of shape {list(images.shape[1:])}; {path} knows shape {card.image_shape}")
+    try:
+        check_targets(targets, card.class_names)
+    except InputError as error:
+        raise InputError(f"--samples {settings.samples}: {error}") from error
     if settings.data is None:
         raise InputError(f"{path}: does not tell its data set; give it with --data")
-    data = options.instantiate(settings).data
+    data = instantiate(options, settings).data
     judge = checkpoints.load(path, device=pick_device(settings.device), trust=trust)
-    print(report(judge, images, labels, data, f"{path}"))
+    print(report(judge, images, targets, data, f"{path}"))
 
 
 def parser(data: dict[str, Any] | None = None) -> OneLineErrors:
@@ -68,15 +70,16 @@ def parser(data: dict[str, Any] | None = None) -> OneLineErrors:
     return options
 
 
-def read_samples(folder: Path) -> tuple[Tensor, Tensor]:
-    """(uint8 images (N, C, H, W), asked classes (N,)) of a folder that `cgd sample` wrote."""
+def read_samples(folder: Path) -> tuple[Tensor, list[Target]]:
+    """(uint8 images (N, C, H, W), what each was asked to be) of a folder that `cgd sample` wrote."""
     try:
         labels = json.loads((folder / "samples.json").read_text())["images"]["labels"]
+        targets = [tuple(label) if isinstance(label, list) else int(label) for label in labels]
         if (folder / "samples.npz").is_file():
             with np.load(folder / "samples.npz") as arrays:
-                return torch.from_numpy(arrays["arr_0"]).permute(0, 3, 1, 2), torch.tensor(labels)
-        return stack([Image.open(file) for file in sorted((folder / "images").glob("*.png"))]), torch.tensor(labels)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+                return torch.from_numpy(arrays["arr_0"]).permute(0, 3, 1, 2), targets
+        return stack([Image.open(file) for file in sorted((folder / "images").glob("*.png"))]), targets
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"--samples {folder}: not a folder that cgd sample wrote whole ({' '.join(str(error).split())})") from error
 
 
@@ -87,7 +90,7 @@ def stored_data(judge: Path) -> dict[str, Any] | None:
     return None if text is None else yaml.safe_load(text)["data"]
 
 
-def report(judge: CleanClassifier, images: Tensor, labels: Tensor, data: Any, name: str) -> str:
+def report(judge: CleanClassifier, images: Tensor, targets: list[Target], data: Any, name: str) -> str:
     """A table: samples, and draws of as many real training images, against all test images."""
     from cgd_lightning.data.images import sample_images
 
@@ -101,7 +104,13 @@ def report(judge: CleanClassifier, images: Tensor, labels: Tensor, data: Any, na
     draws = drawn[: len(drawn) // size * size].split(size)
     distances = [frechet_distance(reference, draw) for draw in draws]
     rows = [
-        ("samples", n, f"{accuracy(seen_classes, labels):.2%}", frechet_distance(reference, seen), precision_recall(reference, seen)),
+        (
+            "samples",
+            n,
+            f"{hit(seen_classes, targets).double().mean().item():.2%}",
+            frechet_distance(reference, seen),
+            precision_recall(reference, seen),
+        ),
         ("real training images", len(draws[0]), "", mean(distances), precision_recall(reference, draws[0])),
     ]
     return "\n".join(

@@ -29,7 +29,7 @@ import cgd_lightning.data.vision
 import cgd_lightning.networks  # noqa: F401  (so that short names are known)
 from cgd_lightning import checkpoint as checkpoints
 from cgd_lightning.commands.hardware import fast_bf16, pick_device
-from cgd_lightning.commands.parser import OneLineErrors, PackagedConfigFile, take_trusted
+from cgd_lightning.commands.parser import OneLineErrors, PackagedConfigFile, instantiate, take_trusted
 from cgd_lightning.commands.runs import CLAIMED, run_folder
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.errors import InputError
@@ -185,7 +185,7 @@ class TrainingCLI(LightningCLI):
             trainer.precision = "bf16-mixed" if fast_bf16(pick_device(name)) else "32-true"
 
     def instantiate_classes(self) -> None:
-        self.config_init = self.parser.instantiate(self.config)
+        self.config_init = instantiate(self.parser, self.config)
         self.datamodule = self._get(self.config_init, "data")
         self.model = self._get(self.config_init, "model")
         options = self._get(self.config_init, "trainer")

@@ -9,10 +9,11 @@ from inspect import isabstract
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
 
 import cgd_lightning
 from cgd_lightning.checkpoint import TRUSTED
+from cgd_lightning.errors import InputError
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
@@ -39,8 +40,7 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
     if "arguments are required" in text:
         names = ", ".join(file.name for file in packaged_configs())
         return f"{text}; give --config FILE; packaged: {names}"
-    key = re.search(r'Parser key "([^"]+)"', text)
-    name = f"{key[1]}: " if key else ""
+    name = _full_name(re.findall(r'Parser key "([^"]+)"', text))
     value = re.search(r"(?:Given value|Got value): (.*)$", text)
     wanted = [path for path in re.findall(r"<class '([\w.]+)'>", text) if path not in ("NoneType", "str")]
     if value and wanted:
@@ -49,6 +49,27 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
     if missing := re.search(r"Expected a dot import path string: (\S+)", text):
         return f"{name}no class {missing[1]!r}; give one of the known names or an import path"
     return text if len(text) < 400 else f"{text[:180]} ... {text[-200:]}"
+
+
+def _full_name(keys: Sequence[str]) -> str:
+    """`data.seed: ` from the keys data and seed of a parser and the one nested in it."""
+    if not keys:
+        return ""
+    nested = keys[1:2] if len(keys) > 1 and not keys[1].startswith(keys[0]) else []
+    return ".".join([keys[0], *nested]) + ": "
+
+
+def instantiate(parser: ArgumentParser, settings: Namespace) -> Any:
+    """The objects that `settings` describe. Raises the InputError of a class that refuses them, however deeply it stands among others."""
+    try:
+        return parser.instantiate(settings)
+    except ValueError as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, InputError):
+                raise InputError(str(cause)) from error
+            cause = cause.__cause__ or cause.__context__
+        raise
 
 
 def short_names(class_path: str) -> list[str]:

@@ -11,17 +11,23 @@ from jsonargparse import Namespace
 from tqdm import tqdm
 
 from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning.commands.animation import Animation
+from cgd_lightning.commands.foreign import CALL, foreign_classifier
+from cgd_lightning.commands.guidance import compose, scale_of, settings_with_scale
 from cgd_lightning.commands.hardware import PRECISIONS, pick_dtype
-from cgd_lightning.commands.labels import parse_labels
-from cgd_lightning.commands.parser import OneLineErrors, PackagedConfigFile, take_trusted
+from cgd_lightning.commands.parser import OneLineErrors, PackagedConfigFile, instantiate, take_trusted
 from cgd_lightning.commands.processes import start_processes
 from cgd_lightning.commands.sample_files import SampleFolder, new_folder, open_folder
+from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.diffusion.generate import generate
-from cgd_lightning.diffusion.guidance import Chain, Clamp, Rule
+from cgd_lightning.diffusion.guidance import Rule
 from cgd_lightning.diffusion.samplers import Sampler
+from cgd_lightning.diffusion.targets import parse_targets
 from cgd_lightning.errors import InputError
 
 SCALE = "0 is off, 1 is Bayes' rule for an unconditional diffusion model, more trades variety for likeness"
+
+CLEAN = "One of clean images, with --guidance CleanGuidance, is a judge, or a call: 'torchvision.models.resnet18(weights=DEFAULT)'."
 
 CLAMP = "outside the guidance, or inside it as ADM does, which wants many steps of DDPM"
 
@@ -29,10 +35,12 @@ CLAMP = "outside the guidance, or inside it as ADM does, which wants many steps 
 def run(args: list[str]) -> None:
     """Run `args`: "sample" and its options."""
     words, trust = take_trusted(args[1:])
-    if any(word.startswith(("--guidance.scale", "--guidance.init_args.scale")) for word in words):
-        raise InputError("--guidance.scale: the scale of the guidance is given once, as --scale")
     with tempfile.TemporaryDirectory() as folder:
         settings = parser().parse_args(_with_recorded(words, Path(folder)))
+    own = settings_with_scale(settings.guidance)
+    typed = any(word.startswith(("--guidance.scale", "--guidance.init_args.scale")) for word in words)
+    if settings.scale is not None and (typed or (own is not None and own["scale"] != 1)):
+        raise InputError("the scale of the outermost guidance rule is given twice; give it once, as --scale or in --guidance")
     sample(settings, trust)
 
 
@@ -45,17 +53,30 @@ def parser() -> OneLineErrors:
     options.add_argument("--config", action=PackagedConfigFile, help="YAML file with options.")
     add("--from", metavar="samples.json", help="Make the images of an earlier `cgd sample` again; further options change them.")
     add("--ckpt", type=str | None, help="Run, version folder or file of the diffusion model.")
-    add("--classifier", type=str | None, help="Run or file of the classifier. Default: the newest that fits, beside the diffusion run.")
-    add("--scale", type=float, default=1.0, help=f"Strength of the guidance: {SCALE}.")
-    add("--labels", type=str | None, help="Classes by name or index, 3,7, in turn. Default: all in turn.")
+    add(
+        "--classifier",
+        type=str | None,
+        help=f"Run or file of the classifier. Default: the newest that fits, beside the diffusion run. {CLEAN}",
+    )
+    add(
+        "--scale",
+        type=float | None,
+        help=f"Strength of the guidance: {SCALE}. Default: that of the outermost rule, 1 unless it says otherwise.",
+    )
+    add(
+        "--labels",
+        type=str | None,
+        help="Classes by name or index, 3,7, in turn; 3|7 is either, !3 all others, 3+7 a mixture. Default: all in turn.",
+    )
     add("--num_samples", type=int, default=64, help="Number of images.")
     options.add_subclass_arguments(Sampler, "sampler", default={"class_path": "DDIM"}, help="Sampler and its options.")
-    options.add_subclass_arguments(Rule, "guidance", default={"class_path": "ClassifierGuidance"}, help="Guidance rule; takes --scale.")
-    options.link_arguments("scale", "guidance.init_args.scale")
+    default = {"class_path": "ClassifierGuidance"}
+    add("--guidance", type=Rule | list[Rule], default=default, help="Guidance rule, or a list of them, the first innermost; takes --scale.")
     add("--clamp", type=Literal["outside", "inside", "off"], default="outside", help=f"Where x0 is clamped to [-1, 1]: {CLAMP}.")
     add("--seed", type=int, default=0, help="Seed of the noise; each image has its own stream.")
     add("--batch_size", type=int, default=256, help="Images at a time.")
     add("--out", type=str | None, help="Folder for the results. Default: a new one under the run.")
+    add("--animate", type=bool, default=False, help="Also write animation.gif: x_t and the predicted image, step by step.")
     add("--format", type=Literal["png", "npz"], default="png", help="Images as PNG files or as one samples.npz.")
     add("--weights", type=Literal["ema", "raw"], default="ema", help="Moving average of the weights, or the last ones.")
     add("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
@@ -90,29 +111,35 @@ def sample(settings: Namespace, trust: tuple[str, ...] = ()) -> None:
         raise InputError("which diffusion model? give --ckpt runs/NAME, a version folder or a file, or --from samples.json")
     if settings.num_samples < 1:
         raise InputError(f"--num_samples {settings.num_samples}: wanted at least 1")
-    ready = parser().instantiate(settings)
-    rules: dict[str, list[Rule]] = {
-        "inside": [Clamp(), ready.guidance],
-        "outside": [ready.guidance, Clamp()],
-        "off": [ready.guidance],
-    }
-    rule = Chain(rules[settings.clamp])
-
-    path, card, classifier_path = _pair(settings, rule.needs_classifier)
-    names = card.class_names or checkpoints.read(classifier_path or path).class_names
-    labels = parse_labels(settings.labels, names, settings.num_samples)
+    ready = instantiate(parser(), settings)
+    rule = compose(ready.guidance, settings.scale, settings.clamp)
+    path, card, classifier_path = _pair(settings, rule)
 
     processes = start_processes(settings.device, **settings.trainer)
     dtype = pick_dtype(settings.precision, processes.device)
+
+    def read(name: str) -> Any:
+        if CALL.fullmatch(name):
+            return foreign_classifier(name, card.image_shape, processes.device)
+        other = checkpoints.find(name)
+        checkpoints.check_shapes((path, card), (other, checkpoints.read(other)))
+        return checkpoints.load(other, device=processes.device, trust=trust)
+
+    rule.load(read)
     denoiser = checkpoints.load(path, weights=settings.weights, device=processes.device, trust=trust)
-    classifier = checkpoints.load(classifier_path, device=processes.device, trust=trust) if classifier_path else None
+    classifier = read(str(classifier_path)) if classifier_path else None
+    names = classifier.class_names if classifier else card.class_names
+    targets, written = parse_targets(settings.labels, names, settings.num_samples, classifier.class_shares if classifier else ())
     if settings.compile:
         for model in filter(None, (denoiser, classifier)):
             model.network.compile()
 
+    size = min(settings.batch_size, len(targets))
+    first = processes.rank == 0
+    animation = Animation(targets[:size], written, ready.sampler.evaluations) if settings.animate and first else None
     images = generate(
         denoiser,
-        labels,
+        targets,
         ready.sampler,
         rule,
         classifier,
@@ -121,40 +148,63 @@ def sample(settings: Namespace, trust: tuple[str, ...] = ()) -> None:
         shard=(processes.rank, processes.count),
         dtype=dtype,
         progress=lambda: bar.update(),
+        watch=animation,
     )
-    size = min(settings.batch_size, len(labels))
-    starts = range(processes.rank * size, len(labels), processes.count * size)
-    first = processes.rank == 0
+    starts = range(processes.rank * size, len(targets), processes.count * size)
     folder = (open_folder(settings.out) if settings.out else new_folder(path.parent / "samples")) if first else None
     with (
-        SampleFolder(processes.broadcast(folder), labels, names, settings.format) as out,
+        SampleFolder(processes.broadcast(folder), targets, written, settings.format) as out,
         tqdm(total=len(starts) * ready.sampler.steps, unit="step", desc="sampling", disable=not first) as bar,
     ):
         for number, (start, chunk) in enumerate(zip(starts, images), start=1):
             out.add(start, chunk)
             bar.set_postfix_str(f"batch {number} of {len(starts)}")
         processes.barrier()
-        grid = out.finish(_record(settings, path, classifier_path, dtype)) if first else None
+        if animation is not None:
+            animation.save(out.unfinished / "animation.gif")
+        grid = out.finish(_record(settings, scale_of(ready.guidance), path, classifier_path, dtype)) if first else None
     if first:
         print(grid)
 
 
-def _pair(settings: Namespace, guided: bool) -> tuple[Path, checkpoints.Card, Path | None]:
-    """The diffusion checkpoint, its card, and the classifier that goes with it, where one is needed. Says which."""
+def _pair(settings: Namespace, rule: Rule) -> tuple[Path, checkpoints.Card, Path | str | None]:
+    """The diffusion checkpoint, its card, and the classifier that `rule` needs: its path, or the call that makes it. Says which."""
     path = checkpoints.find(settings.ckpt)
     card = checkpoints.read(path)
     if card.kind != "diffusion":
         raise InputError(f"--ckpt {path}: a {card.kind}, and a diffusion model was wanted" + _swap_hint(card.kind))
     _say(f"diffusion model: {path}")
-    if not guided:
+    if not rule.guides:
         return path, card, None
+    if len(rule.guides) > 1:
+        raise InputError(
+            "--guidance: rules of noisy and of clean images want different classifiers; give all but one their own, by Attribute"
+        )
+    clean = CleanClassifier in rule.guides
+    if settings.classifier and CALL.fullmatch(settings.classifier):
+        if not clean:
+            raise InputError(f"--classifier {settings.classifier}: has never seen noise; guide with it by --guidance CleanGuidance")
+        _say(f"classifier: {settings.classifier}")
+        return path, card, settings.classifier
+    if clean and not settings.classifier:
+        raise InputError(
+            "CleanGuidance needs a classifier of clean images: --classifier runs/judge, or 'torchvision.models.resnet18(weights=DEFAULT)'"
+        )
     classifier = checkpoints.find(settings.classifier) if settings.classifier else checkpoints.find_classifier(path, card)
     if classifier is None:
         raise InputError(
-            f"guidance at scale {settings.scale} needs a classifier, and no run beside {path} fits; "
+            f"guidance needs a classifier of noisy images, and no run beside {path} fits; "
             "train one (cgd fit --config classifier.yaml), name one (--classifier RUN), or give --scale 0"
         )
-    checkpoints.check_pair((path, card), (classifier, checkpoints.read(classifier)))
+    theirs = checkpoints.read(classifier)
+    if clean and theirs.kind == "classifier":
+        raise InputError(f"--classifier {classifier}: knows noisy images; guide with it by ClassifierGuidance, which is the default")
+    if not clean and theirs.kind == "judge":
+        raise InputError(f"--classifier {classifier}: a judge, which has never seen noise; guide with it by --guidance CleanGuidance")
+    if clean:
+        checkpoints.check_judge((classifier, theirs), (path, card))
+    else:
+        checkpoints.check_pair((path, card), (classifier, theirs))
     _say(f"classifier: {classifier}")
     return path, card, classifier
 
@@ -168,14 +218,16 @@ def _say(text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def _record(settings: Namespace, path: Path, classifier: Path | None, dtype: Any) -> dict[str, Any]:
+def _record(settings: Namespace, scale: float | None, path: Path, classifier: Path | str | None, dtype: Any) -> dict[str, Any]:
     """What samples.json says: the options that make the same images again, and how to read the scale."""
-    skip = ("config", "from", "out", "trainer")
+    skip = ("config", "from", "out", "trainer", "animate")
+    if (own := settings_with_scale(settings.guidance)) is not None:
+        del own["scale"]
     options = {name: value for name, value in settings.as_dict().items() if name not in skip}
-    options["guidance"]["init_args"].pop("scale", None)
     options |= {
         "ckpt": str(path.absolute()),
-        "classifier": classifier and str(classifier.absolute()),
+        "classifier": str(classifier.absolute()) if isinstance(classifier, Path) else classifier,
+        "scale": scale,
         "precision": next(name for name, value in PRECISIONS.items() if value == dtype),
     }
     from importlib.metadata import version

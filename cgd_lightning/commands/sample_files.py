@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.plots import grid, grid_places, stack, to_picture
 
@@ -51,8 +52,8 @@ class SampleFolder:
     As a context it takes back what was not finished when an error ends it.
     """
 
-    def __init__(self, folder: Path, labels: Sequence[int], class_names: Sequence[str], kind: Literal["png", "npz"]) -> None:
-        self.folder, self.labels, self.class_names, self.kind = folder, labels, class_names, kind
+    def __init__(self, folder: Path, targets: Sequence[Target], written: dict[Target, str], kind: Literal["png", "npz"]) -> None:
+        self.folder, self.targets, self.written, self.kind = folder, targets, written, kind
         self.unfinished = folder / ".unfinished"
 
     def __enter__(self) -> "SampleFolder":
@@ -75,26 +76,28 @@ class SampleFolder:
 
     def finish(self, settings: dict[str, Any]) -> Path:
         """Write grid, samples and `settings` under their final names; the path of the grid."""
-        places = grid_places(self.labels)
+        places = grid_places(self.targets)
         if self.kind == "npz":
             array = np.concatenate([np.load(part) for part in sorted(self.unfinished.glob("*.npy"))])
             rows = [torch.from_numpy(array[indices]).permute(0, 3, 1, 2) for indices in places.values()]
         else:
             rows = [stack([Image.open(self.unfinished / self._file(i)) for i in indices]) for indices in places.values()]
-        grid(rows, [self.class_names[label] for label in places]).save(self.unfinished / "grid.png")
-        os.replace(self.unfinished / "grid.png", self.folder / "grid.png")
+        grid(rows, [self.written[target] for target in places]).save(self.unfinished / "grid.png")
+        for name in ("grid.png", "animation.gif"):
+            if (self.unfinished / name).exists():
+                os.replace(self.unfinished / name, self.folder / name)
         if self.kind == "npz":
-            np.savez(self.unfinished / "samples.npz", arr_0=array, arr_1=np.array(self.labels, dtype=np.int64))
+            np.savez(self.unfinished / "samples.npz", arr_0=array, arr_1=np.array([t if isinstance(t, int) else -1 for t in self.targets]))
             os.replace(self.unfinished / "samples.npz", self.folder / "samples.npz")
             shutil.rmtree(self.unfinished)
         else:
             os.replace(self.unfinished, self.folder / "images")
-        text = json.dumps({**settings, "images": {"count": len(self.labels), "labels": list(self.labels)}}, indent=1)
+        text = json.dumps({**settings, "images": {"count": len(self.targets), "labels": list(self.targets)}}, indent=1)
         (self.folder / "samples.json.tmp").write_text(text)
         os.replace(self.folder / "samples.json.tmp", self.folder / "samples.json")
         return self.folder / "grid.png"
 
     def _file(self, index: int) -> str:
-        digits = max(4, len(str(len(self.labels) - 1)))
-        name = re.sub(r"[^\w.+-]", "_", self.class_names[self.labels[index]])
+        digits = max(4, len(str(len(self.targets) - 1)))
+        name = re.sub(r"[^\w.+-]", "_", self.written[self.targets[index]])
         return f"{index:0{digits}}-{name}.png"

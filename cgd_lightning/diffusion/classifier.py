@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from cgd_lightning.diffusion.process import like_weights
 from cgd_lightning.diffusion.schedules import Level, NoiseSchedule
@@ -15,7 +16,10 @@ from cgd_lightning.errors import InputError
 
 
 class NoisyClassifier(nn.Module):
-    """A network that gives logits for noisy images, the schedule it was trained on and its classes' names."""
+    """A network that gives logits for noisy images, the schedule it was trained on and its classes' names.
+
+    class_shares: how much of the training images each class made up, which is the prior that p(y | x_t) holds; equal where none are given.
+    """
 
     def __init__(
         self,
@@ -23,12 +27,14 @@ class NoisyClassifier(nn.Module):
         schedule: NoiseSchedule,
         class_names: Sequence[str],
         image_shape: Sequence[int] = (),
+        class_shares: Sequence[float] = (),
     ) -> None:
         super().__init__()
         self.network = network
         self.schedule = schedule
         self.class_names = tuple(class_names)
         self.image_shape = tuple(image_shape)
+        self.class_shares = tuple(class_shares)
 
     def logits(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Unnormalised log p(y | x_t), (B, K), for noisy images `x_t` (B, C, H, W) at timesteps `t` (B,) float32 in [0, T-1].
@@ -62,14 +68,17 @@ class NoisyClassifier(nn.Module):
 class CleanClassifier(nn.Module):
     """A network that gives logits, and the features under them, for clean images: the judge of samples.
 
-    The network has `features(x) -> (B, d)` and `head`, the layer that makes logits of them.
+    A judge's network has `features(x) -> (B, d)` and `head`, the layer that makes logits of them; one that only guides needs neither.
     """
 
-    def __init__(self, network: nn.Module, class_names: Sequence[str], image_shape: Sequence[int] = ()) -> None:
+    def __init__(
+        self, network: nn.Module, class_names: Sequence[str], image_shape: Sequence[int] = (), class_shares: Sequence[float] = ()
+    ) -> None:
         super().__init__()
         self.network = network
         self.class_names = tuple(class_names)
         self.image_shape = tuple(image_shape)
+        self.class_shares = tuple(class_shares)
 
     def logits(self, x0: Tensor) -> Tensor:
         """Unnormalised log p(y | x0), (B, K), for clean images `x0` (B, C, H, W) in [-1, 1]."""
@@ -84,3 +93,26 @@ class CleanClassifier(nn.Module):
         """Unnormalised log p(y | x0), (B, K), from `features` (B, d)."""
         head: Callable[[Tensor], Tensor] = self.network.head  # type: ignore[assignment]
         return head(like_weights(features, self.network)).to(features.dtype)
+
+
+class Preprocessed(nn.Module):
+    """A network that wants images its own way, for images (B, C, H, W) in [-1, 1].
+
+    size: height and width that they are resized to, bicubically; as they come where none is given. mean, std: of its normalisation, of
+    images in [0, 1]. channels: 3 repeats a grey image thrice.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, size: int | None, mean: Sequence[float], std: Sequence[float], channels: int = 3) -> None:
+        super().__init__()
+        self.network, self.size, self.channels = network, size, channels
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None])
+
+    def forward(self, x0: Tensor) -> Tensor:
+        """Logits (B, K)."""
+        if self.size is not None and x0.shape[-2:] != (self.size, self.size):
+            x0 = F.interpolate(x0, (self.size, self.size), mode="bicubic", antialias=True)
+        return self.network(((x0.expand(-1, self.channels, -1, -1) + 1) / 2 - self.mean) / self.std)

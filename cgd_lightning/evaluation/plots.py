@@ -1,6 +1,7 @@
 """Pictures of pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import TypeVar
 
 import torch
 from PIL import Image, ImageDraw
@@ -13,9 +14,12 @@ def to_picture(image: Tensor) -> Image.Image:
     return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
 
 
-def grid_places(labels: Sequence[int], columns: int = 10, rows: int = 20) -> dict[int, list[int]]:
-    """Which images a grid shows, {label: indices}: a row a class in order of first appearance, the first `columns` of each."""
-    places: dict[int, list[int]] = {}
+L = TypeVar("L", bound=Hashable)
+
+
+def grid_places(labels: Sequence[L], columns: int = 10, rows: int = 20) -> dict[L, list[int]]:
+    """Which images a grid shows, {label: indices}: a row a label in order of first appearance, the first `columns` of each."""
+    places: dict[L, list[int]] = {}
     for index, label in enumerate(labels):
         if label in places or len(places) < rows:
             row = places.setdefault(label, [])

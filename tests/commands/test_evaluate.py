@@ -63,7 +63,7 @@ def test_wrong_inputs_get_one_line(place: Path, trained: Path, tmp_path: Path, m
     wide.mkdir()
     np.savez(wide / "samples.npz", arr_0=np.zeros((3, 8, 8, 1), np.uint8), arr_1=np.zeros(3, np.int64))
     (wide / "samples.json").write_text(json.dumps({"images": {"labels": [0, 1, 2]}}))
-    for words, says, *status in (
+    for words, says, *other in (
         (["--judge=runs/judge"], "wanted the samples and the judge"),
         (["--samples=png", f"--judge={trained / 'runs/classifier'}"], "a classifier, and a judge was wanted"),
         (["--samples=nowhere", "--judge=runs/judge"], "--samples nowhere: not a folder that cgd sample wrote whole"),
@@ -73,7 +73,7 @@ def test_wrong_inputs_get_one_line(place: Path, trained: Path, tmp_path: Path, m
         (["--samples=png", "--judge=runs/judge", "--data.seed=x"], "data.seed", 2),
     ):
         code, out, err = cgd("evaluate", *words)
-        assert (code, out) == (status[0] if status else 1, "")
+        assert (code, out) == (other[0] if other else 1, "")
         errors = [line for line in err.splitlines() if line.startswith("error: ")]
         assert len(errors) == 1
         assert says in errors[0]

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from cgd_lightning import checkpoint as checkpoints
-from cgd_lightning.diffusion.classifier import NoisyClassifier
-from cgd_lightning.networks import EncoderUNet
+from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
+from cgd_lightning.networks import ConvNet, EncoderUNet
 
 SAMPLE = ("sample", "--ckpt=runs/diffusion", "--device=cpu", "--sampler.steps=4")
 Cgd = Callable[..., tuple[int, str, str]]
@@ -90,6 +91,76 @@ def test_raw_weights_are_others_than_the_average(workplace: Path, cgd: Cgd) -> N
     assert images(Path("ema")) != images(Path("raw"))
 
 
+def judge() -> None:
+    """A judge of random weights, in judge.ckpt."""
+    ours = checkpoints.load("runs/classifier")
+    checkpoints.save(CleanClassifier(ConvNet(16, 1, 10, width=8).eval(), ours.class_names, ours.image_shape), "judge.ckpt")
+
+
+def test_several_classes_have_rows_names_and_a_record_of_their_own(workplace: Path, cgd: Cgd) -> None:
+    asked = "--labels=3,3|7,!3,2*3+7"
+    assert cgd(*SAMPLE, asked, "--scale=30", "--num_samples=8", "--out=sets")[0] == 0
+    assert list(images(Path("sets")))[:4] == ["0000-3.png", "0001-3_7.png", "0002-_3.png", "0003-2_3+7.png"]
+    labels = json.loads(Path("sets/samples.json").read_text())["images"]["labels"]
+    assert labels[0] == 3
+    assert labels[1] == [0, 0, 0, 1, 0, 0, 0, 1, 0, 0]
+    assert labels[3][3] == pytest.approx(2 * labels[3][7], rel=0.3)  # the classes are nearly equally frequent
+    assert cgd("sample", "--from=sets/samples.json", "--out=again")[0] == 0
+    assert images(Path("sets")) == images(Path("again"))
+    assert cgd(*SAMPLE, asked, "--scale=30", "--num_samples=8", "--out=npz", "--format=npz")[0] == 0
+    with np.load("npz/samples.npz") as arrays:
+        assert arrays["arr_1"].tolist() == [3, -1, -1, -1] * 2
+
+
+def test_a_list_of_rules_is_a_chain_and_the_scale_is_the_outermost_terms(workplace: Path, cgd: Cgd) -> None:
+    few = (*SAMPLE, "--num_samples=3")
+    twice = """[{"class_path": "ClassifierGuidance", "init_args": {"scale": 20}},
+        {"class_path": "Attribute", "init_args":
+            {"rule": {"class_path": "ClassifierGuidance"}, "classifier": "runs/classifier", "label": "0|1|2"}},
+        {"class_path": "Rescale"}]"""
+    assert cgd(*few, f"--guidance={twice}", "--scale=25", "--out=both")[0] == 0
+    assert json.loads(Path("both/samples.json").read_text())["options"]["scale"] == 25
+    Path("rules.yaml").write_text(f"guidance: {twice}\nscale: 25\n")
+    assert cgd(*few, "--config=rules.yaml", "--out=file")[0] == 0
+    assert cgd("sample", "--from=both/samples.json", "--out=again")[0] == 0
+    assert cgd("sample", "--from=both/samples.json", "--out=off", "--scale=0")[0] == 0
+    assert images(Path("both")) == images(Path("file")) == images(Path("again"))
+    assert images(Path("both")) != images(Path("off"))
+
+
+def test_clean_classifiers_guide_a_judge_of_ours_and_one_of_another_library(workplace: Path, cgd: Cgd) -> None:
+    judge()
+    few = (*SAMPLE, "--num_samples=3", "--guidance=CleanGuidance")
+    foreign = "--classifier=torchvision.models.shufflenet_v2_x0_5(num_classes=12)"
+    names = ("judge", "detached", "foreign")
+    torch.manual_seed(0)
+    for name, words in zip(
+        names, (["--classifier=judge.ckpt"], ["--classifier=judge.ckpt", "--guidance.through_denoiser=false"], [foreign])
+    ):
+        assert cgd(*few, "--scale=900", *words, f"--out={name}")[0] == 0
+    assert cgd(*SAMPLE, "--num_samples=3", "--scale=0", "--out=plain")[0] == 0
+    assert len({tuple(images(Path(name)).values()) for name in (*names, "plain")}) == 4
+    assert cgd(*few, foreign, "--labels=11", "--out=eleventh")[0] == 0
+    assert "0000-11.png" in images(Path("eleventh"))
+
+
+def test_the_animation_shows_noise_and_prediction_side_by_side_and_ends_with_the_sample(workplace: Path, cgd: Cgd) -> None:
+    few = (*SAMPLE, "--num_samples=4", "--labels=1,2", "--sampler=Heun", "--sampler.steps=5")
+    assert cgd(*few, "--out=moving", "--animate=true")[0] == 0
+    assert cgd(*few, "--out=still")[0] == 0
+    assert images(Path("moving")) == images(Path("still"))
+    assert not Path("still/animation.gif").exists()
+    with Image.open("moving/animation.gif") as animation:
+        # Frames that are alike are one frame that is shown for longer.
+        shown = [animation.seek(i) or animation.info["duration"] for i in range(animation.n_frames)]
+        assert sum(shown) == 8 * 80 + 2000
+        width, height = Image.open("moving/grid.png").size
+        assert animation.size == (2 * width, height)
+        animation.seek(animation.n_frames - 1)
+        last = np.asarray(animation.convert("L"), dtype=int)[:, width:]
+    assert np.abs(last - np.asarray(Image.open("moving/grid.png"), dtype=int)).mean() < 2
+
+
 WRONG = {
     "no such run": (["--ckpt=runs/nothing"], "runs/nothing: no such checkpoint"),
     "empty folder": (["--ckpt=empty"], "neither best.ckpt nor last.ckpt"),
@@ -107,7 +178,26 @@ WRONG = {
     "unwritable folder": (["--out=file/out"], "file/out"),
     "a classifier in the wrong place": (["--ckpt=runs/classifier"], "a classifier, and a diffusion model was wanted"),
     "a diffusion model in the wrong place": (["--classifier=runs/diffusion"], "a diffusion, and a classifier"),
-    "scale in two places": (["--guidance.scale=3"], "given once, as --scale"),
+    "scale in two places": (["--guidance.scale=3", "--scale=2"], "given twice"),
+    "scale in two places, in a list": (
+        ['--guidance=[{"class_path": "ClassifierGuidance", "init_args": {"scale": 3}}]', "--scale=2"],
+        "given twice",
+    ),
+    "scale for nobody": (["--guidance=Rescale", "--scale=2"], "none of Rescale takes one"),
+    "no rules": (["--guidance=[]"], "no rule"),
+    "unknown rule": (["--guidance=Guidance"], "Guidance"),
+    "empty interval": (["--guidance.weight=Interval", "--guidance.weight.low=3", "--guidance.weight.high=1"], "empty interval"),
+    "set of no class": (["--labels=3|cat"], "label cat"),
+    "set of all classes": (["--labels=!0|1|2|3|4|5|6|7|8|9"], "leaves none"),
+    "a guide that is clean": (["--classifier=judge.ckpt"], "which has never seen noise; guide with it by --guidance CleanGuidance"),
+    "a guide that is noisy": (["--guidance=CleanGuidance", "--classifier=runs/classifier"], "guide with it by ClassifierGuidance"),
+    "no clean guide": (["--guidance=CleanGuidance"], "needs a classifier of clean images"),
+    "a foreign guide of noisy images": (["--classifier=torch.nn.Flatten()"], "has never seen noise"),
+    "a foreign guide that is nowhere": (["--guidance=CleanGuidance", "--classifier=torchvision.models.resnet7()"], "resnet7"),
+    "a foreign guide without logits": (["--guidance=CleanGuidance", "--classifier=torch.nn.ReLU()"], "logits (K,) were wanted"),
+    "a foreign guide of the wrong arguments": (["--guidance=CleanGuidance", "--classifier=torch.nn.Flatten(a b)"], "plain values"),
+    "classifier-free guidance without labels": (["--guidance=ClassifierFree"], "needs a class-conditional diffusion model"),
+    "a weak model that is nowhere": (["--guidance=Autoguidance", "--guidance.weak=runs/weak"], "runs/weak: no such checkpoint"),
     "no such device": (["--device=cuda"], "cuda"),
     "no such precision": (["--precision=fp8"], "fp8"),
 }
@@ -117,6 +207,7 @@ WRONG = {
 def test_a_wrong_input_gets_one_line_and_leaves_nothing(words: list[str], says: str, workplace: Path, cgd: Cgd) -> None:
     Path("empty").mkdir()
     Path("file").write_text("not a folder")
+    judge()
     code, out, err = cgd(*SAMPLE, "--num_samples=2", "--out=result", *words)
     assert code in (1, 2)
     assert out == ""

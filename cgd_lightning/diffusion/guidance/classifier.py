@@ -6,6 +6,7 @@ Dhariwal and Nichol 2021 (arXiv:2105.05233), algorithm 2. For an unconditional d
 -eps / sigma of p(x_t) becomes that of p(x_t | y). A class-conditional one knows y already, and s = 1 counts it twice.
 """
 
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
@@ -14,9 +15,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoise, Prediction
-from cgd_lightning.diffusion.guidance.rule import Rule
+from cgd_lightning.diffusion.guidance.image_weights import ImageWeight
+from cgd_lightning.diffusion.guidance.rule import Guide, Rule
 from cgd_lightning.diffusion.guidance.weights import Constant, Weight
+from cgd_lightning.diffusion.process import expand
 from cgd_lightning.diffusion.schedules import Level
+from cgd_lightning.diffusion.targets import log_target
 from cgd_lightning.errors import InputError
 
 
@@ -24,44 +28,67 @@ class ClassifierGuidance(Rule):
     """eps~ = eps - scale * weight(level) * sigma_t * grad log p(y | x_t).
 
     scale: 0 is off and asks no classifier, 1 is Bayes' rule, more trades variety for likeness. weight: a factor by noise
-    level. Outside the noise levels that the classifier was trained on the term is 0.
+    level. image_weight: a factor by image. Outside the noise levels that the classifier was trained on, and where x_t is noise alone, the
+    term is 0.
     """
 
-    def __init__(self, scale: float = 1.0, weight: Weight | None = None) -> None:
+    def __init__(self, scale: float = 1.0, weight: Weight | None = None, image_weight: ImageWeight | None = None) -> None:
         self.scale = scale
         self.weight = weight or Constant()
+        self.image_weight = image_weight
 
     @property
-    def needs_classifier(self) -> bool:
-        return self.scale != 0
+    def guides(self) -> frozenset[type[Guide]]:
+        return frozenset({NoisyClassifier} if self.scale else ())
 
-    def bind(self, denoise: Denoise, classifier: NoisyClassifier | None, labels: Tensor) -> Denoise:
+    def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         if self.scale == 0:
             return denoise
-        if classifier is None:
-            raise InputError(f"classifier guidance at scale {self.scale} needs a classifier; give one, or scale 0")
+        if not isinstance(classifier, NoisyClassifier):
+            got = "none was given" if classifier is None else "this one knows clean images alone; guide with it by CleanGuidance"
+            raise InputError(f"classifier guidance at scale {self.scale} needs a classifier of noisy images, and {got}")
+        guide = classifier
+        check_classes(labels, len(guide.class_names))
 
         def guided(x_t: Tensor, level: Level) -> Prediction:
             prediction = denoise(x_t, level)
-            strength = self.scale * self.weight(level) if classifier.covers(level) else 0.0
+            strength = self.scale * self.weight(level) if level.alpha > 0 and guide.covers(level) else 0.0
             if strength == 0:
                 return prediction
-            gradient = class_gradient(classifier, x_t, level, labels)
-            eps = prediction.eps - strength * level.sigma * gradient
-            return prediction.guided_to(Prediction.from_eps(x_t, level, eps))
+            gradient, log_p = class_gradient(guide, x_t, level, labels)
+            if self.image_weight is not None:
+                gradient = expand(self.image_weight(gradient, log_p, level), gradient) * gradient
+            return prediction.guided_to(Prediction.from_eps(x_t, level, prediction.eps - strength * level.sigma * gradient))
 
         return guided
 
 
-def class_gradient(classifier: NoisyClassifier, x_t: Tensor, level: Level, labels: Tensor) -> Tensor:
-    """grad log p(y | x_t) with respect to x_t, (B, C, H, W), for `labels` (B,) int64.
+def class_gradient(classifier: NoisyClassifier, x_t: Tensor, level: Level, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """grad log p(y | x_t) with respect to x_t, (B, C, H, W), for `labels` (B,) or weights (B, K); and log p of all classes, (B, K)."""
 
-    Works in any gradient mode. Where `x_t` itself is being differentiated, so is the result.
+    def log_p(x: Tensor) -> tuple[Tensor, Tensor]:
+        log_p = classifier.log_prob_at(x, level)
+        return log_target(log_p, labels.clone()), log_p
+
+    return input_gradient(log_p, x_t)
+
+
+def input_gradient(function: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradient, in the shape of `x`, of the sum of the first thing that `function` makes of `x`; and the second thing.
+
+    Works in any gradient mode. Where `x` itself is being differentiated, so is the result.
     """
-    nested = x_t.requires_grad
+    nested = x.requires_grad
     # The fused kernels of attention have no second derivative.
     attention = sdpa_kernel(SDPBackend.MATH) if nested else nullcontext()
     with torch.inference_mode(False), torch.enable_grad(), attention:
-        x = x_t.clone() if nested else x_t.detach().clone().requires_grad_()
-        log_p = classifier.log_prob_at(x, level).gather(1, labels.clone()[:, None])
-        return torch.autograd.grad(log_p.sum(), x, create_graph=nested)[0]
+        x = x.clone() if nested else x.detach().clone().requires_grad_()
+        values, beside = function(x)
+        (gradient,) = torch.autograd.grad(values.sum(), x, create_graph=nested)
+        return gradient, beside if nested else beside.detach()
+
+
+def check_classes(labels: Tensor, classes: int) -> None:
+    """Raises InputError if `labels` are weights of another number of classes than the classifier knows."""
+    if labels.is_floating_point() and labels.shape[1] != classes:
+        raise InputError(f"labels with weights of {labels.shape[1]} classes: this classifier knows {classes}")

@@ -1,0 +1,58 @@
+"""`cgd sample --animate`: the denoising as a GIF, x_t on the left and the predicted clean image on the right."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from cgd_lightning.diffusion.denoiser import Prediction
+from cgd_lightning.diffusion.process import to_uint8
+from cgd_lightning.diffusion.schedules import Level
+from cgd_lightning.diffusion.targets import Target
+from cgd_lightning.evaluation.plots import grid, grid_places
+
+FRAMES = 60
+"""At most so many evaluations are shown, evenly chosen, and the last one."""
+
+MILLISECONDS, LAST = 80, 2000
+
+
+class Animation:
+    """Watches the first chunk of `generate` and keeps a frame of every few evaluations.
+
+    targets: of that chunk. written: how their rows are called. evaluations: of the denoiser, in all.
+    """
+
+    def __init__(self, targets: Sequence[Target], written: dict[Target, str], evaluations: int) -> None:
+        self.places = grid_places(targets, columns=5)
+        self.names = [written[target] for target in self.places]
+        self.every = -(-evaluations // FRAMES)
+        self.last = evaluations - 1
+        self.seen = 0
+        self.frames: list[Image.Image] = []
+
+    def __call__(self, start: int, x_t: Tensor, level: Level, prediction: Prediction) -> None:
+        if start > 0:
+            return
+        if self.seen % self.every == 0 or self.seen == self.last:
+            pair = [self._grid(images) for images in (x_t / level.radius, prediction.x0)]
+            self.frames.append(_beside(*pair))
+        self.seen += 1
+
+    def _grid(self, images: Tensor) -> Image.Image:
+        bytes_ = to_uint8(images).cpu()
+        return grid([bytes_[places] for places in self.places.values()], self.names)
+
+    def save(self, path: Path) -> None:
+        """Write the frames to the file `path`, the last one shown longer."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        durations = [MILLISECONDS] * (len(self.frames) - 1) + [LAST]
+        self.frames[0].save(path, save_all=True, append_images=self.frames[1:], duration=durations, loop=0)
+
+
+def _beside(left: Image.Image, right: Image.Image) -> Image.Image:
+    both = Image.new(left.mode, (left.width + right.width, left.height), "white")
+    both.paste(left, (0, 0))
+    both.paste(right, (left.width, 0))
+    return both

@@ -1,0 +1,90 @@
+"""Guidance by the difference of two noise predictors.
+
+    eps~ = eps(x_t) + s (eps(x_t, y) - eps(x_t))            classifier-free guidance
+    eps~ = eps(x_t) + s (eps(x_t) - eps_weak(x_t))          autoguidance
+
+The first difference is -sigma_t grad log p(y | x_t) of a classifier that nobody trained: Ho and Salimans 2022 (arXiv:2207.12598), whose w
+is s - 1. The second leads away from the faults of a weaker model: Karras et al. 2024 (arXiv:2406.02507), eq. 3, whose w is s + 1.
+"""
+
+import torch
+from torch import Tensor
+
+from cgd_lightning.diffusion.denoiser import Denoise, Denoiser, Labelled, Prediction
+from cgd_lightning.diffusion.guidance.rule import Guide, Read, Rule
+from cgd_lightning.diffusion.guidance.weights import Constant, Weight
+from cgd_lightning.diffusion.schedules import Level
+from cgd_lightning.errors import InputError
+
+
+class ClassifierFree(Rule):
+    """Classifier-free guidance of a class-conditional denoiser trained with label dropout. Stands first in a chain.
+
+    scale: as for a classifier: 0 ignores the labels, 1 is Bayes' rule, the denoiser with its labels alone, more trades variety for
+    likeness. weight: a factor on what goes beyond 1 (or falls short of it), by noise level.
+    """
+
+    def __init__(self, scale: float = 1.0, weight: Weight | None = None) -> None:
+        self.scale = scale
+        self.weight = weight or Constant()
+
+    def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
+        if not isinstance(denoise, Labelled):
+            raise InputError(
+                "classifier-free guidance needs a class-conditional diffusion model, and stands first among the rules (--clamp outside); "
+                "train one with --model.label_dropout 0.1, or guide this one by a classifier"
+            )
+        denoiser, null = denoise.denoiser, denoise.denoiser.null_label
+        if null is None:
+            raise InputError(
+                "classifier-free guidance: this diffusion model was trained without label dropout; give --model.label_dropout 0.1 to fit"
+            )
+        nothing = torch.full_like(labels, null)
+        pair = torch.cat([labels, nothing])
+
+        def guided(x_t: Tensor, level: Level) -> Prediction:
+            scale = 1 + (self.scale - 1) * self.weight(level)
+            if scale in (0, 1):
+                return denoiser(x_t, level, labels if scale else nothing)
+            both = denoiser(torch.cat([x_t, x_t]), level, pair)
+            (x0, x0_null), (eps, eps_null) = both.x0.chunk(2), both.eps.chunk(2)
+            variance = None if both.variance is None else both.variance.chunk(2)[0]
+            told = Prediction(x0, eps, variance)
+            return told.guided_to(Prediction(x0_null + scale * (x0 - x0_null), eps_null + scale * (eps - eps_null)))
+
+        return guided
+
+
+class Autoguidance(Rule):
+    """Guidance away from what a weaker version of the denoiser, smaller or less trained, predicts for the same labels.
+
+    weak: path of its run or file, or the denoiser itself. scale: 0 is off. weight: a factor by noise level.
+    """
+
+    def __init__(self, weak: str | Denoiser, scale: float = 1.0, weight: Weight | None = None) -> None:
+        self.weak, self.scale = weak, scale
+        self.weight = weight or Constant()
+
+    def load(self, read: Read) -> None:
+        if isinstance(self.weak, str) and self.scale:
+            self.weak = read(self.weak)
+
+    def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
+        if self.scale == 0:
+            return denoise
+        if not isinstance(self.weak, Denoiser):
+            raise InputError(f"autoguidance by {self.weak}: wanted a loaded diffusion model, weaker than the one that is guided")
+        weak, schedule = self.weak.bind(labels), self.weak.schedule
+
+        def guided(x_t: Tensor, level: Level) -> Prediction:
+            prediction = denoise(x_t, level)
+            strength = self.scale * self.weight(level)
+            if strength == 0:
+                return prediction
+            own = schedule.level(schedule.timestep(level.log_snr))
+            ratio = own.radius / level.radius
+            other = weak(x_t * ratio, own)
+            x0 = prediction.x0 + strength * (prediction.x0 - other.x0)
+            return prediction.guided_to(Prediction(x0, prediction.eps + strength * (prediction.eps - other.eps)))
+
+        return guided

@@ -1,0 +1,39 @@
+"""How strongly a classifier's gradient counts for each image of a batch, as a factor on the term."""
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from cgd_lightning.diffusion.schedules import Level
+
+
+class ImageWeight(ABC):
+    """A factor for each image, from its gradient and the classifier's opinion."""
+
+    @abstractmethod
+    def __call__(self, gradient: Tensor, log_p: Tensor, level: Level) -> Tensor:
+        """Factors (B,) from the gradient of log p(y | x_t), (B, C, H, W), and log p of all classes, (B, K)."""
+
+
+class EntropyScale(ImageWeight):
+    """log K / H(p(. | x_t)): 1 where the classifier knows nothing, more the surer it is, as the gradient vanishes then.
+
+    Li et al. 2022, entropy-driven sampling (arXiv:2206.11474).
+    """
+
+    def __call__(self, gradient: Tensor, log_p: Tensor, level: Level) -> Tensor:
+        entropy = -(log_p.exp() * log_p).sum(dim=-1)
+        return math.log(log_p.shape[1]) / entropy.clamp(min=torch.finfo(log_p.dtype).tiny)
+
+
+class UnitGradient(ImageWeight):
+    """1 / (sigma_t rms(grad)): every image is moved equally far, the term having the root mean square 1 that eps itself has.
+
+    The scale is then the size of the push in units of the noise. Ma et al. 2024 (arXiv:2310.11311) normalise alike.
+    """
+
+    def __call__(self, gradient: Tensor, log_p: Tensor, level: Level) -> Tensor:
+        rms = gradient.flatten(1).square().mean(dim=1).sqrt()
+        return 1 / (level.sigma * rms).clamp(min=torch.finfo(rms.dtype).tiny)

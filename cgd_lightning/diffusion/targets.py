@@ -1,0 +1,121 @@
+"""What an image shall show: a class, one of several classes, none of some, or a mixture of classes in given proportions.
+
+    log p(y | x_t) = log sum_k w_k p(k | x_t)
+
+The score of p(x_t) plus the gradient of this is that of sum_k w_k pi_k p(x_t | k), with pi_k the classes' shares in the data, by Bayes' rule:
+
+    3           the class 3                  w_3 = 1
+    3|7         3 or 7, as often as in data  w_3 = w_7 = 1
+    !3, !3|7    none of these                w_k = 1 for all others
+    3+7, 2*3+7  a mixture, 1:1 or 2:1        w_k = q_k / pi_k, sum q_k = 1
+
+A class is its name or its index; where a name looks like something else, the name wins. Commas stand between the targets of images in turn.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from cgd_lightning.errors import InputError
+
+Target: TypeAlias = int | tuple[float, ...]
+"""The index of a class, or the weights w_k >= 0 of all classes."""
+
+
+def parse_targets(
+    text: str | None, class_names: Sequence[str], count: int, shares: Sequence[float] = ()
+) -> tuple[list[Target], dict[Target, str]]:
+    """The target of each of `count` images, and how each kind is written: those in `text` in turn; all classes where it is None.
+
+    shares: pi_k of the classes in the training data, equal if none are given. Raises InputError for a class that is not there and for
+    a target that no image can meet.
+    """
+    if text is None:
+        chosen: list[Target] = list(range(len(class_names)))
+        written: dict[Target, str] = dict(enumerate(class_names))
+    else:
+        words = [word.strip() for word in text.split(",")]
+        chosen = [parse_target(word, class_names, shares) for word in words]
+        written = {target: class_names[target] if isinstance(target, int) else word for target, word in zip(chosen, words)}
+    return [chosen[i % len(chosen)] for i in range(count)], written
+
+
+def parse_target(word: str, class_names: Sequence[str], shares: Sequence[float] = ()) -> Target:
+    """The target that `word` means in the grammar above."""
+    classes = len(class_names)
+    if word in class_names or re.fullmatch(r"\d+", word):
+        return class_index(word, class_names)
+    if word.startswith("!"):
+        excluded = {class_index(part.strip(), class_names) for part in word[1:].split("|")}
+        if len(excluded) == classes:
+            raise InputError(f"label {word}: leaves none of the {classes} classes")
+        return tuple(float(k not in excluded) for k in range(classes))
+    if "|" in word:
+        wanted = {class_index(part.strip(), class_names) for part in word.split("|")}
+        return tuple(float(k in wanted) for k in range(classes))
+    if "+" in word:
+        return _mixture(word, class_names, shares or [1 / classes] * classes)
+    return class_index(word, class_names)
+
+
+def _mixture(word: str, class_names: Sequence[str], shares: Sequence[float]) -> tuple[float, ...]:
+    parts: dict[int, float] = {}
+    for part in word.split("+"):
+        match = re.fullmatch(r"\s*(\d*\.?\d+)\s*\*\s*(.+)", part)
+        proportion, name = (float(match[1]), match[2]) if match else (1.0, part)
+        index = class_index(name.strip(), class_names)
+        parts[index] = parts.get(index, 0.0) + proportion
+    whole = sum(parts.values())
+    if whole == 0 or any(shares[index] == 0 for index in parts):
+        raise InputError(f"label {word}: wanted proportions above 0 of classes that the classifier was trained on")
+    return tuple(parts.get(k, 0.0) / whole / share if share else 0.0 for k, share in enumerate(shares))
+
+
+def class_index(word: str, class_names: Sequence[str]) -> int:
+    """The index of the class called `word`, or numbered so."""
+    if word in class_names:
+        return class_names.index(word)
+    if word.isdigit() and int(word) < len(class_names):
+        return int(word)
+    names = ", ".join(class_names[:20]) + (", ..." if len(class_names) > 20 else "")
+    raise InputError(
+        f"label {word}: wanted a class name or an index from 0 to {len(class_names) - 1}, or several, as in 3|7, !3 or 3+7; "
+        f"the classes are {names}"
+    )
+
+
+def check_targets(targets: Sequence[Target], class_names: Sequence[str]) -> None:
+    """Raises InputError if there is no target, one that is not an index into `class_names`, or weights that are not theirs."""
+    if not targets:
+        raise InputError("no labels: wanted the class of every image")
+    classes = len(class_names)
+    for target in set(targets):
+        if isinstance(target, tuple):
+            if len(target) != classes or min(target) < 0 or max(target) == 0:
+                raise InputError(f"label {target}: wanted {classes} weights, none below 0 and not all 0, one for each class")
+        elif not 0 <= target < classes:
+            raise InputError(f"label {target}: the classes are 0 to {classes - 1} ({', '.join(class_names)})")
+
+
+def as_labels(targets: Sequence[Target], classes: int, device: torch.device | str = "cpu") -> Tensor:
+    """Labels (N,) int64 where every target is a class, else weights (N, classes) float32."""
+    if all(isinstance(target, int) for target in targets):
+        return torch.tensor(targets, device=device)
+    rows = [target if isinstance(target, tuple) else tuple(float(k == target) for k in range(classes)) for target in targets]
+    return torch.tensor(rows, dtype=torch.float32, device=device)
+
+
+def log_target(log_p: Tensor, labels: Tensor) -> Tensor:
+    """log sum_k w_k p_k, (B,), from `log_p` (B, K) and labels (B,) int64 or weights (B, K)."""
+    if labels.is_floating_point():
+        return (log_p + labels.log().to(log_p.dtype)).logsumexp(dim=-1)
+    return log_p.gather(1, labels[:, None])[:, 0]
+
+
+def hit(classes: Tensor, targets: Sequence[Target]) -> Tensor:
+    """Whether each class (N,) int64 is the one asked for, or one of those asked for with a weight above 0: bool (N,)."""
+    asked = [classes[i] == target if isinstance(target, int) else target[int(classes[i])] > 0 for i, target in enumerate(targets)]
+    return torch.tensor(asked, dtype=torch.bool)
