@@ -103,14 +103,17 @@ class NoisingDataModule(LightningDataModule, ABC):
         """The noisy batch of uint8 images, on their device."""
         images, labels, index = batch
         x0 = to_float(images)
-        t, eps = self._training_noise(x0) if self.trainer and self.trainer.training else self._held_out_noise(x0, index)
-        return NoisyBatch(x0, add_noise(x0, t, eps, self.schedule), t, eps, labels, index)
+        training = self.trainer and self.trainer.training
+        t, eps, chance = self._training_noise(x0) if training else (*self._held_out_noise(x0, index), None)
+        return NoisyBatch(x0, add_noise(x0, t, eps, self.schedule), t, eps, labels, index, chance)
 
-    def _training_noise(self, x0: Tensor) -> tuple[Tensor, Tensor]:
+    def _training_noise(self, x0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         key = f"{self.seed} {self._batches_trained()} {self._place()[0]}"
         number = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big", signed=True)
         generator = torch.Generator(x0.device).manual_seed(number)
-        return self._spread_timesteps(x0, generator), torch.randn(x0.shape, generator=generator, device=x0.device)
+        t = self._spread_timesteps(x0, generator)
+        eps = torch.randn(x0.shape, generator=generator, device=x0.device)
+        return t, eps, torch.rand(len(x0), generator=generator, device=x0.device, dtype=torch.float32)
 
     def _spread_timesteps(self, x0: Tensor, generator: torch.Generator) -> Tensor:
         """t (B,), each uniform over 0 ... T-1 and all of them spread evenly, so that the loss of a batch varies less than with independent

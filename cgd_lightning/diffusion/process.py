@@ -16,7 +16,8 @@ class NoisyBatch:
     """A batch of training images, noised: what a DataModule hands to a training step.
 
     x0, x_t, eps: (B, C, H, W) floats, x0 in [-1, 1]; t: (B,) float32 in [0, T-1]; y: (B,) int64 labels; index: (B,) int64, the
-    images' places in their data set.
+    images' places in their data set; chance: (B,) float32, uniform in [0, 1), by which a training may decide what is to happen to each
+    image. Held-out batches have none.
     """
 
     x0: Tensor
@@ -25,6 +26,7 @@ class NoisyBatch:
     eps: Tensor
     y: Tensor
     index: Tensor
+    chance: Tensor | None = None
 
 
 def add_noise(x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:

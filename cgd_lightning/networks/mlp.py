@@ -33,8 +33,8 @@ class _ResidualMLP(Network):
 class MLP(_ResidualMLP):
     """Noise predictor: images (B, in_channels, H, W) at timesteps `t` (B,) float32 -> (B, out_channels, H, W).
 
-    The input is added to the output with a gain that depends on the timestep. width: of the hidden layers. depth: number of residual
-    blocks. dropout: of hidden features.
+    The input is added to the output's first channels with a gain that depends on the timestep; channels beyond, of a learned variance, have
+    none of it. width: of the hidden layers. depth: number of residual blocks. dropout: of hidden features.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class MLP(_ResidualMLP):
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         emb = F.silu(self.time_embed(t))
         out = self.out(self.hidden(x, emb)).unflatten(1, (-1, *x.shape[2:]))
+        x = F.pad(x, (0, 0, 0, 0, 0, out.shape[1] - x.shape[1]))
         return out + self.gain(emb)[:, :, None, None] * x
 
 

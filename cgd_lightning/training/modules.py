@@ -1,5 +1,6 @@
 """The trainings, twins of a few lines each: the noise predictor, the classifier of noisy images, and the judge of clean ones."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -9,8 +10,10 @@ from torch.nn import functional as F
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser, PredictionType
-from cgd_lightning.diffusion.process import NoisyBatch
+from cgd_lightning.diffusion.process import NoisyBatch, expand
+from cgd_lightning.diffusion.variational import VARIATIONAL_WEIGHT, variational_bound
 from cgd_lightning.errors import InputError
+from cgd_lightning.networks import Network
 from cgd_lightning.training.module import NetworkFactory, OptimizerFactory, TrainingModule
 
 
@@ -19,8 +22,17 @@ class DiffusionModule(TrainingModule):
 
     prediction: what the network predicts, eps, x0 or v. classifier: run or file of the classifier that `cgd sample` takes unless told
     otherwise. min_snr_gamma: weigh the squared error of x0 by min(SNR, gamma), whatever the network predicts, so that neither end of the
-    noise levels outweighs the others: Hang et al. 2023 (arXiv:2303.09556), section 3.4, where gamma is 5. The other options are those of
-    `TrainingModule`.
+    noise levels outweighs the others: Hang et al. 2023 (arXiv:2303.09556), section 3.4, where gamma is 5.
+
+    learned_variance: give the network as many channels again, for the variance of a DDPM step. The loss is then L_simple + 0.001 L_vlb, of
+    which the second, "vlb" in bits per dimension, trains the variance alone: Nichol and Dhariwal 2021 (arXiv:2102.09672), section 3.1.
+    min_snr_gamma weighs the first only.
+
+    label_dropout: tell the network the class, and with this probability, in training, a label past the classes that tells it nothing, as
+    classifier-free guidance needs: Ho and Salimans 2022 (arXiv:2207.12598), algorithm 1. At 0 it is always told the class, and has no such
+    label. Held-out losses are those with the class. Without label_dropout the network decides, by its own num_classes.
+
+    The other options are those of `TrainingModule`.
     """
 
     def __init__(
@@ -29,18 +41,29 @@ class DiffusionModule(TrainingModule):
         prediction: PredictionType = "eps",
         classifier: str | None = None,
         min_snr_gamma: float | None = None,
+        learned_variance: bool = False,
+        label_dropout: float | None = None,
         optimizer: OptimizerFactory | None = None,
         warmup_steps: int = 0,
         decay: Literal["constant", "linear", "cosine"] = "constant",
         ema_decay: float = 0.999,
         compile: bool = False,
     ) -> None:
+        if learned_variance:
+            self.measures = ("loss", "vlb")
         super().__init__(network, optimizer, warmup_steps, decay, ema_decay, compile)
         self.prediction: PredictionType = prediction
         self.classifier = classifier
         if min_snr_gamma is not None and min_snr_gamma <= 0:
             raise InputError(f"min_snr_gamma {min_snr_gamma}: wanted more than 0")
-        self.min_snr_gamma = min_snr_gamma
+        if label_dropout is not None and not 0 <= label_dropout < 1:
+            raise InputError(f"label_dropout {label_dropout}: wanted at least 0 and less than 1")
+        by_hand = getattr(network, "keywords", {}).get("num_classes")
+        if label_dropout is not None and by_hand is not None:
+            raise InputError(
+                f"label_dropout {label_dropout} and network.num_classes {by_hand}: give one; label_dropout knows the classes of the data"
+            )
+        self.min_snr_gamma, self.learned_variance, self.label_dropout = min_snr_gamma, learned_variance, label_dropout
 
     @property
     def partner(self) -> str | None:
@@ -48,22 +71,62 @@ class DiffusionModule(TrainingModule):
 
     def build(self, network: NetworkFactory, data: NoisingDataModule) -> Denoiser:
         channels, size, _ = data.image_shape
-        return Denoiser(network(size, channels, channels), data.schedule, self.prediction, data.image_shape, data.class_names)
+        outputs = 2 * channels if self.learned_variance else channels
+        if self.label_dropout is None:
+            built = network(size, channels, outputs)
+        else:
+            classes = len(data.class_names) + (1 if self.label_dropout > 0 else 0)
+            built = _told_classes(network, classes, size, channels, outputs)
+        model = Denoiser(built, data.schedule, self.prediction, data.image_shape, data.class_names)
+        if self.learned_variance and not model.learned_variance:
+            raise InputError(f"learned_variance: {type(built).__name__} keeps no out_channels in its init_args; derive it from Network")
+        return model
 
     def measure(self, model: Denoiser, batch: NoisyBatch) -> dict[str, Tensor]:
-        error = model.output(batch.x_t, batch.t, batch.y)[0] - model.target(batch)
+        output, fraction = model.output(batch.x_t, batch.t, self.labels(model, batch))
+        error = output - model.target(batch)
         loss = error.square().mean(dim=(1, 2, 3))
-        return {"loss": loss if self.min_snr_gamma is None else loss * self.weight(model, batch.t)}
+        if self.min_snr_gamma is not None:
+            loss = loss * self.weight(model, batch.t)
+        if fraction is None or not self.learned_variance:
+            return {"loss": loss}
+        error_of_x0 = expand(x0_per_target(model, batch.t), error) * error.detach()
+        vlb = variational_bound(batch.x0, error_of_x0, fraction, batch.t, model.schedule)
+        return {"loss": loss + VARIATIONAL_WEIGHT * vlb, "vlb": vlb}
+
+    def labels(self, model: Denoiser, batch: NoisyBatch) -> Tensor:
+        """What the network is told of the classes, (B,): in training some are dropped."""
+        if not self.label_dropout or batch.chance is None:
+            return batch.y
+        assert model.null_label is not None
+        return torch.where(batch.chance < self.label_dropout, model.null_label, batch.y)
 
     def weight(self, model: Denoiser, t: Tensor) -> Tensor:
-        """min(SNR, gamma) over the weight (B,) that the squared error of the target itself gives to that of x0: SNR for eps, 1 for x0,
-        (alpha^2 + sigma^2)^2 / sigma^2 for v.
-        """
+        """min(SNR, gamma), the weight of the squared error of x0, as the weight (B,) of that of the target."""
         assert self.min_snr_gamma is not None
         alpha, sigma = model.schedule.alpha_sigma(t)
-        snr = (alpha / sigma).square()
-        own = {"eps": snr, "x0": torch.ones_like(snr), "v": (alpha.square() + sigma.square()).square() / sigma.square()}[model.prediction]
-        return snr.clamp(max=self.min_snr_gamma) / own
+        return (alpha / sigma).square().clamp(max=self.min_snr_gamma) * x0_per_target(model, t).square()
+
+
+def x0_per_target(model: Denoiser, t: Tensor) -> Tensor:
+    """What an error of the network's target is in x0, (B,): x0 - x0~ over output - target, at timesteps `t` (B,)."""
+    alpha, sigma = model.schedule.alpha_sigma(t)
+    if model.prediction == "x0":
+        return -torch.ones_like(sigma)
+    return sigma / alpha if model.prediction == "eps" else sigma / (alpha.square() + sigma.square())
+
+
+def _told_classes(network: Callable[..., Network], classes: int, *sizes: int) -> Network:
+    """The network for `sizes` that is told `classes` labels. Raises InputError if it cannot be told any."""
+    try:
+        built = network(*sizes, num_classes=classes)
+    except TypeError as error:
+        if "num_classes" not in str(error):
+            raise
+        raise InputError(f"label_dropout: this network cannot be told a class ({error}); take one that can, such as UNet") from error
+    if getattr(built, "num_classes", None) != classes:
+        raise InputError(f"label_dropout: {type(built).__name__} does not keep its num_classes {classes} as an attribute")
+    return built
 
 
 class ClassifierModule(TrainingModule):
