@@ -26,7 +26,7 @@ from cgd_lightning.data.images import sample_images
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.generate import generate
-from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierGuidance
+from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierFree, ClassifierGuidance, Rule
 from cgd_lightning.diffusion.samplers import DDIM, Sampler
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import look, look_with_guide
@@ -60,6 +60,9 @@ class GuidedSampler(Callback):
 
     Rows of the grid are classes; the first columns are unguided, from the same noise as the guided ones beyond the gap. The moving
     averages of the weights are used. On several processes each makes its share.
+
+    A diffusion model that is told the class is told it in every column. One that was trained with label dropout guides itself, by
+    `ClassifierFree`, unless a classifier is named; then scale 1 is what the unguided columns show.
 
     classifier: run or file of the classifier that guides, while the diffusion model trains. diffusion: the same while the classifier
     trains. A partner that is not there yet is looked for again each time; until then grids are unguided. judge: run or file of the judge
@@ -176,7 +179,8 @@ class GuidedSampler(Callback):
         if found is None:
             if kind not in self._loaded:
                 named = f"nothing at {where} yet" if where else "none named"
-                self._notice(f"{kind}: {named}; {_WITHOUT[kind]}", trainer)
+                without = _WITHOUT_BOTH if isinstance(module.ema, Denoiser) and self._guides_itself(module.ema) else _WITHOUT
+                self._notice(f"{kind}: {named}; {without[kind]}", trainer)
             return
         if kind in self._loaded and (self._loaded[kind].file, self._loaded[kind].written) == (found, written):
             return
@@ -207,17 +211,18 @@ class GuidedSampler(Callback):
         denoiser, guide = self._networks(module)
         if denoiser is None:
             return
+        term = self._term(denoiser, guide)
         names = module.data.class_names
         rows = min(len(names), ROWS)
         guided_labels = list(range(rows)) * self.columns
-        plain_labels = list(range(rows)) * (self.unguided_columns if guide else self.columns)
+        plain_labels = list(range(rows)) * (self.unguided_columns if term else self.columns)
         # With a row for each class the images in the grid are the first of those that are measured.
         first = 0 if rows == len(names) else len(guided_labels)
         total = first + self.num_metric_samples
         labels = guided_labels + [i % len(names) for i in range(len(guided_labels) - first, total - first)]
         try:
-            plain = self._images(trainer, denoiser, None, plain_labels)
-            guided = self._images(trainer, denoiser, guide, labels) if guide else None
+            plain = self._images(trainer, denoiser, plain_labels)
+            guided = self._images(trainer, denoiser, labels, term, guide) if term else None
         except HARMLESS as error:
             self._notice(f"no samples: {error}", trainer)
             return
@@ -226,7 +231,7 @@ class GuidedSampler(Callback):
             try:
                 picture = self._picture(plain, guided, rows, names)
                 self._save(picture, trainer)
-                if guided is not None and guide is not None and self.num_metric_samples:
+                if guided is not None and (guide or "judge" in self._loaded) and self.num_metric_samples:
                     measures = self._measure(guided[first:total], torch.tensor(labels[first:total]), guide, trainer, module)
             except HARMLESS as error:
                 self._notice(f"no picture or no measures: {error}", trainer)
@@ -240,12 +245,22 @@ class GuidedSampler(Callback):
         assert isinstance(module.ema, NoisyClassifier)
         return partner, module.ema
 
-    def _images(self, trainer: Trainer, denoiser: Denoiser, guide: NoisyClassifier | None, labels: list[int]) -> Tensor:
+    def _guides_itself(self, denoiser: Denoiser) -> bool:
+        return denoiser.null_label is not None and self.paths["classifier"] is None
+
+    def _term(self, denoiser: Denoiser, guide: NoisyClassifier | None) -> Rule | None:
+        if guide:
+            return ClassifierGuidance(self.scale)
+        return ClassifierFree(self.scale) if self._guides_itself(denoiser) else None
+
+    def _images(
+        self, trainer: Trainer, denoiser: Denoiser, labels: list[int], term: Rule | None = None, guide: NoisyClassifier | None = None
+    ) -> Tensor:
         """All images, uint8 (N, C, H, W) on the host, of which this process makes its share. Raises on all processes alike."""
         images = torch.zeros(len(labels), *denoiser.image_shape, dtype=torch.uint8)
         problem = None
         rank, processes, size = trainer.global_rank, trainer.world_size, min(self.batch_size, len(labels))
-        rule = Chain([ClassifierGuidance(self.scale), Clamp()] if guide else [Clamp()])
+        rule = Chain([term, Clamp()] if term else [Clamp()])
         dtype = DTYPES.get(str(trainer.precision), torch.float32)
         options: dict[str, Any] = {"seed": self.seed, "batch_size": self.batch_size, "shard": (rank, processes), "dtype": dtype}
         try:
@@ -283,11 +298,17 @@ class GuidedSampler(Callback):
                 self._notice(f"{type(logger).__name__} did not take the picture: {error}", trainer)
 
     def _measure(
-        self, images: Tensor, labels: Tensor, guide: NoisyClassifier, trainer: Trainer, module: TrainingModule
+        self, images: Tensor, labels: Tensor, guide: NoisyClassifier | None, trainer: Trainer, module: TrainingModule
     ) -> dict[str, float]:
         judge = self._loaded.get("judge")
         eyes = str(judge.file) if judge else "the guiding classifier itself"
-        see = (lambda x: look(judge.model, x)) if judge else (lambda x: look_with_guide(guide, x))
+
+        def see(images: Tensor) -> tuple[Tensor, Tensor]:
+            if judge:
+                return look(judge.model, images)
+            assert guide is not None
+            return look_with_guide(guide, images)
+
         if self._reference is None or self._reference[0] != eyes or judge is None:
             reference = see(sample_images(module.data.split("val"), REFERENCE).images)[0]
             real = see(sample_images(module.data.split("train"), len(images)).images)[0]
@@ -326,6 +347,12 @@ _WITHOUT = {
     "diffusion": "no samples until one appears",
     "judge": "the guiding classifier judges itself until one appears",
 }
+
+_WITHOUT_BOTH = {
+    "classifier": "the diffusion model guides itself by the labels that it was trained with and without",
+    "judge": "no measures until one appears",
+}
+"""The same for a diffusion model that guides itself."""
 
 
 def _show(logger: Any, picture: Image, step: int) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from cgd_lightning import checkpoint as checkpoints
 from cgd_lightning.data.images import ImageTensors, sample_images
 from cgd_lightning.diffusion.generate import generate
-from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierGuidance
+from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierFree, ClassifierGuidance
 from cgd_lightning.diffusion.samplers import DDIM, DPMSolver
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import look, look_with_guide
@@ -274,6 +274,44 @@ def test_without_metrics_no_judge_is_asked_for(partners: Path, tmp_path: Path) -
     trainer = watched(diffusion(), tmp_path, classifier=str(partners / "classifier.ckpt"), judge="nowhere", num_metric_samples=0)
     assert not (tmp_path / "samples" / "measures.jsonl").exists()
     assert not any("fid" in name for name in trainer.callback_metrics)
+
+
+def test_a_network_with_label_dropout_guides_itself_from_its_own_conditional_images(
+    partners: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = diffusion(label_dropout=0.3, learned_variance=True)
+    trainer = watched(module, tmp_path, judge=str(partners / "judge.ckpt"), scale=3.0)
+    plain = torch.cat(list(generate(module.ema, [0, 1, 2], DDIM(3), Clamp(), batch_size=4)))
+    rule = Chain([ClassifierFree(3.0), Clamp()])
+    guided = torch.cat(list(generate(module.ema, [0, 1, 2] * 3, DDIM(3), rule, batch_size=4)))
+    assert not torch.equal(plain, guided[:3])
+    shown = cells(tmp_path / "samples" / "step_0000006.png", rows=3, columns=5)
+    assert torch.equal(shown[:, 0], plain)
+    assert torch.equal(shown[:, 2:].transpose(0, 1).flatten(0, 1), guided)
+    _, classes = look(checkpoints.load(partners / "judge.ckpt"), guided)
+    right = accuracy(classes, torch.tensor([0, 1, 2] * 3))
+    assert trainer.callback_metrics["guided/accuracy"].item() == pytest.approx(right)
+    assert "classifier: none named; the diffusion model guides itself" in capsys.readouterr().err
+
+
+def test_a_named_classifier_guides_a_network_with_label_dropout(partners: Path, tmp_path: Path) -> None:
+    module = diffusion(label_dropout=0.3)
+    watched(module, tmp_path, classifier=str(partners / "classifier.ckpt"), scale=3.0)
+    guide = checkpoints.load(partners / "classifier.ckpt")
+    rule = Chain([ClassifierGuidance(3.0), Clamp()])
+    guided = torch.cat(list(generate(module.ema, [0, 1, 2] * 3, DDIM(3), rule, guide, batch_size=4)))
+    shown = cells(tmp_path / "samples" / "step_0000006.png", rows=3, columns=5)
+    assert torch.equal(shown[:, 2:].transpose(0, 1).flatten(0, 1), guided)
+
+
+def test_without_a_judge_a_network_that_guides_itself_has_pictures_and_no_measures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = watched(diffusion(label_dropout=0.3), tmp_path, judge=str(tmp_path / "none"))
+    assert pictures(tmp_path) == ["step_0000003.png", "step_0000006.png"]
+    assert not any(name.startswith(("guided/", "self_judged/")) for name in trainer.callback_metrics)
+    assert "judge: nothing at" in (said := capsys.readouterr().err)
+    assert "no measures until one appears" in said
 
 
 class Many(Greys):
