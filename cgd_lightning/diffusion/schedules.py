@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cgd_lightning.diffusion.spacings import space
 from cgd_lightning.errors import InputError
 
 
@@ -120,15 +121,10 @@ class NoiseSchedule(ABC):
     def levels(self, steps: int, spacing: str = "uniform") -> list[Level]:
         """The `steps` levels at which a sampler asks the network, noisiest first, and the clean level behind them.
 
-        `uniform` spaces t evenly over 0 ... T-1 with both ends included (one step stands at T-1). Raises ValueError if
-        `steps` is not in 1 ... T or the spacing is unknown.
+        spacing: one of `SPACINGS` or an ADM respacing string, see `spacings`. `uniform` spaces t evenly over 0 ... T-1 with both ends
+        included (one step stands at T-1). Raises ValueError if `steps` is not in 1 ... T or the spacing is unknown.
         """
-        if not 1 <= steps <= self.timesteps:
-            raise InputError(f"{steps} steps: this schedule can be walked in 1 to {self.timesteps} steps")
-        if spacing not in SPACINGS:
-            raise InputError(f"spacing {spacing!r}: known spacings are {', '.join(SPACINGS)}")
-        last = self.timesteps - 1
-        return [*(self.level(last - last * i / max(steps - 1, 1)) for i in range(steps)), CLEAN]
+        return [*map(self.level, space(self, steps, spacing)), CLEAN]
 
     @abstractmethod
     def _from_angle(self, angle: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,19 +139,28 @@ class NoiseSchedule(ABC):
         return self._tables[device]
 
 
-SPACINGS = ("uniform",)
-
-
 class VariancePreserving(NoiseSchedule):
-    """A schedule with alpha^2 + sigma^2 = 1."""
+    """A schedule with alpha^2 + sigma^2 = 1.
+
+    With `zero_terminal_snr` its last level is noise alone: alpha is shifted and scaled so that the last one is 0 and the first stays. A
+    network then has to predict v or x0. Lin et al. 2023 (arXiv:2305.08891), algorithm 1.
+    """
 
     def _from_angle(self, angle: Tensor) -> tuple[Tensor, Tensor]:
         return angle.cos(), angle.sin()
 
-    def _tabulate_betas(self, beta: Tensor, **init_args: int | float) -> None:
-        """Tables from the variances beta_t of DDPM's single steps: alpha_t^2 = prod (1 - beta)."""
+    def _tabulate_betas(self, beta: Tensor, zero_terminal_snr: bool, **init_args: int | float) -> None:
+        """Tables from the variances beta_t of DDPM's single steps: alpha_t^2 = prod (1 - beta).
+
+        `init_args` names `zero_terminal_snr` only where it is set: schedules without it say what they said before there was one.
+        """
         log_alpha_bar = torch.log1p(-beta).cumsum(0)
-        self._tabulate((log_alpha_bar / 2).exp(), (-torch.expm1(log_alpha_bar)).sqrt(), **init_args)
+        alpha, sigma = (log_alpha_bar / 2).exp(), (-torch.expm1(log_alpha_bar)).sqrt()
+        if zero_terminal_snr:
+            alpha = (alpha - alpha[-1]) * (alpha[0] / (alpha[0] - alpha[-1]))
+            sigma = torch.cat([sigma[:1], ((1 - alpha) * (1 + alpha)).sqrt()[1:]])
+            init_args["zero_terminal_snr"] = True
+        self._tabulate(alpha, sigma, **init_args)
 
 
 class Linear(VariancePreserving):
@@ -164,10 +169,10 @@ class Linear(VariancePreserving):
     Ho et al. 2020 (arXiv:2006.11239), section 4.
     """
 
-    def __init__(self, timesteps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> None:
+    def __init__(self, timesteps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02, zero_terminal_snr: bool = False) -> None:
         beta = torch.linspace(beta_start, beta_end, timesteps, dtype=torch.float64) * 1000 / timesteps
         _check_betas(beta, self)
-        self._tabulate_betas(beta, timesteps=timesteps, beta_start=beta_start, beta_end=beta_end)
+        self._tabulate_betas(beta, zero_terminal_snr, timesteps=timesteps, beta_start=beta_start, beta_end=beta_end)
 
 
 class Cosine(VariancePreserving):
@@ -176,12 +181,12 @@ class Cosine(VariancePreserving):
     Nichol and Dhariwal 2021 (arXiv:2102.09672), eq. 17.
     """
 
-    def __init__(self, timesteps: int = 1000, s: float = 0.008, max_beta: float = 0.999) -> None:
+    def __init__(self, timesteps: int = 1000, s: float = 0.008, max_beta: float = 0.999, zero_terminal_snr: bool = False) -> None:
         edges = torch.linspace(0, 1, timesteps + 1, dtype=torch.float64)
         alpha_bar = ((edges + s) / (1 + s) * math.pi / 2).cos().square()
         beta = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=max_beta)
         _check_betas(beta, self)
-        self._tabulate_betas(beta, timesteps=timesteps, s=s, max_beta=max_beta)
+        self._tabulate_betas(beta, zero_terminal_snr, timesteps=timesteps, s=s, max_beta=max_beta)
 
 
 class Sigmoid(VariancePreserving):
@@ -190,13 +195,21 @@ class Sigmoid(VariancePreserving):
     Jabri et al. 2022 (arXiv:2212.11972), algorithm 4; as in `Cosine` each beta is at most `max_beta`.
     """
 
-    def __init__(self, timesteps: int = 1000, start: float = -3.0, end: float = 3.0, tau: float = 1.0, max_beta: float = 0.999) -> None:
+    def __init__(
+        self,
+        timesteps: int = 1000,
+        start: float = -3.0,
+        end: float = 3.0,
+        tau: float = 1.0,
+        max_beta: float = 0.999,
+        zero_terminal_snr: bool = False,
+    ) -> None:
         edges = torch.linspace(0, 1, timesteps + 1, dtype=torch.float64)
         falling = (-(start + edges * (end - start)) / tau).sigmoid()
         alpha_bar = (falling - falling[-1]) / (falling[0] - falling[-1])
         beta = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=max_beta)
         _check_betas(beta, self)
-        self._tabulate_betas(beta, timesteps=timesteps, start=start, end=end, tau=tau, max_beta=max_beta)
+        self._tabulate_betas(beta, zero_terminal_snr, timesteps=timesteps, start=start, end=end, tau=tau, max_beta=max_beta)
 
 
 class VarianceExploding(NoiseSchedule):
