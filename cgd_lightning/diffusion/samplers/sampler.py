@@ -7,6 +7,7 @@ from torch import Tensor
 
 from cgd_lightning.diffusion.denoiser import Denoise
 from cgd_lightning.diffusion.schedules import Level, NoiseSchedule
+from cgd_lightning.diffusion.spacings import respaced_steps
 from cgd_lightning.errors import InputError
 
 Noise = Callable[[], Tensor]
@@ -14,12 +15,17 @@ Noise = Callable[[], Tensor]
 
 
 class Sampler(ABC):
-    """`steps` evaluations of the denoiser, at levels spaced as `spacing` says."""
+    """`steps` steps between levels spaced as `spacing` says; an ADM respacing string there says the number of steps itself."""
 
     def __init__(self, steps: int, spacing: str = "uniform") -> None:
         if steps < 1:
             raise InputError(f"{steps} steps: a sampler takes at least 1")
-        self.steps, self.spacing = steps, spacing
+        self.steps, self.spacing = respaced_steps(spacing) or steps, spacing
+
+    @property
+    def evaluations(self) -> int:
+        """How often the denoiser is asked for a sample, by which samplers are compared: once a step unless the sampler says otherwise."""
+        return self.steps
 
     def __call__(self, denoise: Denoise, noise: Noise, schedule: NoiseSchedule) -> Tensor:
         """Clean images (B, C, H, W) from the first draw of `noise`, over the levels of `schedule`."""
@@ -45,3 +51,8 @@ def step_variance(level: Level, below: Level) -> float:
 def posterior_variance(level: Level, below: Level) -> float:
     """Variance of x at the level `below` given x at `level` and x0: sigma_s^2 / sigma_t^2 of `step_variance`."""
     return (below.sigma / level.sigma) ** 2 * step_variance(level, below)
+
+
+def posterior_mean(x: Tensor, x0: Tensor, level: Level, below: Level) -> Tensor:
+    """Mean of x at the level `below` given `x` at `level` and `x0`, (B, C, H, W)."""
+    return (level.alpha / below.alpha * below.sigma**2 * x + below.alpha * step_variance(level, below) * x0) / level.sigma**2
