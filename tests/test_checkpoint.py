@@ -120,6 +120,16 @@ def test_our_own_networks_hold_nothing_but_weights() -> None:
             assert not [name for name, value in vars(part).items() if isinstance(value, Tensor)]
 
 
+def test_the_shares_of_the_classes_come_back_and_older_files_have_none(tmp_path: Path) -> None:
+    network = EncoderUNet(8, 1, 2, model_channels=8, channel_mult=(1,), num_res_blocks=1)
+    checkpoints.save(NoisyClassifier(network, Linear(), ("a", "b"), (1, 8, 8), (0.75, 0.25)), tmp_path / "new.ckpt")
+    assert checkpoints.load(tmp_path / "new.ckpt").class_shares == (0.75, 0.25)
+    contents = torch.load(tmp_path / "new.ckpt", weights_only=True)
+    del contents["cgd"]["class_shares"]
+    torch.save(contents, tmp_path / "old.ckpt")
+    assert checkpoints.load(tmp_path / "old.ckpt").class_shares == ()
+
+
 def test_a_loaded_network_with_dropout_gives_one_answer(tmp_path: Path) -> None:
     network = randomised(EncoderUNet(8, 1, 3, **SMALL, dropout=0.5))
     model = NoisyClassifier(network, Linear(), NAMES, SHAPE).train()

@@ -62,6 +62,14 @@ class NoisingDataModule(LightningDataModule, ABC):
     def split(self, name: str) -> Dataset[ImageBatch]:
         """The data set of split "train", "val" or "test", whose `__getitems__` gives an `ImageBatch`."""
 
+    def class_shares(self) -> list[float]:
+        """How much of the training images each class makes up, (K,), summing to 1; empty if the data set has no `labels`."""
+        labels = getattr(self.split("train"), "labels", None)
+        if labels is None:
+            return []
+        counts = torch.bincount(labels, minlength=len(self.class_names))
+        return (counts.double() / counts.sum()).tolist()
+
     def train_dataloader(self) -> DataLoader:
         if self.trainer and self.trainer.overfit_batches:
             return self._held_out("train")

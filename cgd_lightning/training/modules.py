@@ -137,7 +137,7 @@ class ClassifierModule(TrainingModule):
     def build(self, network: NetworkFactory, data: NoisingDataModule) -> NoisyClassifier:
         channels, size, _ = data.image_shape
         classes = len(data.class_names)
-        return NoisyClassifier(network(size, channels, classes), data.schedule, data.class_names, data.image_shape)
+        return NoisyClassifier(network(size, channels, classes), data.schedule, data.class_names, data.image_shape, data.class_shares())
 
     def measure(self, model: NoisyClassifier, batch: NoisyBatch) -> dict[str, Tensor]:
         return _classification(model.logits(batch.x_t, batch.t), batch.y)
@@ -156,7 +156,8 @@ class JudgeModule(TrainingModule):
 
     def build(self, network: NetworkFactory, data: NoisingDataModule) -> CleanClassifier:
         channels, size, _ = data.image_shape
-        return CleanClassifier(network(size, channels, len(data.class_names)), data.class_names, data.image_shape)
+        built = network(size, channels, len(data.class_names))
+        return CleanClassifier(built, data.class_names, data.image_shape, data.class_shares())
 
     def measure(self, model: CleanClassifier, batch: NoisyBatch) -> dict[str, Tensor]:
         return _classification(model.logits(batch.x0), batch.y)

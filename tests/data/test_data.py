@@ -38,6 +38,14 @@ def test_the_splits_of_the_digits_are_disjoint_balanced_and_always_the_same() ->
     assert torch.equal(Digits(seed=5).split("val").images, parts[1].images)
 
 
+def test_the_shares_of_the_classes_are_those_of_the_training_images() -> None:
+    data = Digits()
+    labels = data.split("train").labels
+    assert data.class_shares() == pytest.approx([(labels == k).double().mean().item() for k in range(10)])
+    data._splits["train"] = [1, 2, 3]  # type: ignore[assignment]  # a data set that keeps no labels
+    assert data.class_shares() == []
+
+
 def test_the_noisy_batch_is_the_forward_process() -> None:
     data = at(Digits(schedule=Cosine()), "training")
     batch = noised(data)

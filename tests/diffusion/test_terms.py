@@ -1,4 +1,4 @@
-"""Other terms than a noisy classifier's: each against its formula on exact distributions, and against the distribution where there is one."""
+"""Other terms than a noisy classifier's: each against its formula on exact distributions, and the distribution where there is one."""
 
 import math
 

@@ -2,7 +2,7 @@
 
     eps~ = eps - s_A sigma_t grad log p(A | x_t) - s_B sigma_t grad log p(B | x_t)
 
-At unit scales the score of p(x_t | A, B), where A and B are independent given x_t. Liu et al. 2022 (arXiv:2206.01714), eq. 11.
+At unit scales the score of p(x_t | A, B), where A and B are independent given x_t. Liu et al. 2022 (arXiv:2206.01714).
 """
 
 from torch import Tensor

@@ -4,7 +4,7 @@
     eps~ = eps(x_t) + s (eps(x_t) - eps_weak(x_t))          autoguidance
 
 The first difference is -sigma_t grad log p(y | x_t) of a classifier that nobody trained: Ho and Salimans 2022 (arXiv:2207.12598), whose w
-is s - 1. The second leads away from the faults of a weaker model: Karras et al. 2024 (arXiv:2406.02507), eq. 3, whose w is s + 1.
+is s - 1. The second leads away from the faults of a weaker model: Karras et al. 2024 (arXiv:2406.02507), whose w is s + 1.
 """
 
 import torch

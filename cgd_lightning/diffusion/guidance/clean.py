@@ -2,7 +2,7 @@
 
     g = grad_z [tau_1 f_y(z) - log sum_k exp(tau_2 f_k(z))]  at  z = x0(x_t),    eps~ = eps - s sigma_t J^T g
 
-J is the derivative of x0(x_t), by backpropagation through the denoiser (Bansal et al. 2023, arXiv:2302.07121, eq. 6), or left out, which
+J is the derivative of x0(x_t), by backpropagation through the denoiser (Bansal et al. 2023, arXiv:2302.07121), or left out, which
 costs a fraction: Ma et al. 2024 (arXiv:2310.11311), who soften the classifier too, by the joint temperature tau_1, the conditional
 temperature tau_2, and activations without kinks.
 """

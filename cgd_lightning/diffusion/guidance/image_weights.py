@@ -20,7 +20,7 @@ class ImageWeight(ABC):
 class EntropyScale(ImageWeight):
     """log K / H(p(. | x_t)): 1 where the classifier knows nothing, more the surer it is, as the gradient vanishes then.
 
-    Li et al. 2022, entropy-driven sampling (arXiv:2206.11474).
+    Zheng et al. 2022, entropy-driven sampling (arXiv:2206.11474).
     """
 
     def __call__(self, gradient: Tensor, log_p: Tensor, level: Level) -> Tensor:

@@ -65,7 +65,7 @@ def upper_quantile(values: Tensor, quantile: float) -> Tensor:
 class Rescale(Rule):
     """v brought back to the spread that it had before guidance, by the share `phi`: v~ (phi std(v) / std(v~) + 1 - phi), in each image.
 
-    Lin et al. 2023 (arXiv:2305.08891), eq. 15 and 16, whose network predicts v = alpha eps - sigma x0.
+    Lin et al. 2023 (arXiv:2305.08891), section 3.4, whose network predicts v = alpha eps - sigma x0.
     """
 
     def __init__(self, phi: float = 0.7) -> None:

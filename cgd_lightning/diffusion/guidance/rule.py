@@ -1,8 +1,8 @@
 """A guidance rule turns one `Denoise` into another, so that every sampler takes every rule.
 
 Rules are configured without data and bound per batch. There are three kinds. Terms add to the score: a classifier's gradient, the
-difference of two predictions. Weights scale a term by noise level or by image. Limiters compare the guided prediction with the one before guidance.
-Rules nest: `Chain` wraps one around the other, the first innermost, and terms in a chain add up.
+difference of two predictions. Weights scale a term by noise level or by image. Limiters compare the guided prediction with the one before
+guidance. Rules nest: `Chain` wraps one around the other, the first innermost, and terms in a chain add up.
 """
 
 from abc import ABC, abstractmethod

@@ -42,7 +42,7 @@ class SqrtBeta(Weight):
 class Interval(Weight):
     """1 where the log SNR, log(alpha^2 / sigma^2), is at least `low` and below `high`, 0 outside: guidance in a limited interval.
 
-    Kynkaanniemi et al. 2024 (arXiv:2404.07724), eq. 6, there in sigma: log SNR = -2 log(sigma / alpha).
+    Kynkaanniemi et al. 2024 (arXiv:2404.07724), there in sigma: log SNR = -2 log(sigma / alpha).
     """
 
     def __init__(self, low: float = -4.0, high: float = 4.0) -> None:
