@@ -2,7 +2,7 @@
 
     log p(y | x_t) = log sum_k w_k p(k | x_t)
 
-The score of p(x_t) plus the gradient of this is that of sum_k w_k pi_k p(x_t | k), pi_k being the classes' shares in the data (Bayes' rule).
+The score of p(x_t) plus the gradient of this is that of sum_k w_k pi_k p(x_t | k), pi_k being the classes' shares in the data (Bayes).
 
     3           the class 3                  w_3 = 1
     3|7         3 or 7, as often as in data  w_3 = w_7 = 1

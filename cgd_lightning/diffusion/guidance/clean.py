@@ -9,6 +9,7 @@ temperature tau_2, and activations without kinks.
 
 from copy import deepcopy
 
+import torch
 from torch import Tensor, nn
 
 from cgd_lightning.diffusion.classifier import CleanClassifier
@@ -47,6 +48,7 @@ class CleanGuidance(Rule):
         self.scale, self.weight, self.image_weight = scale, weight or Constant(), image_weight
         self.through_denoiser, self.softplus = through_denoiser, softplus
         self.joint_temperature, self.conditional_temperature = joint_temperature, conditional_temperature
+        self._soft: tuple[CleanClassifier, CleanClassifier] | None = None
 
     @property
     def guides(self) -> frozenset[type[Guide]]:
@@ -59,7 +61,7 @@ class CleanGuidance(Rule):
             got = "none was given" if classifier is None else "this one knows noisy images; guide with it by ClassifierGuidance"
             raise InputError(f"guidance by a clean classifier at scale {self.scale} needs one, and {got}")
         check_classes(labels, len(classifier.class_names))
-        guide = classifier if self.softplus is None else softened(classifier, self.softplus)
+        guide = classifier if self.softplus is None else self._softened(classifier, self.softplus)
 
         def guided(x_t: Tensor, level: Level) -> Prediction:
             strength = self.scale * self.weight(level) if level.alpha > 0 else 0.0
@@ -83,6 +85,12 @@ class CleanGuidance(Rule):
 
         return guided
 
+    def _softened(self, classifier: CleanClassifier, beta: float) -> CleanClassifier:
+        """The softened copy of `classifier`, made once for all batches."""
+        if self._soft is None or self._soft[0] is not classifier:
+            self._soft = classifier, softened(classifier, beta)
+        return self._soft[1]
+
     def _log_p(self, guide: CleanClassifier, x0: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """tau_1 f_y - log sum exp(tau_2 f), (B,), and the logits f, (B, K)."""
         logits = guide.logits(x0)
@@ -92,7 +100,8 @@ class CleanGuidance(Rule):
 
 def softened(classifier: CleanClassifier, beta: float) -> CleanClassifier:
     """A copy with softplus, log(1 + exp(beta x)) / beta, in place of every ReLU module. Raises InputError if there is none."""
-    copy = deepcopy(classifier)
+    with torch.inference_mode(False):
+        copy = deepcopy(classifier)
     found = [(parent, name) for parent in copy.modules() for name, child in parent.named_children() if isinstance(child, nn.ReLU)]
     if not found:
         raise InputError(f"softplus {beta}: this classifier has no ReLU modules that it could take the place of")

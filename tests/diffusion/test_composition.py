@@ -1,0 +1,155 @@
+"""Every rule works with every sampler; neither waits for the device."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
+from cgd_lightning.diffusion.denoiser import Denoiser
+from cgd_lightning.diffusion.guidance import (
+    Attribute,
+    Autoguidance,
+    Chain,
+    Clamp,
+    ClassifierFree,
+    ClassifierGuidance,
+    CleanGuidance,
+    DynamicThreshold,
+    EntropyScale,
+    Interval,
+    Projection,
+    Ramp,
+    Rescale,
+    Rule,
+    UnitGradient,
+)
+from cgd_lightning.diffusion.samplers import (
+    DDIM,
+    DDPM,
+    AnnealedLangevin,
+    DPMSolver,
+    DPMSolverSDE,
+    Euler,
+    Heun,
+    LangevinCorrector,
+    Sampler,
+)
+from cgd_lightning.diffusion.schedules import Linear
+from cgd_lightning.networks import Network
+
+SHAPE, NAMES = (1, 8, 8), ("a", "b", "c")
+Y = torch.tensor([0, 1, 2])
+
+SAMPLERS = [
+    DDPM(4),
+    DDPM(4, "learned"),
+    DDPM(4, mean_shift=True),
+    DDIM(4),
+    DDIM(4, eta=1.0),
+    Euler(4),
+    Heun(4),
+    DPMSolver(4),
+    DPMSolverSDE(4),
+    LangevinCorrector(4),
+    AnnealedLangevin(4, rounds=1),
+]
+
+
+class Small(Network):
+    """A convolution, told timestep and class; logits where the image shall have none."""
+
+    def __init__(self, image_size: int, in_channels: int, out_channels: int, num_classes: int | None = None, logits: bool = False) -> None:
+        super().__init__()
+        self.num_classes, self.logits = num_classes, logits
+        self.into = nn.Conv2d(in_channels, 8, 3, padding=1)
+        self.time, self.label = nn.Linear(1, 8), nn.Embedding(num_classes or 1, 8)
+        self.out = nn.Sequential(nn.ReLU(), nn.Conv2d(8, out_channels, 3, padding=1))
+
+    def forward(self, x: Tensor, t: Tensor | None = None, y: Tensor | None = None) -> Tensor:
+        h = self.into(x)
+        h = h if t is None else h + self.time(t[:, None] / 1000)[:, :, None, None]
+        h = h if y is None else h + self.label(y)[:, :, None, None]
+        return self.out(h).mean(dim=(2, 3)) if self.logits else self.out(h)
+
+
+def noisy(device: str = "cpu") -> NoisyClassifier:
+    return NoisyClassifier(_random(Small(8, 1, 3, logits=True), 1, device), Linear(), NAMES, SHAPE)
+
+
+def clean(device: str = "cpu") -> CleanClassifier:
+    return CleanClassifier(_random(Small(8, 1, 3, logits=True), 2, device), NAMES, SHAPE)
+
+
+def denoiser(device: str = "cpu") -> Denoiser:
+    """Told the class, with a label for none, and with a learned variance."""
+    return Denoiser(_random(Small(8, 1, 2, num_classes=4), 0, device), Linear(), "v", SHAPE, NAMES)
+
+
+def _random(network: nn.Module, seed: int, device: str) -> nn.Module:
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in network.parameters():
+        parameter.data.copy_(0.2 * torch.randn(parameter.shape, generator=generator))
+    return network.to(device).eval().requires_grad_(False)
+
+
+def rules(device: str = "cpu") -> dict[str, tuple[Rule, NoisyClassifier | CleanClassifier | None]]:
+    guide, strong = noisy(device), ClassifierGuidance(3.0)
+    return {
+        "classifier": (strong, guide),
+        "interval": (ClassifierGuidance(3.0, Interval(-8.0, 8.0)), guide),
+        "ramp": (ClassifierGuidance(3.0, Ramp()), guide),
+        "entropy": (ClassifierGuidance(3.0, image_weight=EntropyScale()), guide),
+        "unit gradient": (ClassifierGuidance(0.3, image_weight=UnitGradient()), guide),
+        "attribute": (Attribute(strong, guide, "!a"), None),
+        "clean": (CleanGuidance(3.0), clean(device)),
+        "clean, detached": (CleanGuidance(3.0, through_denoiser=False, softplus=3.0), clean(device)),
+        "classifier-free": (ClassifierFree(3.0), None),
+        "autoguidance": (Autoguidance(denoiser(device).requires_grad_(False), 0.0), None),
+        "rescale": (Chain([strong, Rescale()]), guide),
+        "threshold": (Chain([strong, DynamicThreshold()]), guide),
+        "projection": (Chain([strong, Projection(0.0, 5.0, -0.5), Clamp()]), guide),
+        "both families": (Chain([ClassifierFree(2.0), strong, Attribute(strong, guide, "a|b"), Rescale(), Clamp()]), guide),
+    }
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
+def test_every_rule_works_with_every_sampler(sampler: Sampler) -> None:
+    def run(rule: Rule, guide: NoisyClassifier | CleanClassifier | None) -> Tensor:
+        generator = torch.Generator().manual_seed(5)
+        network = denoiser()
+        with torch.inference_mode():
+            return sampler(rule.bind(network.bind(Y), guide, Y), lambda: torch.randn(3, *SHAPE, generator=generator), Linear())
+
+    plain = run(Chain([]), None)
+    for name, (rule, guide) in rules().items():
+        x = run(rule, guide)
+        assert x.isfinite().all(), name
+        assert torch.equal(x, plain) == (name == "autoguidance"), name  # its scale is 0 here
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
+def test_no_step_waits_for_the_device(sampler: Sampler) -> None:
+    """Tensors on the meta device hold no values: whoever asked for one would get an error."""
+    y, network = Y.to("meta"), denoiser("meta")
+    for rule, guide in rules("meta").values():
+        if isinstance(rule, Attribute):
+            rule.classifier.class_shares = ()  # type: ignore[union-attr]
+        with torch.no_grad():
+            x = sampler(rule.bind(network.bind(y), guide, y), lambda: torch.randn(3, *SHAPE, device="meta"), Linear())
+        assert x.shape == (3, *SHAPE)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        y.sum().item()
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
+def test_a_sampler_asks_the_network_as_often_as_it_says(sampler: Sampler) -> None:
+    asked = []
+    network = denoiser()
+
+    def denoise(x_t: Tensor, level) -> object:
+        asked.append(level.t)
+        return network(x_t, level, Y)
+
+    with torch.no_grad():
+        sampler(denoise, lambda: torch.randn(3, *SHAPE), Linear())  # type: ignore[arg-type]
+    assert len(asked) == sampler.evaluations
