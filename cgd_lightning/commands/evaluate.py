@@ -1,21 +1,19 @@
 """`cgd evaluate`: what a judge says of samples, beside what it says of as many real images."""
 
 import json
-import os
-from argparse import ArgumentParser
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from PIL import Image
 from torch import Tensor
 
 from cgd_lightning import checkpoint as checkpoints
 from cgd_lightning.commands.hardware import pick_device
-from cgd_lightning.commands.parser import OneLineErrors, instantiate, take_trusted
+from cgd_lightning.commands.parser import OneLineErrors, take_trusted
+from cgd_lightning.commands.stored_data import add_data_option, data_of
 from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.diffusion.targets import Target, check_targets, hit
 from cgd_lightning.errors import InputError
@@ -30,10 +28,7 @@ DRAWS = 10
 def run(args: list[str]) -> None:
     """Run `args`: "evaluate" and its options."""
     words, trust = take_trusted(args[1:])
-    judge_only = ArgumentParser(add_help=False, allow_abbrev=False)
-    judge_only.add_argument("--judge", default=os.environ.get("CGD_EVALUATE_JUDGE"))
-    named = judge_only.parse_known_args(words)[0].judge
-    options = parser(stored_data(checkpoints.find(named)) if named else None)
+    options = parser(words)
     settings = options.parse_args(words)
     if settings.samples is None or settings.judge is None:
         raise InputError("wanted the samples and the judge: cgd evaluate --samples runs/diffusion/version_0/samples/0 --judge runs/judge")
@@ -48,25 +43,19 @@ def run(args: list[str]) -> None:
         check_targets(targets, card.class_names)
     except InputError as error:
         raise InputError(f"--samples {settings.samples}: {error}") from error
-    if settings.data is None:
-        raise InputError(f"{path}: does not tell its data set; give it with --data")
-    data = instantiate(options, settings).data
+    data = data_of(options, settings, path)
     judge = checkpoints.load(path, device=pick_device(settings.device), trust=trust)
     print(report(judge, images, targets, data, f"{path}"))
 
 
-def parser(data: dict[str, Any] | None = None) -> OneLineErrors:
-    """The options of `cgd evaluate`; `data`, class path and arguments, is the data set unless the user names another."""
-    from cgd_lightning.commands import lightning_cli  # noqa: F401  (so that the short names of data sets are known)
-    from cgd_lightning.data.datamodule import NoisingDataModule
-
+def parser(words: list[str]) -> OneLineErrors:
+    """The options of `cgd evaluate`; the data set is that of the judge in `words` unless the user names another."""
     description = "Accuracy, FID-lite, precision and recall of samples, by a judge, against the test images of the judge's data set."
     options = OneLineErrors(prog="cgd evaluate", default_env=True, env_prefix="CGD_EVALUATE_", description=description, allow_abbrev=False)
     options.add_argument("--samples", type=str | None, help="Folder that cgd sample wrote.")
     options.add_argument("--judge", type=str | None, help="Run, version folder or file of the judge.")
     options.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
-    chosen = {"default": data} if data else {"required": False}
-    options.add_subclass_arguments(NoisingDataModule, "data", help="Data set. Default: the one the judge was trained on.", **chosen)
+    add_data_option(options, words, "judge", "the judge")
     return options
 
 
@@ -81,13 +70,6 @@ def read_samples(folder: Path) -> tuple[Tensor, list[Target]]:
         return stack([Image.open(file) for file in sorted((folder / "images").glob("*.png"))]), targets
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"--samples {folder}: not a folder that cgd sample wrote whole ({' '.join(str(error).split())})") from error
-
-
-def stored_data(judge: Path) -> dict[str, Any] | None:
-    """Class path and arguments of the data set that the judge was trained on, as its checkpoint has kept them."""
-    checkpoints.read(judge)  # says in one line what is no checkpoint
-    text = torch.load(judge, weights_only=True, map_location="cpu", mmap=True).get("cgd_config")
-    return None if text is None else yaml.safe_load(text)["data"]
 
 
 def report(judge: CleanClassifier, images: Tensor, targets: list[Target], data: Any, name: str) -> str:

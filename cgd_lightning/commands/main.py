@@ -10,15 +10,16 @@ HELP = """usage: cgd COMMAND [OPTIONS]
 Classifier-guided diffusion: train a noise predictor and a classifier of noisy images, then steer the one with the other.
 
 commands:
-  fit        train a network:      cgd fit --config diffusion.yaml
-                                   cgd fit --config classifier.yaml
-  sample     make guided images:   cgd sample --ckpt runs/diffusion --scale 5
-  validate   measure a checkpoint on held-out images:          cgd validate --ckpt_path runs/classifier
-  test       the same on the test images:                      cgd test --ckpt_path runs/classifier
-  predict    class probabilities of the test images, as CSV:   cgd predict --ckpt_path runs/classifier
-  evaluate   what a judge says of samples:                     cgd evaluate --samples FOLDER --judge runs/judge
-  info       what a checkpoint is:                             cgd info runs/diffusion
-  demo       the whole story on handwritten digits, in minutes
+  fit         train a network:      cgd fit --config diffusion.yaml
+                                    cgd fit --config classifier.yaml
+  sample      make guided images:   cgd sample --ckpt runs/diffusion --scale 5
+  validate    measure a checkpoint on held-out images:          cgd validate --ckpt_path runs/classifier
+  test        the same on the test images:                      cgd test --ckpt_path runs/classifier
+  predict     class probabilities of the test images, as CSV:   cgd predict --ckpt_path runs/classifier
+  evaluate    what a judge says of samples:                     cgd evaluate --samples FOLDER --judge runs/judge
+  likelihood  bits per dimension of the test images:            cgd likelihood --ckpt runs/diffusion
+  info        what a checkpoint is:                             cgd info runs/diffusion
+  demo        the whole story on handwritten digits, in minutes
 
 options:
   --help, --version; cgd COMMAND --help tells a command's options
@@ -31,6 +32,7 @@ COMMANDS = {
     "predict": "lightning_cli",
     "sample": "sample",
     "evaluate": "evaluate",
+    "likelihood": "likelihood",
     "info": "info",
     "demo": "demo",
 }

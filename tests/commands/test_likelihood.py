@@ -1,0 +1,38 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Cgd = Callable[..., tuple[int, str, str]]
+FEW = ("likelihood", "--ckpt=runs/diffusion", "--device=cpu", "--steps=3")
+
+
+def test_the_likelihood_has_a_mean_and_an_error_and_does_not_depend_on_the_batch(workplace: Path, cgd: Cgd) -> None:
+    code, out, _ = cgd(*FEW, "--num_images=5")
+    assert code == 0
+    match = re.fullmatch(r"runs/diffusion\S+: (\S+) \+- (\S+) bits per dimension of 5 test images of digits, .*\n", out)
+    assert match is not None
+    _, again, _ = cgd(*FEW, "--num_images=5", "--batch_size=2")
+    mean = re.search(r": (\S+) \+-", again)
+    assert mean is not None
+    assert float(mean[1]) == pytest.approx(float(match[1]), abs=2e-3)
+    assert 6 < float(match[1]) < 12  # hardly trained: about as many bits as a grey level has
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--ckpt=runs/classifier"], "a classifier, and a diffusion model was wanted"),
+        (["--ckpt=nowhere"], "nowhere: no such checkpoint"),
+        (["--steps=0"], "0 steps"),
+        (["--probes=0"], "probes 0"),
+        (["--num_images=0"], "--num_images 0"),
+        (["--data.image_size=8"], "images of shape [1, 8, 8]"),
+    ],
+)
+def test_wrong_inputs_get_one_line(words: list[str], says: str, workplace: Path, cgd: Cgd) -> None:
+    code, out, err = cgd(*FEW, *words)
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1].startswith("error: cgd likelihood: ")
+    assert says in err.splitlines()[-1]
