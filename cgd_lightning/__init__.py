@@ -13,15 +13,35 @@ if TYPE_CHECKING:
     from cgd_lightning.data.digits import Digits as Digits
     from cgd_lightning.data.folder import Folder as Folder
     from cgd_lightning.data.vision import MNIST as MNIST
+    from cgd_lightning.diffusion.classifier import CleanClassifier as CleanClassifier
     from cgd_lightning.diffusion.classifier import NoisyClassifier as NoisyClassifier
     from cgd_lightning.diffusion.denoiser import Denoiser as Denoiser
     from cgd_lightning.diffusion.generate import generate as generate
+    from cgd_lightning.diffusion.guidance import Attribute as Attribute
+    from cgd_lightning.diffusion.guidance import Autoguidance as Autoguidance
     from cgd_lightning.diffusion.guidance import Chain as Chain
     from cgd_lightning.diffusion.guidance import Clamp as Clamp
+    from cgd_lightning.diffusion.guidance import ClassifierFree as ClassifierFree
     from cgd_lightning.diffusion.guidance import ClassifierGuidance as ClassifierGuidance
+    from cgd_lightning.diffusion.guidance import CleanGuidance as CleanGuidance
+    from cgd_lightning.diffusion.guidance import DynamicThreshold as DynamicThreshold
+    from cgd_lightning.diffusion.guidance import EntropyScale as EntropyScale
+    from cgd_lightning.diffusion.guidance import Interval as Interval
+    from cgd_lightning.diffusion.guidance import Projection as Projection
+    from cgd_lightning.diffusion.guidance import Ramp as Ramp
+    from cgd_lightning.diffusion.guidance import Rescale as Rescale
+    from cgd_lightning.diffusion.guidance import SqrtBeta as SqrtBeta
+    from cgd_lightning.diffusion.guidance import UnitGradient as UnitGradient
+    from cgd_lightning.diffusion.likelihood import Likelihood as Likelihood
     from cgd_lightning.diffusion.samplers import DDIM as DDIM
     from cgd_lightning.diffusion.samplers import DDPM as DDPM
+    from cgd_lightning.diffusion.samplers import AnnealedLangevin as AnnealedLangevin
     from cgd_lightning.diffusion.samplers import DPMSolver as DPMSolver
+    from cgd_lightning.diffusion.samplers import DPMSolverSDE as DPMSolverSDE
+    from cgd_lightning.diffusion.samplers import Euler as Euler
+    from cgd_lightning.diffusion.samplers import Heun as Heun
+    from cgd_lightning.diffusion.samplers import LangevinCorrector as LangevinCorrector
+    from cgd_lightning.diffusion.samplers.inversion import invert as invert
     from cgd_lightning.networks import EncoderUNet as EncoderUNet
     from cgd_lightning.networks import Network as Network
     from cgd_lightning.networks import UNet as UNet
@@ -37,15 +57,35 @@ _HOMES = {
     "Digits": "data.digits",
     "Folder": "data.folder",
     "MNIST": "data.vision",
+    "CleanClassifier": "diffusion.classifier",
     "NoisyClassifier": "diffusion.classifier",
     "Denoiser": "diffusion.denoiser",
     "generate": "diffusion.generate",
+    "Attribute": "diffusion.guidance",
+    "Autoguidance": "diffusion.guidance",
     "Chain": "diffusion.guidance",
     "Clamp": "diffusion.guidance",
+    "ClassifierFree": "diffusion.guidance",
     "ClassifierGuidance": "diffusion.guidance",
+    "CleanGuidance": "diffusion.guidance",
+    "DynamicThreshold": "diffusion.guidance",
+    "EntropyScale": "diffusion.guidance",
+    "Interval": "diffusion.guidance",
+    "Projection": "diffusion.guidance",
+    "Ramp": "diffusion.guidance",
+    "Rescale": "diffusion.guidance",
+    "SqrtBeta": "diffusion.guidance",
+    "UnitGradient": "diffusion.guidance",
+    "Likelihood": "diffusion.likelihood",
+    "AnnealedLangevin": "diffusion.samplers",
     "DDIM": "diffusion.samplers",
     "DDPM": "diffusion.samplers",
     "DPMSolver": "diffusion.samplers",
+    "DPMSolverSDE": "diffusion.samplers",
+    "Euler": "diffusion.samplers",
+    "Heun": "diffusion.samplers",
+    "LangevinCorrector": "diffusion.samplers",
+    "invert": "diffusion.samplers.inversion",
     "EncoderUNet": "networks",
     "Network": "networks",
     "UNet": "networks",

@@ -23,7 +23,7 @@ def add_data_option(options: OneLineErrors, words: list[str], named_by: str, wha
     from cgd_lightning.data.datamodule import NoisingDataModule
 
     only = ArgumentParser(add_help=False, allow_abbrev=False)
-    only.add_argument(f"--{named_by}", default=os.environ.get(f"{options.env_prefix}{named_by.upper()}"))
+    only.add_argument(f"--{named_by}", default=os.environ.get(f"{options.env_prefix}_{named_by.upper()}"))
     named = getattr(only.parse_known_args(words)[0], named_by)
     stored = stored_data(checkpoints.find(named)) if named else None
     chosen = {"default": stored} if stored else {"required": False}
