@@ -26,7 +26,8 @@ class DiffusionModule(TrainingModule):
 
     learned_variance: give the network as many channels again, for the variance of a DDPM step. The loss is then L_simple + 0.001 L_vlb, of
     which the second, "vlb" in bits per dimension, trains the variance alone: Nichol and Dhariwal 2021 (arXiv:2102.09672), section 3.1.
-    min_snr_gamma weighs the first only.
+    The first few timesteps make most of it, so that its mean over fewer than thousands of images says little. min_snr_gamma weighs
+    L_simple only.
 
     label_dropout: tell the network the class, and with this probability, in training, a label past the classes that tells it nothing, as
     classifier-free guidance needs: Ho and Salimans 2022 (arXiv:2207.12598), algorithm 1. At 0 it is always told the class, and has no such

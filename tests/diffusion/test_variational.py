@@ -86,6 +86,18 @@ def test_the_decoder_and_its_slope_are_finite_however_wrong_the_prediction(mean:
         assert slope.isfinite().all()
 
 
+def test_a_prediction_of_noise_may_be_as_far_off_in_x0_as_it_likes() -> None:
+    """eps off by one is x0 off by sigma / alpha: the decoder, which is asked of t = 0 alone, must not see it."""
+    x0, timesteps = torch.zeros(60, *SHAPE), torch.full((60,), 999.0)
+    error = torch.logspace(0, 7, 60).reshape(-1, 1, 1, 1).expand_as(x0)
+    fraction = torch.zeros_like(x0).requires_grad_()
+    bits = variational_bound(x0, error, fraction, timesteps, Cosine())
+    [slope] = torch.autograd.grad(bits.sum(), fraction)
+    assert bits.isfinite().all()
+    assert slope.isfinite().all()
+    assert bits.diff().min() >= 0
+
+
 def test_at_the_least_noisy_timestep_the_decoder_counts(schedule: NoiseSchedule) -> None:
     x0 = GREYS[torch.randint(256, (5, *SHAPE), generator=torch.Generator().manual_seed(0))]
     found = x0 + schedule.level(0).sigma * draws(5, *SHAPE)
