@@ -8,7 +8,7 @@ from torch import Tensor
 from cgd_lightning.diffusion.guidance import ClassifierGuidance
 from cgd_lightning.diffusion.likelihood import Likelihood, bits_per_dimension
 from cgd_lightning.diffusion.noise import SeededNoise
-from cgd_lightning.diffusion.schedules import Cosine, Linear, NoiseSchedule
+from cgd_lightning.diffusion.schedules import Cosine, Linear, NoiseSchedule, VarianceExploding
 from tests.conftest import SHAPE, Draws, Mixture, exact_classifier
 from tests.diffusion.closed_form import closed_form
 
@@ -34,6 +34,13 @@ def test_the_density_is_the_exact_one_within_two_hundredths_of_a_bit(schedule: N
     x = points(schedule)
     found = Likelihood(100, exact=True)(closed_form(schedule), x, schedule)
     assert found.shape == (16,)
+    torch.testing.assert_close(bits(found), bits(exact(schedule, x)), rtol=0, atol=0.02)
+
+
+def test_the_density_counts_the_radius_of_the_level() -> None:
+    schedule = VarianceExploding(sigma_min=0.5)
+    x = points(schedule)
+    found = Likelihood(exact=True)(closed_form(schedule), x, schedule)
     torch.testing.assert_close(bits(found), bits(exact(schedule, x)), rtol=0, atol=0.02)
 
 

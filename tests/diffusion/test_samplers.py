@@ -405,7 +405,7 @@ class NoExtrapolation(DPMSolverSDE):
 
 RIGHT = {
     "DDPM": DDPM(150, spacing="log_snr"),
-    "DPMSolver": DPMSolver(40),
+    "DPMSolver": DPMSolver(40, "log_snr"),
     "DPMSolverSDE": DPMSolverSDE(100, "log_snr"),
     "Heun": Heun(40),
 }

@@ -27,9 +27,11 @@ class LangevinCorrector(Sampler):
 
         epsilon = 2 a^2 (snr |z| / |score|)^2,    a = alpha_t / alpha_s, the signal kept by one forward step
 
-    The paper averages the norms over the batch; here each image has its own, so that a picture does not depend on its batch. predictor:
-    `ancestral` draws from the posterior, as DDPM does, `reverse_diffusion` is the paper's discretisation of the reverse SDE, for levels
-    that lie close together.
+    The paper averages the norms over the batch; here each image has its own, so that a picture does not depend on its batch. Either way
+    the steps keep p(x_t) only where the norm of the score hardly varies, as in images of hundreds of pixels and not in a few dimensions.
+
+    predictor: `ancestral` draws from the posterior, as DDPM does, `reverse_diffusion` is the paper's discretisation of the reverse SDE,
+    for levels that lie close together.
     """
 
     def __init__(
