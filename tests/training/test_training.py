@@ -605,6 +605,9 @@ def test_min_snr_weighs_the_error_of_x0_alike_for_every_prediction(prediction: P
         assert found[i].item() == pytest.approx(wanted, rel=2e-3)
     with pytest.raises(InputError, match="min_snr_gamma 0"):
         diffusion(min_snr_gamma=0)
+    data = Greys(schedule=Linear(zero_terminal_snr=True))
+    with pytest.raises(InputError, match="would never be trained"):
+        fit(diffusion(prediction="v", min_snr_gamma=5.0), data=data, max_steps=1)
 
 
 class Clipping(Callback):
