@@ -74,7 +74,8 @@ class DiffusionModule(TrainingModule):
         channels, size, _ = data.image_shape
         if self.min_snr_gamma is not None and data.schedule.level(data.schedule.timesteps - 1).alpha == 0:
             raise InputError(
-                f"min_snr_gamma {self.min_snr_gamma} on {data.schedule}: the last level has SNR 0 and would never be trained; leave min_snr_gamma out"
+                f"min_snr_gamma {self.min_snr_gamma} on {data.schedule}: the last level has SNR 0 and would never be trained; "
+                "leave min_snr_gamma out"
             )
         outputs = 2 * channels if self.learned_variance else channels
         if self.label_dropout is None:
