@@ -54,8 +54,7 @@ class NoisyClassifier(nn.Module):
 
     def covers(self, level: Level) -> bool:
         """Whether the noise at `level`, of any schedule, is within what the classifier was trained on."""
-        quietest, loudest = (self.schedule.level(t) for t in (0, self.schedule.timesteps - 1))
-        return quietest.angle - 1e-9 <= level.angle <= loudest.angle + 1e-9
+        return self.schedule.covers(level)
 
     def log_prob_at(self, x_t: Tensor, level: Level) -> Tensor:
         """log p(y | x_t), (B, K), for `x_t` (B, C, H, W) at a level of any schedule that the classifier covers."""

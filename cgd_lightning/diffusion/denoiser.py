@@ -122,7 +122,7 @@ class Denoiser(nn.Module):
             return self
         if labels.is_floating_point():
             raise InputError(
-                "labels of several classes: this diffusion model is told one class itself; give plain classes, or sample from an unconditional one"
+                "labels of several classes: this diffusion model is told one class itself; give plain classes, or another model"
             )
         return Labelled(self, labels)
 

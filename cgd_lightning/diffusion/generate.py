@@ -50,7 +50,12 @@ def generate(
         raise InputError(f"batch_size {batch_size}: wanted at least 1")
     class_names = (classifier or denoiser).class_names
     check_targets(targets, class_names)
-    denoiser.schedule.levels(sampler.steps, sampler.spacing)
+    if denoiser.conditional and class_names != denoiser.class_names:
+        raise InputError(
+            f"the diffusion model is told the class itself, one of {', '.join(denoiser.class_names)}, and the classifier knows others: "
+            f"{', '.join(class_names[:20])}; wanted the same"
+        )
+    rule.check(denoiser.schedule.levels(sampler.steps, sampler.spacing))
     batch_size = min(batch_size, len(targets))
     starts = range(shard[0] * batch_size, len(targets), shard[1] * batch_size)
     device = next(denoiser.parameters()).device

@@ -118,6 +118,11 @@ class NoiseSchedule(ABC):
         alpha, sigma = self.alpha_sigma(torch.tensor([t], dtype=torch.float64))
         return Level(alpha.item(), sigma.item(), float(t))
 
+    def covers(self, level: Level) -> bool:
+        """Whether the noise at `level`, of any schedule, is within that of the timesteps 0 to T-1."""
+        quietest, *_, loudest = self._tables[torch.device("cpu")][2]
+        return quietest - 1e-9 <= level.angle <= loudest + 1e-9
+
     def levels(self, steps: int, spacing: str = "uniform") -> list[Level]:
         """The `steps` levels at which a sampler asks the network, noisiest first, and the clean level behind them.
 

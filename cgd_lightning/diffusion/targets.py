@@ -46,7 +46,7 @@ def parse_targets(
 def parse_target(word: str, class_names: Sequence[str], shares: Sequence[float] = ()) -> Target:
     """The target that `word` means in the grammar above."""
     classes = len(class_names)
-    if word in class_names or re.fullmatch(r"\d+", word):
+    if word in class_names or word.isdecimal():
         return class_index(word, class_names)
     if word.startswith("!"):
         excluded = {class_index(part.strip(), class_names) for part in word[1:].split("|")}
@@ -78,7 +78,7 @@ def class_index(word: str, class_names: Sequence[str]) -> int:
     """The index of the class called `word`, or numbered so."""
     if word in class_names:
         return class_names.index(word)
-    if word.isdigit() and int(word) < len(class_names):
+    if word.isdecimal() and int(word) < len(class_names):
         return int(word)
     names = ", ".join(class_names[:20]) + (", ..." if len(class_names) > 20 else "")
     raise InputError(

@@ -99,6 +99,9 @@ def test_the_tutorials_weight_is_a_fraction_of_bayes_weight() -> None:
     beta = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
     sigma = schedule.sigma(torch.arange(1000, dtype=torch.float64))
     torch.testing.assert_close(ratios.double(), beta.sqrt() / sigma, rtol=1e-6, atol=1e-6)
+    exploding = SqrtBeta(VarianceExploding())
+    own, before = VarianceExploding().level(400), VarianceExploding().level(399)
+    assert exploding(own) == pytest.approx((own.sigma**2 - before.sigma**2) ** 0.5 / own.sigma)
     assert ((ratios > 0.099) & (ratios < 0.20)).float().mean() > 0.95
 
 

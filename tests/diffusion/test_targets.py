@@ -129,7 +129,7 @@ def test_targets_are_written_as_classes_sets_and_mixtures() -> None:
     assert parse_targets(None, names, 6)[0] == [0, 1, 2, 3, 4, 0]
 
 
-@pytest.mark.parametrize("word", ["d", "a|d", "!d", "a+d", "3", "!a|b|c", "0*a", "", "a|", "a,", "-1*a+b"])
+@pytest.mark.parametrize("word", ["²", "d", "a|d", "!d", "a+d", "3", "!a|b|c", "0*a", "", "a|", "a,", "-1*a+b"])
 def test_a_target_that_no_image_can_meet_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match="label"):
         parse_targets(word, NAMES, 3)

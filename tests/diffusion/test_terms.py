@@ -186,6 +186,9 @@ def test_softening_takes_every_relu_and_leaves_the_original() -> None:
     hidden = nn.functional.softplus(network[1](x.flatten(1)), beta=3)
     torch.testing.assert_close(soft.logits(x), nn.functional.softplus(network[3][0](hidden), beta=3))
     torch.testing.assert_close(classifier.logits(x), network(x))
+    one = nn.ReLU()
+    twice = CleanClassifier(nn.Sequential(one, nn.Linear(4, 4), one), NAMES)
+    assert not any(isinstance(layer, nn.ReLU) for layer in softened(twice, 3.0).network)
     with pytest.raises(ValueError, match="no ReLU"):
         CleanGuidance(softplus=3.0).bind(gaussian, CleanClassifier(LinearLogits(), NAMES), Y)
 
@@ -209,8 +212,8 @@ def test_the_entropy_scale_is_the_papers_factor_in_each_image() -> None:
     guided = ClassifierGuidance(2.0, image_weight=EntropyScale()).bind(denoiser, classifier, Y)(x, level)
     expected = denoiser(x, level).eps - 2 * level.sigma * factor[:, None, None, None] * gradient
     torch.testing.assert_close(guided.eps, expected)
-    sure = torch.tensor([[0.0, -800.0, -800.0]])
-    assert EntropyScale()(torch.zeros(1, 1, 2, 2), sure, level).isfinite().all()
+    sure = torch.tensor([[0.0] + 99 * [-800.0]])
+    assert EntropyScale(50.0)(torch.zeros(1, 1, 2, 2), sure, level).tolist() == [50.0]
 
 
 def test_unit_gradients_push_every_image_by_the_scale() -> None:
@@ -221,6 +224,13 @@ def test_unit_gradients_push_every_image_by_the_scale() -> None:
     torch.testing.assert_close(push.flatten(1).square().mean(1).sqrt(), torch.full((16,), 0.3, dtype=torch.float64))
     gradient, _ = class_gradient(classifier, x, level, Y)
     torch.testing.assert_close(nn.functional.cosine_similarity(push.flatten(1), -gradient.flatten(1)), torch.ones(16, dtype=torch.float64))
+
+
+def test_gradients_whose_squares_vanish_are_unit_gradients_too() -> None:
+    level, gradient = Linear().level(100), torch.full((3, 1, 2, 2), 1e-30)
+    gradient[2] = 0
+    term = level.sigma * UnitGradient()(gradient, torch.zeros(3, 3), level)[:, None, None, None] * gradient
+    torch.testing.assert_close(term.amax(dim=(1, 2, 3)), torch.tensor([1.0, 1.0, 0.0]))
 
 
 def test_an_interval_is_open_within_and_closed_without() -> None:
@@ -247,6 +257,44 @@ def test_an_empty_interval_is_refused(wrong: tuple[float, float]) -> None:
     for weight in (Interval, Ramp):
         with pytest.raises(ValueError, match="empty interval"):
             weight(*wrong)
+
+
+def test_an_interval_that_no_level_of_the_walk_falls_into_is_refused() -> None:
+    levels, outside = Cosine().levels(10), Interval(50, 60)
+    for rule in (
+        ClassifierGuidance(2.0, outside),
+        CleanGuidance(2.0, outside),
+        ClassifierFree(2.0, outside),
+        Autoguidance("weak", 2.0, outside),
+    ):
+        with pytest.raises(ValueError, match="0 at all 10 levels of the walk"):
+            Chain([rule]).check(levels)
+    Chain([ClassifierGuidance(0.0, outside), ClassifierFree(1.0, outside), ClassifierGuidance(2.0)]).check(levels)
+    with pytest.raises(ValueError, match="0 at all"):
+        Attribute(ClassifierGuidance(2.0, outside), exact_classifier(Cosine()), "a").check(levels)
+
+
+def test_a_weak_model_is_not_asked_beyond_the_noise_it_knows() -> None:
+    weak, level = exact_denoiser(Linear()), Cosine().level(999)
+    x = x_at(level)
+    guided = Autoguidance(weak, 2.0).bind(exact_denoiser(Cosine()), None, Y)(x, level)
+    assert torch.equal(guided.eps, exact_denoiser(Cosine())(x, level).eps)
+    assert weak.network.calls == 0
+
+
+def test_a_weak_model_of_other_classes_is_refused() -> None:
+    weak = told(Cosine())
+    weak.class_names = ("a", "b", "d")
+    with pytest.raises(ValueError, match="the weak model knows the classes a, b, d"):
+        Autoguidance(weak).bind(told(Cosine()).bind(Y), None, Y)
+
+
+def test_an_attribute_wants_a_classifier_and_a_rule_that_asks_one() -> None:
+    with pytest.raises(ValueError, match="ClassifierFree asks no classifier"):
+        Attribute(ClassifierFree(), exact_classifier(Cosine()), "a")
+    rule = Attribute(ClassifierGuidance(), "runs/diffusion", "a")
+    with pytest.raises(ValueError, match="runs/diffusion: a diffusion model, and Attribute wants a classifier"):
+        rule.load(lambda path: exact_denoiser(Cosine()))
 
 
 OFF = {

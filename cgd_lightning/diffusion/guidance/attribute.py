@@ -5,10 +5,14 @@
 At unit scales the score of p(x_t | A, B), where A and B are independent given x_t. Liu et al. 2022 (arXiv:2206.01714).
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
+from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoise
 from cgd_lightning.diffusion.guidance.rule import Guide, Read, Rule
+from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.diffusion.targets import as_labels, parse_target
 from cgd_lightning.errors import InputError
 
@@ -21,13 +25,20 @@ class Attribute(Rule):
     """
 
     def __init__(self, rule: Rule, classifier: str | Guide, label: str) -> None:
+        if not hasattr(rule, "needs"):
+            raise InputError(f"Attribute: {type(rule).__name__} asks no classifier; wanted a rule that does, as ClassifierGuidance")
         self.rule, self.classifier, self.label = rule, classifier, label
 
     def load(self, read: Read) -> None:
         self.rule.load(read)
         if isinstance(self.classifier, str) and self.rule.guides:
-            self.classifier = read(self.classifier)
+            path, self.classifier = self.classifier, read(self.classifier)
+            if not isinstance(self.classifier, NoisyClassifier | CleanClassifier):
+                raise InputError(f"{path}: a diffusion model, and Attribute wants a classifier")
             self._target()
+
+    def check(self, levels: Sequence[Level]) -> None:
+        self.rule.check(levels)
 
     def _target(self) -> Tensor:
         assert not isinstance(self.classifier, str)

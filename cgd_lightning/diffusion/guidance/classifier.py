@@ -6,7 +6,7 @@ Dhariwal and Nichol 2021 (arXiv:2105.05233), algorithm 2. For an unconditional d
 -eps / sigma of p(x_t) becomes that of p(x_t | y). A class-conditional one knows y already, and s = 1 counts it twice.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -17,7 +17,7 @@ from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoise, Prediction
 from cgd_lightning.diffusion.guidance.image_weights import ImageWeight
 from cgd_lightning.diffusion.guidance.rule import Guide, Rule
-from cgd_lightning.diffusion.guidance.weights import Constant, Weight
+from cgd_lightning.diffusion.guidance.weights import Constant, Weight, check_weight
 from cgd_lightning.diffusion.process import expand
 from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.diffusion.targets import log_target
@@ -32,6 +32,8 @@ class ClassifierGuidance(Rule):
     term is 0.
     """
 
+    needs = NoisyClassifier
+
     def __init__(self, scale: float = 1.0, weight: Weight | None = None, image_weight: ImageWeight | None = None) -> None:
         self.scale = scale
         self.weight = weight or Constant()
@@ -39,7 +41,10 @@ class ClassifierGuidance(Rule):
 
     @property
     def guides(self) -> frozenset[type[Guide]]:
-        return frozenset({NoisyClassifier} if self.scale else ())
+        return frozenset({self.needs} if self.scale else ())
+
+    def check(self, levels: Sequence[Level]) -> None:
+        check_weight(self.scale != 0, self.weight, levels)
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         if self.scale == 0:

@@ -7,12 +7,14 @@ The first difference is -sigma_t grad log p(y | x_t) of a classifier that nobody
 is s - 1. The second leads away from the faults of a weaker model: Karras et al. 2024 (arXiv:2406.02507), whose w is s + 1.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from cgd_lightning.diffusion.denoiser import Denoise, Denoiser, Labelled, Prediction
 from cgd_lightning.diffusion.guidance.rule import Guide, Read, Rule
-from cgd_lightning.diffusion.guidance.weights import Constant, Weight
+from cgd_lightning.diffusion.guidance.weights import Constant, Weight, check_weight
 from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.errors import InputError
 
@@ -21,12 +23,15 @@ class ClassifierFree(Rule):
     """Classifier-free guidance of a class-conditional denoiser trained with label dropout. Stands first in a chain.
 
     scale: as for a classifier: 0 ignores the labels, 1 is Bayes' rule, the denoiser with its labels alone, more trades variety for
-    likeness. weight: a factor on what goes beyond 1 (or falls short of it), by noise level.
+    likeness. weight: a factor w on what goes beyond 1, or falls short of it, by noise level: the scale is 1 + w (s - 1).
     """
 
     def __init__(self, scale: float = 1.0, weight: Weight | None = None) -> None:
         self.scale = scale
         self.weight = weight or Constant()
+
+    def check(self, levels: Sequence[Level]) -> None:
+        check_weight(self.scale != 1, self.weight, levels)
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         if not isinstance(denoise, Labelled):
@@ -58,7 +63,8 @@ class ClassifierFree(Rule):
 class Autoguidance(Rule):
     """Guidance away from what a weaker version of the denoiser, smaller or less trained, predicts for the same labels.
 
-    weak: path of its run or file, or the denoiser itself. scale: 0 is off. weight: a factor by noise level.
+    weak: path of its run or file, or the denoiser itself. scale: 0 is off. weight: a factor by noise level. Outside the noise levels that
+    the weak one was trained on the term is 0.
     """
 
     def __init__(self, weak: str | Denoiser, scale: float = 1.0, weight: Weight | None = None) -> None:
@@ -69,16 +75,24 @@ class Autoguidance(Rule):
         if isinstance(self.weak, str) and self.scale:
             self.weak = read(self.weak)
 
+    def check(self, levels: Sequence[Level]) -> None:
+        check_weight(self.scale != 0, self.weight, levels)
+
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         if self.scale == 0:
             return denoise
         if not isinstance(self.weak, Denoiser):
             raise InputError(f"autoguidance by {self.weak}: wanted a loaded diffusion model, weaker than the one that is guided")
+        if self.weak.conditional and isinstance(denoise, Labelled) and self.weak.class_names != denoise.denoiser.class_names:
+            raise InputError(
+                f"autoguidance: the weak model knows the classes {', '.join(self.weak.class_names)}, and the guided one "
+                f"{', '.join(denoise.denoiser.class_names)}; take one trained on the same data"
+            )
         weak, schedule = self.weak.bind(labels), self.weak.schedule
 
         def guided(x_t: Tensor, level: Level) -> Prediction:
             prediction = denoise(x_t, level)
-            strength = self.scale * self.weight(level)
+            strength = self.scale * self.weight(level) if schedule.covers(level) else 0.0
             if strength == 0:
                 return prediction
             own = schedule.level(schedule.timestep(level.log_snr))

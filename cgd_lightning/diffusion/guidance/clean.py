@@ -7,6 +7,7 @@ costs a fraction: Ma et al. 2024 (arXiv:2310.11311), who soften the classifier t
 temperature tau_2, and activations without kinks.
 """
 
+from collections.abc import Sequence
 from copy import deepcopy
 
 import torch
@@ -17,7 +18,7 @@ from cgd_lightning.diffusion.denoiser import Denoise, Prediction
 from cgd_lightning.diffusion.guidance.classifier import check_classes, input_gradient
 from cgd_lightning.diffusion.guidance.image_weights import ImageWeight
 from cgd_lightning.diffusion.guidance.rule import Guide, Rule
-from cgd_lightning.diffusion.guidance.weights import Constant, Weight
+from cgd_lightning.diffusion.guidance.weights import Constant, Weight, check_weight
 from cgd_lightning.diffusion.process import expand
 from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.diffusion.targets import log_target
@@ -32,6 +33,8 @@ class CleanGuidance(Rule):
     through_denoiser: whether J is computed or left out. joint_temperature: tau_1. conditional_temperature: tau_2; with 0 the other classes
     do not count. softplus: beta of the softplus that takes the place of every ReLU module.
     """
+
+    needs = CleanClassifier
 
     def __init__(
         self,
@@ -52,7 +55,10 @@ class CleanGuidance(Rule):
 
     @property
     def guides(self) -> frozenset[type[Guide]]:
-        return frozenset({CleanClassifier} if self.scale else ())
+        return frozenset({self.needs} if self.scale else ())
+
+    def check(self, levels: Sequence[Level]) -> None:
+        check_weight(self.scale != 0, self.weight, levels)
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         if self.scale == 0:
@@ -99,10 +105,13 @@ class CleanGuidance(Rule):
 
 
 def softened(classifier: CleanClassifier, beta: float) -> CleanClassifier:
-    """A copy with softplus, log(1 + exp(beta x)) / beta, in place of every ReLU module. Raises InputError if there is none."""
+    """A copy with softplus, log(1 + exp(beta x)) / beta, in place of every ReLU module; what calls a function instead stays.
+
+    Raises InputError if there is none.
+    """
     with torch.inference_mode(False):
         copy = deepcopy(classifier)
-    found = [(parent, name) for parent in copy.modules() for name, child in parent.named_children() if isinstance(child, nn.ReLU)]
+    found = [(parent, name) for parent in copy.modules() for name, child in parent._modules.items() if isinstance(child, nn.ReLU)]
     if not found:
         raise InputError(f"softplus {beta}: this classifier has no ReLU modules that it could take the place of")
     for parent, name in found:

@@ -95,7 +95,7 @@ class Projection(Rule):
 
     Sadat et al. 2024 (arXiv:2410.02416), algorithm 1; with a classifier, x0 is the prediction before guidance, and `norm` bounds what is
     added at the scale given. eta: share of the parallel part that is kept, 1 keeps all. norm: largest length of d per image; none
-    where it is not given. momentum: of d over the steps, negative to push back; begins anew with every batch.
+    where it is not given. momentum: of d from one evaluation to the next, negative to push back; begins anew with every batch.
     """
 
     def __init__(self, eta: float = 0.0, norm: float | None = None, momentum: float = 0.0) -> None:
@@ -116,8 +116,8 @@ class Projection(Rule):
             before = prediction.base.x0.flatten(1)
             d = prediction.x0.flatten(1) - before
             if self.momentum:
-                running = d if running is None else d + self.momentum * running
-                d = running
+                d = d if running is None else d + self.momentum * running
+                running = d.detach()
             if self.norm is not None:
                 d = d * (self.norm / d.norm(dim=1, keepdim=True)).clamp(max=1)
             unit = before / before.norm(dim=1, keepdim=True)

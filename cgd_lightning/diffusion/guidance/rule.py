@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoise
+from cgd_lightning.diffusion.schedules import Level
 
 Guide: TypeAlias = NoisyClassifier | CleanClassifier
 
@@ -30,6 +31,9 @@ class Rule(ABC):
 
     def load(self, read: Read) -> None:  # noqa: B027  (most rules name no files)
         """Put in place of every path among the settings the model that `read` finds there."""
+
+    def check(self, levels: Sequence[Level]) -> None:  # noqa: B027  (only terms can miss all levels)
+        """Raises InputError if the rule is on and does nothing at any of `levels`."""
 
     @abstractmethod
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
@@ -52,6 +56,10 @@ class Chain(Rule):
     def load(self, read: Read) -> None:
         for rule in self.rules:
             rule.load(read)
+
+    def check(self, levels: Sequence[Level]) -> None:
+        for rule in self.rules:
+            rule.check(levels)
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         for rule in self.rules:

@@ -2,8 +2,9 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
-from cgd_lightning.diffusion.schedules import Level, Linear, NoiseSchedule
+from cgd_lightning.diffusion.schedules import CLEAN, Level, Linear, NoiseSchedule
 from cgd_lightning.errors import InputError
 
 
@@ -25,8 +26,8 @@ class Constant(Weight):
 class SqrtBeta(Weight):
     """The tutorial's weight, eps~ = eps - s sqrt(beta_t) grad log p(y | x_t): the factor is sqrt(beta_t) / sigma_t.
 
-    beta_t is the variance of one step of `schedule`, Linear() if none is given, met at equal signal-to-noise ratio. On the linear one the
-    factor is between 0.099 and 0.20 at 95% of the timesteps, so that a scale of 5 is about Bayes' 0.6.
+    beta_t is the variance that one step of `schedule` adds, Linear() if none is given, at equal signal-to-noise ratio. On the linear one
+    the factor is between 0.099 and 0.20 at 95% of the timesteps, so that a scale of 5 is about Bayes' 0.6.
     """
 
     def __init__(self, schedule: NoiseSchedule | None = None) -> None:
@@ -35,8 +36,8 @@ class SqrtBeta(Weight):
     def __call__(self, level: Level) -> float:
         t = self.schedule.timestep(level.log_snr)
         own = self.schedule.level(t)
-        before = self.schedule.level(t - 1).alpha if t >= 1 else 1.0
-        return math.sqrt(1 - (own.alpha / before) ** 2) / own.sigma
+        before = self.schedule.level(t - 1) if t >= 1 else CLEAN
+        return math.sqrt(1 - (own.alpha / before.alpha * before.sigma / own.sigma) ** 2)
 
 
 class Interval(Weight):
@@ -71,3 +72,13 @@ def check_interval(low: float, high: float) -> None:
     """Raises InputError unless low < high, both finite."""
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise InputError(f"low {low}, high {high}: an empty interval of log SNR; wanted low < high, as -4 and 4")
+
+
+def check_weight(on: bool, weight: Weight, levels: Sequence[Level]) -> None:
+    """Raises InputError if a term is on and its weight is 0 at every one of the `levels` of a walk."""
+    asked = [level for level in levels if level.t is not None]
+    if on and not any(weight(level) for level in asked):
+        raise InputError(
+            f"{type(weight).__name__}: 0 at all {len(asked)} levels of the walk, whose log SNR goes from {asked[0].log_snr:.3g} to "
+            f"{asked[-1].log_snr:.3g}; wanted an interval with some of them in it"
+        )

@@ -26,7 +26,8 @@ class DDPM(Sampler):
 
     mean_shift: guide as ADM does, Dhariwal and Nichol 2021 (arXiv:2105.05233), algorithm 1: the mean that the prediction before guidance
     gives is moved by variance * s grad log p(y | x_t). It is the one place where a sampler knows of guidance, since the variance is the
-    step's, which no rule sees. Without it, the mean is that of the guided prediction: it moves by (alpha_s / alpha_t) beta_t s grad log p.
+    step's, which no rule sees. Limiters outside the guidance do not reach that mean: clamp inside it, as ADM does. Without mean_shift, the
+    mean is that of the guided prediction: it moves by (alpha_s / alpha_t) beta_t s grad log p.
     """
 
     def __init__(

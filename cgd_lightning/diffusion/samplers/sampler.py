@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from inspect import signature
 
 from torch import Tensor
 
@@ -20,7 +21,11 @@ class Sampler(ABC):
     def __init__(self, steps: int, spacing: str = "uniform") -> None:
         if steps < 1:
             raise InputError(f"{steps} steps: a sampler takes at least 1")
-        self.steps, self.spacing = respaced_steps(spacing) or steps, spacing
+        respaced = respaced_steps(spacing)
+        usual = signature(type(self).__init__).parameters["steps"].default
+        if respaced is not None and steps not in (respaced, usual):
+            raise InputError(f"{steps} steps with spacing {spacing!r}, which says {respaced} itself: leave one of them out")
+        self.steps, self.spacing = respaced or steps, spacing
 
     @property
     def evaluations(self) -> int:
