@@ -94,7 +94,7 @@ def test_250_steps_are_spread_over_both_ends_of_1000() -> None:
 def test_a_respacing_string_says_the_number_of_steps_itself() -> None:
     assert DDPM(spacing="250").steps == 250
     assert DDIM(spacing="10,15,20").steps == DDIM(45, spacing="10,15,20").steps == 45
-    with pytest.raises(InputError, match="7 steps with spacing '10,15,20', which says 45 itself"):
+    with pytest.raises(ValueError, match="7 steps with spacing '10,15,20', which says 45 itself"):
         DDIM(7, spacing="10,15,20")
     assert DDIM(spacing="ddim25").steps == 25
     assert DDIM(7, spacing="trailing").steps == 7
