@@ -3,13 +3,14 @@
     cgd fit --config mnist-judge.yaml; cgd fit --config mnist-classifier.yaml; cgd fit --config mnist-diffusion.yaml
     python benchmarks/samplers.py --out runs/samplers
 
-Every row makes the same 2,000 digits three times, from other noise each time. Beside its values stand the differences from the first row,
-seed by seed, as their mean and the half width of its 95% interval (Student's t, 2 degrees of freedom). Samples that are in the folder
-already are not made again, so that a run can be interrupted.
+Every row makes the same 2,000 digits three times, from other noise each time, at scale 16 unless it says otherwise. Beside its values stand
+the differences from the first row, seed by seed, as their mean and the half width of its 95% interval (Student's t, 2 degrees of
+freedom). Samples that are in the folder already are not made again, so that a run can be interrupted.
 """
 
 import argparse
 import math
+import re
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -23,19 +24,21 @@ from cgd_lightning.diffusion.targets import hit
 from cgd_lightning.evaluation.features import look
 from cgd_lightning.evaluation.metrics import frechet_distance, precision_recall
 
-N, SEEDS, SCALE = 2000, (0, 1, 2), 16
+N, SEEDS = 2000, (0, 1, 2)
 T_QUANTILE = 4.303
 
+STOCHASTIC = ["--sampler=DDIM", "--sampler.steps=20", "--sampler.eta=1", "--sampler.spacing=trailing"]
+RAMP = [f"--guidance.weight{option}" for option in ("=Ramp", ".low=-7", ".high=0", ".start=0.2")]
+
 ROWS = {
-    "DDPM, 250": ["--sampler=DDPM", "--sampler.steps=250"],
-    "DDPM, 20": ["--sampler=DDPM", "--sampler.steps=20"],
-    "DDIM, 20": ["--sampler=DDIM", "--sampler.steps=20"],
-    "DDIM eta 1, 20": ["--sampler=DDIM", "--sampler.steps=20", "--sampler.eta=1"],
-    "DPM-Solver++ 2M, 20": ["--sampler=DPMSolver", "--sampler.steps=20"],
-    "DPM-Solver++ 2M, log SNR, 20": ["--sampler=DPMSolver", "--sampler.steps=20", "--sampler.spacing=log_snr"],
-    "SDE-DPM-Solver++ 2M, 20": ["--sampler=DPMSolverSDE", "--sampler.steps=20"],
-    "SDE-DPM-Solver++ 2M, log SNR, 20": ["--sampler=DPMSolverSDE", "--sampler.steps=20", "--sampler.spacing=log_snr"],
-    "Heun, 10 steps, 19": ["--sampler=Heun", "--sampler.steps=10"],
+    "DDPM, 250": ["--sampler=DDPM", "--sampler.steps=250", "--scale=16"],
+    "DDIM eta 1, trailing, 20": [*STOCHASTIC, "--scale=16"],
+    "the same at scale 10": [*STOCHASTIC, "--scale=10"],
+    "the same at scale 14, by a ramp": [*STOCHASTIC, *RAMP, "--scale=14"],
+    "DDIM, 20": ["--sampler=DDIM", "--sampler.steps=20", "--scale=16"],
+    "DPM-Solver++ 2M, 20": ["--sampler=DPMSolver", "--sampler.steps=20", "--scale=16"],
+    "SDE-DPM-Solver++ 2M, 20": ["--sampler=DPMSolverSDE", "--sampler.steps=20", "--scale=16"],
+    "Heun, 19": ["--sampler=Heun", "--sampler.steps=10", "--scale=16"],
 }
 
 
@@ -49,9 +52,9 @@ def main() -> None:
     chosen = [list(ROWS)[int(number)] for number in given.rows.split(",")] if given.rows else list(ROWS)
     for row in chosen:
         for seed in SEEDS:
-            folder = given.out / row.replace(", ", "-").replace(" ", "_") / str(seed)
+            folder = given.out / re.sub(r"\W+", "-", row) / str(seed)
             if not (folder / "samples.json").exists():
-                words = ["sample", "--ckpt=runs/mnist-diffusion", f"--scale={SCALE}", f"--num_samples={N}", f"--seed={seed}"]
+                words = ["sample", "--ckpt=runs/mnist-diffusion", f"--num_samples={N}", f"--seed={seed}"]
                 sampling.run([*words, "--format=npz", f"--out={folder}", *ROWS[row]])
     judge = checkpoints.load("runs/mnist-judge")
     reference, _ = look(judge, MNIST(given.root, download=False).split("test").images)
@@ -59,7 +62,7 @@ def main() -> None:
     for row in chosen:
         values[row] = []
         for seed in SEEDS:
-            images, targets = read_samples(given.out / row.replace(", ", "-").replace(" ", "_") / str(seed))
+            images, targets = read_samples(given.out / re.sub(r"\W+", "-", row) / str(seed))
             features, classes = look(judge, images)
             recognised = 100 * hit(classes, targets).double().mean().item()
             values[row].append((recognised, frechet_distance(reference, features), *precision_recall(reference, features)))
