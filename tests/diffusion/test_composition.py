@@ -1,5 +1,7 @@
 """Every rule works with every sampler; neither waits for the device."""
 
+from copy import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -23,36 +25,23 @@ from cgd_lightning.diffusion.guidance import (
     Rule,
     UnitGradient,
 )
-from cgd_lightning.diffusion.samplers import (
-    DDIM,
-    DDPM,
-    AnnealedLangevin,
-    DPMSolver,
-    DPMSolverSDE,
-    Euler,
-    Heun,
-    LangevinCorrector,
-    Sampler,
-)
+from cgd_lightning.diffusion.samplers import DDPM, Sampler
 from cgd_lightning.diffusion.schedules import Linear
 from cgd_lightning.networks import Network
+from tests.diffusion.test_samplers import SAMPLERS
 
 SHAPE, NAMES = (1, 8, 8), ("a", "b", "c")
 Y = torch.tensor([0, 1, 2])
 
-SAMPLERS = [
-    DDPM(4),
-    DDPM(4, "learned"),
-    DDPM(4, mean_shift=True),
-    DDIM(4),
-    DDIM(4, eta=1.0),
-    Euler(4),
-    Heun(4),
-    DPMSolver(4),
-    DPMSolverSDE(4),
-    LangevinCorrector(4),
-    AnnealedLangevin(4, rounds=1),
-]
+
+every_sampler = pytest.mark.parametrize("sampler", [*SAMPLERS.values(), DDPM(mean_shift=True)], ids=[*SAMPLERS, "DDPM-mean_shift"])
+
+
+def few(sampler: Sampler) -> Sampler:
+    """The same in four steps."""
+    short = copy(sampler)
+    short.steps, short.spacing = 4, "uniform"
+    return short
 
 
 class Small(Network):
@@ -112,13 +101,13 @@ def rules(device: str = "cpu") -> dict[str, tuple[Rule, NoisyClassifier | CleanC
     }
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
+@every_sampler
 def test_every_rule_works_with_every_sampler(sampler: Sampler) -> None:
     def run(rule: Rule, guide: NoisyClassifier | CleanClassifier | None) -> Tensor:
         generator = torch.Generator().manual_seed(5)
         network = denoiser()
         with torch.inference_mode():
-            return sampler(rule.bind(network.bind(Y), guide, Y), lambda: torch.randn(3, *SHAPE, generator=generator), Linear())
+            return few(sampler)(rule.bind(network.bind(Y), guide, Y), lambda: torch.randn(3, *SHAPE, generator=generator), Linear())
 
     plain = run(Chain([]), None)
     for name, (rule, guide) in rules().items():
@@ -127,7 +116,7 @@ def test_every_rule_works_with_every_sampler(sampler: Sampler) -> None:
         assert torch.equal(x, plain) == (name == "autoguidance"), name  # its scale is 0 here
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
+@every_sampler
 def test_no_step_waits_for_the_device(sampler: Sampler) -> None:
     """Tensors on the meta device hold no values: whoever asked for one would get an error."""
     y, network = Y.to("meta"), denoiser("meta")
@@ -135,21 +124,7 @@ def test_no_step_waits_for_the_device(sampler: Sampler) -> None:
         if isinstance(rule, Attribute):
             rule.classifier.class_shares = ()  # type: ignore[union-attr]
         with torch.no_grad():
-            x = sampler(rule.bind(network.bind(y), guide, y), lambda: torch.randn(3, *SHAPE, device="meta"), Linear())
+            x = few(sampler)(rule.bind(network.bind(y), guide, y), lambda: torch.randn(3, *SHAPE, device="meta"), Linear())
         assert x.shape == (3, *SHAPE)
     with pytest.raises((RuntimeError, NotImplementedError)):
         y.sum().item()
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
-def test_a_sampler_asks_the_network_as_often_as_it_says(sampler: Sampler) -> None:
-    asked = []
-    network = denoiser()
-
-    def denoise(x_t: Tensor, level) -> object:
-        asked.append(level.t)
-        return network(x_t, level, Y)
-
-    with torch.no_grad():
-        sampler(denoise, lambda: torch.randn(3, *SHAPE), Linear())  # type: ignore[arg-type]
-    assert len(asked) == sampler.evaluations

@@ -10,9 +10,6 @@ from cgd_lightning.diffusion.samplers import DDIM, DDPM, Sampler
 from cgd_lightning.diffusion.schedules import Cosine, Linear, NoiseSchedule, VarianceExploding
 from tests.conftest import SCHEDULES, Draws, exact_classifier, exact_denoiser
 
-SAMPLERS = [DDIM(20), DDIM(20, eta=0.6), DDPM(20), DDPM(20, variance="fixed_large")]
-names = [f"{type(s).__name__}-{getattr(s, 'eta', getattr(s, 'variance', ''))}" for s in SAMPLERS]
-
 
 def x_at(level, seed: int = 0) -> torch.Tensor:
     return level.radius * Draws(seed)()
@@ -45,17 +42,7 @@ def test_every_image_is_steered_to_its_own_class() -> None:
         torch.testing.assert_close(eps[y == k], exact_denoiser(schedule, [k])(x, level).eps[y == k])
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=names)
-@pytest.mark.parametrize("schedule", [Cosine(), VarianceExploding()], ids=["VP", "VE"])
-def test_guided_trajectory_is_the_class_conditional_one(sampler: Sampler, schedule: NoiseSchedule) -> None:
-    guided = ClassifierGuidance(1.0).bind(exact_denoiser(schedule), exact_classifier(schedule), torch.full((16,), 2))
-    conditional = exact_denoiser(schedule, [2])
-    steps = zip(sampler.trajectory(guided, Draws(1), schedule), sampler.trajectory(conditional, Draws(1), schedule), strict=True)
-    for x, expected in steps:
-        torch.testing.assert_close(x, expected, rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=names)
+@pytest.mark.parametrize("sampler", [DDIM(20), DDPM(20)], ids=["DDIM", "DDPM"])
 def test_scale_zero_is_the_unguided_sampler_and_asks_no_classifier(sampler: Sampler) -> None:
     schedule = Cosine()
     classifier, denoiser = exact_classifier(schedule), exact_denoiser(schedule)
