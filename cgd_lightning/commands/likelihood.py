@@ -34,6 +34,10 @@ def run(args: list[str]) -> None:
         raise InputError(f"--data {data.name}: images of shape {list(data.image_shape)}; {path} was trained on {card.image_shape}")
     device = pick_device(settings.device)
     denoiser = checkpoints.load(path, device=device, trust=trust)
+    if denoiser.conditional and list(data.class_names) != card.class_names:
+        raise InputError(
+            f"--data {data.name}: of the classes {list(data.class_names)}; {path} is told the class, and was trained on {card.class_names}"
+        )
     start = denoiser.schedule.level(0)
     test = data.split("test")
     count = min(settings.num_images, len(test))

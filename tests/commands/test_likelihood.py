@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning.diffusion.denoiser import Denoiser
+from cgd_lightning.networks import UNet
+
 Cgd = Callable[..., tuple[int, str, str]]
 FEW = ("likelihood", "--ckpt=runs/diffusion", "--device=cpu", "--steps=3")
 
@@ -36,3 +40,15 @@ def test_wrong_inputs_get_one_line(words: list[str], says: str, workplace: Path,
     assert (code, out) == (1, "")
     assert err.splitlines()[-1].startswith("error: cgd likelihood: ")
     assert says in err.splitlines()[-1]
+
+
+def test_a_model_that_is_told_the_class_wants_data_of_its_classes(workplace: Path, cgd: Cgd) -> None:
+    ours = checkpoints.load("runs/diffusion")
+    told = UNet(**{**ours.network.init_args, "num_classes": 10}).eval()
+    checkpoints.save(Denoiser(told, ours.schedule, ours.prediction, ours.image_shape, "abcdefghij"), "letters.ckpt")
+    checkpoints.save(Denoiser(told, ours.schedule, ours.prediction, ours.image_shape, ours.class_names), "digits.ckpt")
+    few = ("likelihood", "--device=cpu", "--steps=2", "--num_images=1", "--data=Digits")
+    code, _, err = cgd(*few, "--ckpt=letters.ckpt")
+    assert code == 1
+    assert "is told the class, and was trained on ['a', 'b'" in err.splitlines()[-1]
+    assert cgd(*few, "--ckpt=digits.ckpt")[0] == 0
