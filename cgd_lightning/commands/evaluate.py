@@ -13,6 +13,7 @@ from torch import Tensor
 from cgd_lightning import checkpoint as checkpoints
 from cgd_lightning.commands.hardware import pick_device
 from cgd_lightning.commands.parser import OneLineErrors, take_trusted
+from cgd_lightning.commands.sample_files import read_targets
 from cgd_lightning.commands.stored_data import add_data_option, data_of
 from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.diffusion.targets import Target, check_targets, hit
@@ -62,13 +63,12 @@ def parser(words: list[str]) -> OneLineErrors:
 def read_samples(folder: Path) -> tuple[Tensor, list[Target]]:
     """(uint8 images (N, C, H, W), what each was asked to be) of a folder that `cgd sample` wrote."""
     try:
-        labels = json.loads((folder / "samples.json").read_text())["images"]["labels"]
-        targets = [tuple(label) if isinstance(label, list) else int(label) for label in labels]
+        targets = read_targets(json.loads((folder / "samples.json").read_text())["images"])
         if (folder / "samples.npz").is_file():
             with np.load(folder / "samples.npz") as arrays:
                 return torch.from_numpy(arrays["arr_0"]).permute(0, 3, 1, 2), targets
         return stack([Image.open(file) for file in sorted((folder / "images").glob("*.png"))]), targets
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
         raise InputError(f"--samples {folder}: not a folder that cgd sample wrote whole ({' '.join(str(error).split())})") from error
 
 

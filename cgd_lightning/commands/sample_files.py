@@ -46,6 +46,24 @@ def open_folder(out: str) -> Path:
     return folder
 
 
+def write_targets(targets: Sequence[Target]) -> dict[str, list[Any]]:
+    """What samples.json says of the images' targets: {"labels": classes}, or, where there are others than plain classes, a table.
+
+    {"targets": each kind once, a class or weights of all classes; "target_of_image": its place in that list, for every image}.
+    """
+    if all(isinstance(target, int) for target in targets):
+        return {"labels": list(targets)}
+    places = {target: place for place, target in enumerate(dict.fromkeys(targets))}
+    return {"targets": list(places), "target_of_image": [places[target] for target in targets]}
+
+
+def read_targets(images: dict[str, Any]) -> list[Target]:
+    """The target of every image, from what samples.json says of them. Raises KeyError, TypeError or ValueError if it does not tell."""
+    table = images.get("targets")
+    listed = images["labels"] if table is None else [table[place] for place in images["target_of_image"]]
+    return [tuple(map(float, target)) if isinstance(target, list) else int(target) for target in listed]
+
+
 class SampleFolder:
     """Takes uint8 chunks (B, C, H, W) as they come, from any process, and finishes when all are there.
 
@@ -92,7 +110,7 @@ class SampleFolder:
             shutil.rmtree(self.unfinished)
         else:
             os.replace(self.unfinished, self.folder / "images")
-        text = json.dumps({**settings, "images": {"count": len(self.targets), "labels": list(self.targets)}}, indent=1)
+        text = json.dumps({**settings, "images": {"count": len(self.targets), **write_targets(self.targets)}}, indent=1)
         (self.folder / "samples.json.tmp").write_text(text)
         os.replace(self.folder / "samples.json.tmp", self.folder / "samples.json")
         return self.folder / "grid.png"

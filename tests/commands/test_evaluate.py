@@ -8,7 +8,10 @@ import pytest
 import torch
 
 from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning.commands.evaluate import read_samples
+from cgd_lightning.commands.sample_files import write_targets
 from cgd_lightning.data.digits import Digits
+from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import look
 from cgd_lightning.evaluation.metrics import accuracy, frechet_distance, precision_recall
 from tests.commands.conftest import TINY_CLASSIFIER, inside, status
@@ -77,3 +80,17 @@ def test_wrong_inputs_get_one_line(place: Path, trained: Path, tmp_path: Path, m
         errors = [line for line in err.splitlines() if line.startswith("error: ")]
         assert len(errors) == 1
         assert says in errors[0]
+
+
+def test_targets_are_read_as_a_list_of_either_kind_and_as_a_table(tmp_path: Path) -> None:
+    array = np.zeros((3, 4, 4, 1), np.uint8)
+    np.savez(tmp_path / "samples.npz", arr_0=array)
+    pair = [0.0, 1.0, 1.0]
+    for said in ({"labels": [2, pair, 2]}, {"targets": [2, pair], "target_of_image": [0, 1, 0]}, write_targets([2, tuple(pair), 2])):
+        (tmp_path / "samples.json").write_text(json.dumps({"images": said}))
+        assert read_samples(tmp_path)[1] == [2, tuple(pair), 2]
+    assert write_targets([2, 1, 2]) == {"labels": [2, 1, 2]}
+    for said in ({"targets": [2], "target_of_image": [0, 1, 0]}, {"targets": [2]}, {}):
+        (tmp_path / "samples.json").write_text(json.dumps({"images": said}))
+        with pytest.raises(InputError, match="not a folder that cgd sample wrote whole"):
+            read_samples(tmp_path)

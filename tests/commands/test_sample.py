@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning.commands.evaluate import read_samples
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.networks import ConvNet, EncoderUNet
 
@@ -101,10 +102,16 @@ def test_several_classes_have_rows_names_and_a_record_of_their_own(workplace: Pa
     asked = "--labels=3,3|7,!3,2*3+7"
     assert cgd(*SAMPLE, asked, "--scale=30", "--num_samples=8", "--out=sets")[0] == 0
     assert list(images(Path("sets")))[:4] == ["0000-3.png", "0001-3_7.png", "0002-_3.png", "0003-2_3+7.png"]
-    labels = json.loads(Path("sets/samples.json").read_text())["images"]["labels"]
-    assert labels[0] == 3
-    assert labels[1] == [0, 0, 0, 1, 0, 0, 0, 1, 0, 0]
-    assert labels[3][3] == pytest.approx(2 * labels[3][7], rel=0.3)  # the classes are nearly equally frequent
+    record = json.loads(Path("sets/samples.json").read_text())["images"]
+    targets = record["targets"]
+    assert len(targets) == 4
+    assert record["target_of_image"] == [0, 1, 2, 3, 0, 1, 2, 3]
+    assert targets[0] == 3
+    assert targets[1] == [0, 0, 0, 1, 0, 0, 0, 1, 0, 0]
+    assert targets[3][3] == pytest.approx(2 * targets[3][7], rel=0.3)  # the classes are nearly equally frequent
+    read, asked_of = read_samples(Path("sets"))
+    assert len(read) == 8
+    assert asked_of[:4] == asked_of[4:] == [tuple(target) if isinstance(target, list) else target for target in targets]
     assert cgd("sample", "--from=sets/samples.json", "--out=again")[0] == 0
     assert images(Path("sets")) == images(Path("again"))
     assert cgd(*SAMPLE, asked, "--scale=30", "--num_samples=8", "--out=npz", "--format=npz")[0] == 0
