@@ -21,31 +21,37 @@ MILLISECONDS, LAST = 80, 2000
 class Animation:
     """Watches the first chunk of `generate` and keeps a frame of every few evaluations.
 
-    targets: of that chunk. written: how their rows are called. evaluations: of the denoiser, in all.
+    targets: of that chunk. written: how their rows are called. evaluations: of the denoiser, about how many there will be.
     """
 
     def __init__(self, targets: Sequence[Target], written: dict[Target, str], evaluations: int) -> None:
         self.places = grid_places(targets, columns=5)
         self.names = [written[target] for target in self.places]
         self.every = -(-evaluations // FRAMES)
-        self.last = evaluations - 1
         self.seen = 0
         self.frames: list[Image.Image] = []
+        self.newest: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, start: int, x_t: Tensor, level: Level, prediction: Prediction) -> None:
         if start > 0:
             return
-        if self.seen % self.every == 0 or self.seen == self.last:
-            pair = [self._grid(images) for images in (x_t / level.radius, prediction.x0)]
-            self.frames.append(_beside(*pair))
+        self.newest = x_t / level.radius, prediction.x0
+        if self.seen % self.every == 0:
+            self._show_newest()
         self.seen += 1
+
+    def _show_newest(self) -> None:
+        if self.newest is not None:
+            self.frames.append(_beside(*map(self._grid, self.newest)))
+            self.newest = None
 
     def _grid(self, images: Tensor) -> Image.Image:
         bytes_ = to_uint8(images).cpu()
         return grid([bytes_[places] for places in self.places.values()], self.names)
 
     def save(self, path: Path) -> None:
-        """Write the frames to the file `path`, the last one shown longer."""
+        """Write the frames to the file `path`, the last one, that of the last evaluation, shown longer."""
+        self._show_newest()
         path.parent.mkdir(parents=True, exist_ok=True)
         durations = [MILLISECONDS] * (len(self.frames) - 1) + [LAST]
         self.frames[0].save(path, save_all=True, append_images=self.frames[1:], duration=durations, loop=0)

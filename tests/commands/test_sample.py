@@ -8,8 +8,11 @@ import torch
 from PIL import Image
 
 from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning.commands.animation import FRAMES, LAST, MILLISECONDS, Animation
 from cgd_lightning.commands.evaluate import read_samples
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
+from cgd_lightning.diffusion.denoiser import Prediction
+from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.networks import ConvNet, EncoderUNet
 
 SAMPLE = ("sample", "--ckpt=runs/diffusion", "--device=cpu", "--sampler.steps=4")
@@ -166,6 +169,22 @@ def test_the_animation_shows_noise_and_prediction_side_by_side_and_ends_with_the
         animation.seek(animation.n_frames - 1)
         last = np.asarray(animation.convert("L"), dtype=int)[:, width:]
     assert np.abs(last - np.asarray(Image.open("moving/grid.png"), dtype=int)).mean() < 2
+
+
+def test_an_animation_ends_with_the_last_evaluation_whatever_the_number_was_said_to_be(tmp_path: Path) -> None:
+    for more in (0, -1, -2, 1):
+        animation = Animation([0], {0: "zero"}, 2 * FRAMES)
+        for step in range(2 * FRAMES + more):
+            x0 = torch.full((1, 1, 4, 4), 1.0 if step == 2 * FRAMES + more - 1 else -1.0)
+            animation(0, torch.zeros(1, 1, 4, 4), Level(1.0, 1.0, 0.0), Prediction(x0, x0))
+        animation.save(tmp_path / "animation.gif")
+        with Image.open(tmp_path / "animation.gif") as moving:
+            shown = [moving.seek(i) or moving.info["duration"] for i in range(moving.n_frames)]
+            assert shown[-1] == LAST
+            assert sum(shown[:-1]) in (MILLISECONDS * (FRAMES - 1), MILLISECONDS * FRAMES)
+            assert np.asarray(moving.convert("L"))[10, -10] == 255
+    with Image.open(tmp_path / "animation.gif") as moving:
+        assert np.asarray(moving.convert("L"))[10, -10] == 0
 
 
 WRONG = {
