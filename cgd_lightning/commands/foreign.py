@@ -2,9 +2,13 @@
 
 What stands in the brackets are plain values; a bare word is a string. Where the library says how its images are to be resized and
 normalised, and what its classes are called, as torchvision and timm do, that is taken from there.
+
+Calls are trusted like names of classes: one typed on the command line as it stands, one in a file or in the environment only if it makes a
+published model of torchvision or timm or a module of a trusted package.
 """
 
 import ast
+import inspect
 import re
 from collections.abc import Sequence
 from importlib import import_module
@@ -13,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cgd_lightning.checkpoint import TRUSTED
 from cgd_lightning.diffusion.classifier import CleanClassifier, Preprocessed
 from cgd_lightning.errors import InputError
 
@@ -21,29 +26,42 @@ CALL = re.compile(r"(?P<path>[A-Za-z_]\w*(\.[A-Za-z_]\w*)+)\((?P<arguments>.*)\)
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 """Of the normalisation that nearly all published classifiers want; taken where a library does not say."""
 
+LIBRARIES = {"torchvision": "torchvision.models", "timm": "timm"}
+"""Packages beside which functions, too, may be called by a file, and the module under which these must be defined."""
 
-def foreign_classifier(call: str, image_shape: Sequence[int], device: torch.device) -> CleanClassifier:
+WEIGHT_FILES = ("pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
+"""What makes timm read weights from anywhere, which it may unpickle."""
+
+
+def foreign_classifier(
+    call: str, image_shape: Sequence[int], device: torch.device, *, typed: bool = False, trust: Sequence[str] = ()
+) -> CleanClassifier:
     """The classifier that `call`, an import path with arguments in brackets, makes, for images of `image_shape` (C, H, W) in [-1, 1].
 
-    Raises InputError if it cannot be imported or made, is no module, or does not give logits (B, K).
+    typed: whether it was typed on the command line, not read from a file. trust: packages beside `TRUSTED` that a file may name. Raises
+    InputError if it is not trusted, cannot be imported or made, is no module, or does not give logits (B, K).
     """
     match = CALL.fullmatch(call.strip())
     assert match is not None
-    module, _, name = match["path"].rpartition(".")
+    path, (positional, named) = match["path"], _arguments(match["arguments"])
+    package = path.partition(".")[0]
+    if not typed and package not in (*TRUSTED, "timm", *trust):
+        raise _untrusted(call, package)
+    module, _, name = path.rpartition(".")
     try:
         function = getattr(import_module(module), name)
-        positional, named = _arguments(match["arguments"])
+        _check_maker(function, call, typed=typed, trust=trust)
+        if not typed and package == "timm" and "timm" not in trust:
+            _check_weights(function, call, positional, named)
         network = function(*positional, **named)
+        if not isinstance(network, nn.Module):
+            raise InputError(f"--classifier {call}: makes a {type(network).__name__}, and a torch.nn.Module that gives logits was wanted")
+        recipe, names = _published(function, positional, named, network)
+        ready, logits = _tried(network, recipe, image_shape, device)
     except InputError:
         raise
     except Exception as error:  # whatever another library raises for what the user asked of it
         raise InputError(f"--classifier {call}: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
-    if not isinstance(network, nn.Module):
-        raise InputError(f"--classifier {call}: makes a {type(network).__name__}, and a torch.nn.Module that gives logits was wanted")
-    wants, names = _published(function, named.get("weights"), network)
-    ready = Preprocessed(network, **wants).to(device).eval().requires_grad_(False)
-    with torch.no_grad():
-        logits = ready(torch.zeros(1, *image_shape, device=device))
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
         shape = tuple(logits.shape[1:]) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise InputError(f"--classifier {call}: gives {shape} for an image, and logits (K,) were wanted")
@@ -51,13 +69,78 @@ def foreign_classifier(call: str, image_shape: Sequence[int], device: torch.devi
     return CleanClassifier(ready, names if len(names) == classes else [str(k) for k in range(classes)])
 
 
+def _untrusted(call: str, package: str, *, typed: bool = False) -> InputError:
+    where = "calls a function of another package" if typed else "stands in a file or the environment"
+    return InputError(
+        f"--classifier {call}: {where}, and {package!r} is not trusted to be called from there; it was not. "
+        f"If you trust it, {'' if typed else 'type it on the command line, or '}add --trust {package}"
+    )
+
+
+def _check_maker(function: Any, call: str, *, typed: bool, trust: Sequence[str]) -> None:
+    """Raises InputError unless `function` is a class of modules or a function, of a package that may be called.
+
+    Where it is defined counts, not through which module it was reached: modules hold what they import, and that may be anything.
+    """
+    home = str(getattr(function, "__module__", ""))
+    package = home.partition(".")[0]
+    if isinstance(function, type) and issubclass(function, nn.Module):
+        allowed = typed or package in (*TRUSTED, "timm", *trust)
+    elif inspect.isfunction(function):
+        own = call.strip().partition(".")[0]
+        library = LIBRARIES.get(package, "")
+        published = bool(library) and f"{home}.".startswith(f"{library}.")
+        allowed = package in trust or published or (typed and package in (own, *TRUSTED))
+    else:
+        raise InputError(
+            f"--classifier {call}: wanted a class derived from torch.nn.Module, or a function that makes one; it was not called"
+        )
+    if not allowed:
+        raise _untrusted(call, package, typed=typed)
+
+
+def _check_weights(function: Any, call: str, positional: Sequence[Any], named: dict[str, Any]) -> None:
+    """Raises InputError where a file calls what is no model of timm, or makes one read weights that timm did not publish."""
+    words = [*positional, *named.values()]
+    elsewhere = len(positional) > 2 or bool(set(named) & set(WEIGHT_FILES)) or any(re.search(r"[:/\\]", str(word)) for word in words)
+    model = isinstance(function, type) or function.__name__ == "create_model" or import_module("timm").is_model(function.__name__)
+    if elsewhere or not model:
+        raise _untrusted(call, "timm")
+
+
+def _tried(network: nn.Module, recipe: dict[str, Any], image_shape: Sequence[int], device: torch.device) -> tuple[Preprocessed, Any]:
+    """`network` ready for images of `image_shape`, and what it gives for one, with as many channels as it takes.
+
+    Those that its library tells, else 3, else the images' own. Raises what the first try raised if none of them goes.
+    """
+    own = image_shape[0]
+    tries = [n for n in dict.fromkeys((recipe["channels"], 3, own)) if own in (1, n)]
+    first: Exception | None = None
+    for channels in tries:
+        mean, std = (_sized(recipe[name], channels) for name in ("mean", "std"))
+        ready = Preprocessed(network, recipe["size"], mean, std, channels).to(device).eval().requires_grad_(False)
+        try:
+            with torch.no_grad():
+                return ready, ready(torch.zeros(1, *image_shape, device=device))
+        except Exception as error:  # of a network that wants another number of channels, or another kind of input altogether
+            first = first or error
+    assert first is not None
+    raise first
+
+
+def _sized(values: Sequence[float], channels: int) -> list[float]:
+    """`values` of a normalisation, one a channel; their mean for each where they are of another number of channels."""
+    return list(values) if len(values) == channels else [sum(values) / len(values)] * channels
+
+
 def _arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
     """Positional and named arguments, plain values all."""
     try:
         call = ast.parse(f"f({text})", mode="eval").body
-        assert isinstance(call, ast.Call)
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            raise ValueError(text)
         return [_value(node) for node in call.args], {str(word.arg): _value(word.value) for word in call.keywords}
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, TypeError, ValueError) as error:
         raise InputError(f"--classifier ...({text}): wanted plain values in the brackets, as (weights=DEFAULT, num_classes=10)") from error
 
 
@@ -65,15 +148,22 @@ def _value(node: ast.expr) -> Any:
     return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
 
 
-def _published(function: Any, weights: Any, network: nn.Module) -> tuple[dict[str, Any], list[str]]:
-    """What `Preprocessed` takes, and the classes' names, as far as the library tells."""
+def _published(function: Any, positional: Sequence[Any], named: dict[str, Any], network: nn.Module) -> tuple[dict[str, Any], list[str]]:
+    """Size, mean, std and channels that `network` wants, and the classes' names, as far as the library tells."""
+    plain = {"size": None, "channels": 3, **IMAGENET}
+    weights = named.get("weights")
     if str(getattr(function, "__module__", "")).startswith("torchvision.models") and weights is not None:
         from torchvision.models import get_model_weights
 
-        chosen = get_model_weights(function)[str(weights).rpartition(".")[2]]
-        recipe = chosen.transforms()
-        return {"size": recipe.crop_size[0], "mean": recipe.mean, "std": recipe.std}, list(chosen.meta["categories"])
+        builder = [*positional, named.get("name")][0] if function.__name__ == "get_model" else function
+        chosen = get_model_weights(builder)[str(weights).rpartition(".")[2]]
+        recipe = vars(chosen.transforms())
+        size = {"size": recipe["crop_size"][0]} if recipe.get("crop_size") else {}
+        told = {name: tuple(recipe[name]) for name in ("mean", "std") if recipe.get(name)}
+        return {**plain, **size, **told}, list(chosen.meta.get("categories", ()))
     recipe = getattr(network, "pretrained_cfg", None)
     if isinstance(recipe, dict) and "input_size" in recipe:
-        return {"size": recipe["input_size"][-1], "mean": recipe["mean"], "std": recipe["std"]}, list(recipe.get("label_names") or [])
-    return {"size": None, **IMAGENET}, []
+        channels, *_, size = recipe["input_size"]
+        told = {name: recipe[name] for name in ("mean", "std")}
+        return {"size": size, "channels": channels, **told}, list(recipe.get("label_names") or [])
+    return plain, []

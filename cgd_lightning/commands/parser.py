@@ -4,11 +4,13 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from inspect import isabstract
 from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
 
 import cgd_lightning
@@ -136,3 +138,23 @@ def take_trusted(args: list[str]) -> tuple[list[str], tuple[str, ...]]:
 def _typed(args: Iterable[str]) -> list[str]:
     values = (arg.partition("=")[2] if arg.startswith("-") else arg for arg in args)
     return [value for value in values if _DOTTED.fullmatch(value)]
+
+
+def typed_values(args: Iterable[str]) -> frozenset[str]:
+    """Every value that stands in `args`, and in those that are lists or mappings themselves."""
+    found: set[str] = set()
+
+    def collect(value: Any) -> None:
+        if isinstance(value, str):
+            found.add(value)
+        elif isinstance(value, dict | list):
+            for part in value.values() if isinstance(value, dict) else value:
+                collect(part)
+
+    for arg in args:
+        text = arg.partition("=")[2] if arg.startswith("-") else arg
+        found.add(text)
+        if text.lstrip()[:1] in ("[", "{"):
+            with suppress(yaml.YAMLError):
+                collect(yaml.safe_load(text))
+    return frozenset(found)

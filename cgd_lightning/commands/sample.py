@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from cgd_lightning.commands.animation import Animation
 from cgd_lightning.commands.foreign import CALL, foreign_classifier
 from cgd_lightning.commands.guidance import compose, scale_of, settings_with_scale
 from cgd_lightning.commands.hardware import PRECISIONS, pick_dtype
-from cgd_lightning.commands.parser import OneLineErrors, PackagedConfigFile, instantiate, take_trusted
+from cgd_lightning.commands.parser import OneLineErrors, PackagedConfigFile, instantiate, take_trusted, typed_values
 from cgd_lightning.commands.processes import start_processes
 from cgd_lightning.commands.sample_files import SampleFolder, new_folder, open_folder
 from cgd_lightning.diffusion.classifier import CleanClassifier
@@ -41,7 +42,7 @@ def run(args: list[str]) -> None:
     typed = any(word.startswith(("--guidance.scale", "--guidance.init_args.scale")) for word in words)
     if settings.scale is not None and (typed or (own is not None and own["scale"] != 1)):
         raise InputError("the scale of the outermost guidance rule is given twice; give it once, as --scale or in --guidance")
-    sample(settings, trust)
+    sample(settings, trust, typed_values(words))
 
 
 def parser() -> OneLineErrors:
@@ -105,7 +106,7 @@ def _with_recorded(args: list[str], folder: Path) -> list[str]:
     return ["--config", str(config), *args[:place], *args[place + (1 if joined else 2) :]]
 
 
-def sample(settings: Namespace, trust: tuple[str, ...] = ()) -> None:
+def sample(settings: Namespace, trust: Sequence[str] = (), typed: Collection[str] = ()) -> None:
     """Make the images that `settings` ask for and write them; prints the path of the grid."""
     if settings.ckpt is None:
         raise InputError("which diffusion model? give --ckpt runs/NAME, a version folder or a file, or --from samples.json")
@@ -120,7 +121,7 @@ def sample(settings: Namespace, trust: tuple[str, ...] = ()) -> None:
 
     def read(name: str) -> Any:
         if CALL.fullmatch(name):
-            return foreign_classifier(name, card.image_shape, processes.device)
+            return foreign_classifier(name, card.image_shape, processes.device, typed=name in typed, trust=trust)
         other = checkpoints.find(name)
         checkpoints.check_shapes((path, card), (other, checkpoints.read(other)))
         return checkpoints.load(other, device=processes.device, trust=trust)
