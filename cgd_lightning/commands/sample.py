@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from jsonargparse import Namespace
@@ -14,12 +16,13 @@ from tqdm import tqdm
 from cgd_lightning import checkpoint as checkpoints
 from cgd_lightning.commands.animation import Animation
 from cgd_lightning.commands.foreign import CALL, foreign_classifier
-from cgd_lightning.commands.guidance import compose, scale_of, settings_with_scale
+from cgd_lightning.commands.guidance import compose, is_ours, scale_of, settings_with_scale, singles, with_files
 from cgd_lightning.commands.hardware import PRECISIONS, pick_dtype
 from cgd_lightning.commands.parser import OneLineErrors, PackagedConfigFile, instantiate, take_trusted, typed_values
 from cgd_lightning.commands.processes import start_processes
 from cgd_lightning.commands.sample_files import SampleFolder, new_folder, open_folder
-from cgd_lightning.diffusion.classifier import CleanClassifier
+from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
+from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.generate import generate
 from cgd_lightning.diffusion.guidance import Rule
 from cgd_lightning.diffusion.samplers import Sampler
@@ -30,19 +33,24 @@ SCALE = "0 is off, 1 is Bayes' rule for an unconditional diffusion model, more t
 
 CLEAN = "One of clean images, with --guidance CleanGuidance, is a judge, or a call: 'torchvision.models.resnet18(weights=DEFAULT)'."
 
+SCALE_OF_A_RULE = re.compile(r"--guidance(\.init_args|\.rule)*\.scale(=|$)")
+
 CLAMP = "outside the guidance, or inside it as ADM does, which wants many steps of DDPM"
 
 
 def run(args: list[str]) -> None:
     """Run `args`: "sample" and its options."""
     words, trust = take_trusted(args[1:])
+    words, recorded = _take_recorded(words)
     with tempfile.TemporaryDirectory() as folder:
-        settings = parser().parse_args(_with_recorded(words, Path(folder)))
+        settings = parser().parse_args([*_as_config(recorded, Path(folder)), *words])
     own = settings_with_scale(settings.guidance)
-    typed = any(word.startswith(("--guidance.scale", "--guidance.init_args.scale")) for word in words)
+    typed = any(SCALE_OF_A_RULE.match(word) for word in words)
     if settings.scale is not None and (typed or (own is not None and own["scale"] != 1)):
-        raise InputError("the scale of the outermost guidance rule is given twice; give it once, as --scale or in --guidance")
-    sample(settings, trust, typed_values(words))
+        if "--scale" in [word.partition("=")[0] for word in words] or settings.scale != recorded.get("scale"):
+            raise InputError("the scale of the outermost guidance rule is given twice; give it once, as --scale or in --guidance")
+        settings.scale = None
+    sample(settings, trust, typed_values(words), recorded)
 
 
 def parser() -> OneLineErrors:
@@ -77,12 +85,14 @@ def parser() -> OneLineErrors:
     add("--seed", type=int, default=0, help="Seed of the noise; each image has its own stream.")
     add("--batch_size", type=int, default=256, help="Images at a time.")
     add("--out", type=str | None, help="Folder for the results. Default: a new one under the run.")
-    add("--animate", type=bool, default=False, help="Also write animation.gif: x_t and the predicted image, step by step.")
+    switch: dict[str, Any] = {"type": bool, "nargs": "?", "const": True, "default": False}
+    add("--animate", **switch, help="Also write animation.gif: x_t and the predicted image, step by step.")
     add("--format", type=Literal["png", "npz"], default="png", help="Images as PNG files or as one samples.npz.")
-    add("--weights", type=Literal["ema", "raw"], default="ema", help="Moving average of the weights, or the last ones.")
+    weights = "Weights of the diffusion model: their moving average, or the last ones. All other models give their average."
+    add("--weights", type=Literal["ema", "raw"], default="ema", help=weights)
     add("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
     add("--precision", type=str, default="auto", help="auto (bf16 where the hardware is fast at it), fp32 or bf16.")
-    add("--compile", type=bool, default=False, help="torch.compile the networks.")
+    add("--compile", **switch, help="torch.compile the networks.")
     add("--trainer.devices", type=str | None, help="Number of devices; Lightning then drives one process for each.")
     add("--trainer.accelerator", type=str, default="auto", help="cpu, gpu, ..., where --trainer.devices is given.")
     add("--trainer.strategy", type=str, default="auto", help="Lightning strategy, where --trainer.devices is given.")
@@ -90,50 +100,89 @@ def parser() -> OneLineErrors:
     return options
 
 
-def _with_recorded(args: list[str], folder: Path) -> list[str]:
-    """`args` with `--from samples.json` replaced by the options that stand in it, before the user's own."""
+def _take_recorded(args: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """`args` without `--from samples.json`, and the options that stand in it, as far as a guidance that the user gives leaves them."""
     place = next((i for i, arg in enumerate(args) if arg == "--from" or arg.startswith("--from=")), None)
     if place is None:
-        return args
+        return args, {}
     joined = args[place] != "--from"
     name = args[place].partition("=")[2] if joined else (args[place + 1 : place + 2] or [""])[0]
     try:
-        recorded = json.loads(Path(name).read_text())["options"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        recorded = dict(json.loads(Path(name).read_text())["options"])
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"--from {name}: not a samples.json written by cgd sample") from error
+    rest = [*args[:place], *args[place + (1 if joined else 2) :]]
+    if any(word == "--guidance" or word.startswith("--guidance=") for word in rest):
+        recorded = {option: value for option, value in recorded.items() if option not in ("guidance", "scale")}
+    return rest, recorded
+
+
+def _as_config(recorded: dict[str, Any], folder: Path) -> list[str]:
+    """What gives `recorded` options to the parser, before the user's own, by a file in `folder`."""
+    if not recorded:
+        return []
     config = folder / "recorded.json"
     config.write_text(json.dumps(recorded))
-    return ["--config", str(config), *args[:place], *args[place + (1 if joined else 2) :]]
+    return ["--config", str(config)]
 
 
-def sample(settings: Namespace, trust: Sequence[str] = (), typed: Collection[str] = ()) -> None:
-    """Make the images that `settings` ask for and write them; prints the path of the grid."""
+def sample(
+    settings: Namespace, trust: Sequence[str] = (), typed: Collection[str] = (), recorded: Mapping[str, Any] = MappingProxyType({})
+) -> None:
+    """Make the images that `settings` ask for and write them; prints the path of the grid.
+
+    trust: packages whose classes files may name. typed: values that were typed on the command line and may be called. recorded: options
+    of an earlier run; those of them that this one does not use are no mistake of the user.
+    """
     if settings.ckpt is None:
         raise InputError("which diffusion model? give --ckpt runs/NAME, a version folder or a file, or --from samples.json")
     if settings.num_samples < 1:
         raise InputError(f"--num_samples {settings.num_samples}: wanted at least 1")
     ready = instantiate(parser(), settings)
     rule = compose(ready.guidance, settings.scale, settings.clamp)
-    path, card, classifier_path = _pair(settings, rule)
+    if getattr(ready.sampler, "mean_shift", False) and settings.clamp == "outside":
+        raise InputError(
+            "--sampler.mean_shift: starts from the prediction before guidance, which --clamp outside leaves as it is; add --clamp inside"
+        )
+    given = {name for name in ("classifier", "labels") if settings[name] is not None and settings[name] != recorded.get(name)}
+    off = scale_of(ready.guidance) == 0
+    path, card, classifier_path = _pair(settings, rule, explicit="classifier" in given, off=off)
 
     processes = start_processes(settings.device, **settings.trainer)
     dtype = pick_dtype(settings.precision, processes.device)
 
+    taken: dict[str, Path] = {}
+
     def read(name: str) -> Any:
         if CALL.fullmatch(name):
-            return foreign_classifier(name, card.image_shape, processes.device, typed=name in typed, trust=trust)
-        other = checkpoints.find(name)
-        checkpoints.check_shapes((path, card), (other, checkpoints.read(other)))
-        return checkpoints.load(other, device=processes.device, trust=trust)
+            model: Any = foreign_classifier(name, card.image_shape, processes.device, typed=name in typed, trust=trust)
+        else:
+            taken[name] = checkpoints.find(name)
+            checkpoints.check_shapes((path, card), (taken[name], checkpoints.read(taken[name])))
+            model = checkpoints.load(taken[name], device=processes.device, trust=trust)
+        if settings.compile:
+            model.network.compile()
+        return model
 
-    rule.load(read)
     denoiser = checkpoints.load(path, weights=settings.weights, device=processes.device, trust=trust)
+    if getattr(ready.sampler, "variance", None) == "learned" and not denoiser.learned_variance:
+        raise InputError(f"--sampler.variance learned: {path} did not learn any; sample with fixed_small or fixed_large")
+    rule.load(read)
+    for name, file in taken.items():
+        _say(f"model in the guidance: {name} is {file}")
+    if "labels" in given and not off and not _reads_labels(denoiser, rule, ready.guidance):
+        raise InputError(
+            f"--labels {settings.labels}: neither the diffusion model nor the guidance is told the class of an image; leave it out, or add "
+            "guidance by a classifier, as in '[{class_path: ClassifierGuidance}, ...]'"
+        )
+    if denoiser.conditional and NoisyClassifier in rule.guides:
+        free = "" if denoiser.null_label is None else "--guidance ClassifierFree --scale S guides without one, "
+        _say(f"note: this diffusion model is told the class itself, and the classifier counts it again; {free}--scale 0 is the model alone")
     classifier = read(str(classifier_path)) if classifier_path else None
     names = classifier.class_names if classifier else card.class_names
     targets, written = parse_targets(settings.labels, names, settings.num_samples, classifier.class_shares if classifier else ())
     if settings.compile:
-        for model in filter(None, (denoiser, classifier)):
-            model.network.compile()
+        denoiser.network.compile()
 
     size = min(settings.batch_size, len(targets))
     first = processes.rank == 0
@@ -163,19 +212,35 @@ def sample(settings: Namespace, trust: Sequence[str] = (), typed: Collection[str
         processes.barrier()
         if animation is not None:
             animation.save(out.unfinished / "animation.gif")
-        grid = out.finish(_record(settings, scale_of(ready.guidance), path, classifier_path, dtype)) if first else None
+        grid = out.finish(_record(settings, scale_of(ready.guidance), path, classifier_path, taken, dtype)) if first else None
     if first:
         print(grid)
 
 
-def _pair(settings: Namespace, rule: Rule) -> tuple[Path, checkpoints.Card, Path | str | None]:
-    """The diffusion checkpoint, its card, and the classifier that `rule` needs: its path, or the call that makes it. Says which."""
+def _reads_labels(denoiser: Denoiser, rule: Rule, given: Rule | list[Rule]) -> bool:
+    """Whether the classes asked for change anything; a rule of the user's own may read them."""
+    told = [denoiser, *(weak for single in singles(given) if isinstance(weak := getattr(single, "weak", None), Denoiser))]
+    return bool(rule.guides) or any(model.conditional for model in told) or not all(map(is_ours, singles(given)))
+
+
+def _pair(settings: Namespace, rule: Rule, *, explicit: bool, off: bool) -> tuple[Path, checkpoints.Card, Path | str | None]:
+    """The diffusion checkpoint, its card, and the classifier that `rule` needs: its path, or the call that makes it. Says which.
+
+    explicit: whether the user named the classifier himself. off: whether the scale is 0, where one that nothing needs is no mistake.
+    """
     path = checkpoints.find(settings.ckpt)
     card = checkpoints.read(path)
     if card.kind != "diffusion":
         raise InputError(f"--ckpt {path}: a {card.kind}, and a diffusion model was wanted" + _swap_hint(card.kind))
     _say(f"diffusion model: {path}")
     if not rule.guides:
+        if explicit and not off:
+            raise InputError(
+                f"--classifier {settings.classifier}: no rule of this guidance takes it; leave it out, or add one that does, as in "
+                "'[{class_path: ClassifierGuidance}, ...]'"
+            )
+        if explicit and not CALL.fullmatch(settings.classifier):
+            checkpoints.read(checkpoints.find(settings.classifier))
         return path, card, None
     if len(rule.guides) > 1:
         raise InputError(
@@ -219,7 +284,9 @@ def _say(text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def _record(settings: Namespace, scale: float | None, path: Path, classifier: Path | str | None, dtype: Any) -> dict[str, Any]:
+def _record(
+    settings: Namespace, scale: float | None, path: Path, classifier: Path | str | None, taken: Mapping[str, Path], dtype: Any
+) -> dict[str, Any]:
     """What samples.json says: the options that make the same images again, and how to read the scale."""
     skip = ("config", "from", "out", "trainer", "animate")
     if (own := settings_with_scale(settings.guidance)) is not None:
@@ -228,6 +295,7 @@ def _record(settings: Namespace, scale: float | None, path: Path, classifier: Pa
     options |= {
         "ckpt": str(path.absolute()),
         "classifier": str(classifier.absolute()) if isinstance(classifier, Path) else classifier,
+        "guidance": with_files(options["guidance"], taken),
         "scale": scale,
         "precision": next(name for name, value in PRECISIONS.items() if value == dtype),
     }

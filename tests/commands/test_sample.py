@@ -16,10 +16,10 @@ from cgd_lightning.commands.animation import FRAMES, LAST, MILLISECONDS, Animati
 from cgd_lightning.commands.evaluate import read_samples
 from cgd_lightning.commands.foreign import foreign_classifier
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier, Preprocessed
-from cgd_lightning.diffusion.denoiser import Prediction
+from cgd_lightning.diffusion.denoiser import Denoiser, Prediction
 from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.errors import InputError
-from cgd_lightning.networks import ConvNet, EncoderUNet
+from cgd_lightning.networks import ConvNet, EncoderUNet, UNet
 
 SAMPLE = ("sample", "--ckpt=runs/diffusion", "--device=cpu", "--sampler.steps=4")
 Cgd = Callable[..., tuple[int, str, str]]
@@ -162,8 +162,8 @@ def test_clean_classifiers_guide_a_judge_of_ours_and_one_of_another_library(work
 
 def test_the_animation_shows_noise_and_prediction_side_by_side_and_ends_with_the_sample(workplace: Path, cgd: Cgd) -> None:
     few = (*SAMPLE, "--num_samples=4", "--labels=1,2", "--sampler=Heun", "--sampler.steps=5")
-    assert cgd(*few, "--out=moving", "--animate=true")[0] == 0
-    assert cgd(*few, "--out=still")[0] == 0
+    assert cgd(*few, "--animate", "--out=moving")[0] == 0
+    assert cgd(*few, "--out=still", "--animate=false")[0] == 0
     assert images(Path("moving")) == images(Path("still"))
     assert not Path("still/animation.gif").exists()
     with Image.open("moving/animation.gif") as animation:
@@ -324,6 +324,86 @@ def test_a_network_is_given_as_many_channels_as_it_takes(tmp_path: Path, monkeyp
     sys.modules.pop("foreign_guide")
 
 
+def test_the_record_names_the_files_of_all_models_and_holds_in_any_folder(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd
+) -> None:
+    rules = """[{class_path: Attribute, init_args: {rule: ClassifierGuidance, classifier: runs/classifier, label: "3"}},
+        {class_path: Autoguidance, init_args: {weak: runs/diffusion}}]"""
+    code, _, err = cgd(*SAMPLE, "--num_samples=2", f"--guidance={rules}", "--out=there")
+    assert code == 0, err
+    taken = [checkpoints.find(f"runs/{name}") for name in ("classifier", "diffusion")]
+    for name, file in zip(("classifier", "diffusion"), taken):
+        assert f"model in the guidance: runs/{name} is {file}" in err
+    guidance = json.loads(Path("there/samples.json").read_text())["options"]["guidance"]
+    assert [guidance[0]["init_args"]["classifier"], guidance[1]["init_args"]["weak"]] == [str(file.absolute()) for file in taken]
+    assert guidance[0]["init_args"]["label"] == "3"
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert cgd("sample", "--from=../there/samples.json", "--out=again")[0] == 0
+    assert images(Path("again")) == images(Path("../there"))
+
+
+def test_what_the_user_says_of_guidance_takes_the_place_of_what_is_recorded(workplace: Path, cgd: Cgd) -> None:
+    def made(out: str, *words: str) -> Any:
+        code, _, err = cgd("sample", "--from=a/samples.json", f"--out={out}", *words)
+        assert code == 0, err
+        return json.loads(Path(f"{out}/samples.json").read_text())["options"]
+
+    assert cgd(*SAMPLE, "--num_samples=2", "--labels=3", "--scale=40", "--guidance.weight=SqrtBeta", "--out=a")[0] == 0
+    assert made("b", "--guidance.scale=20")["scale"] == 20
+    assert made("c", "--guidance.weight=Constant")["scale"] == 40
+    assert made("d", "--scale=20")["guidance"]["init_args"]["weight"]["class_path"].endswith("SqrtBeta")
+    assert images(Path("b")) == images(Path("d")) != images(Path("a"))
+    whole = made("e", "--guidance=ClassifierGuidance")
+    assert (whole["scale"], whole["guidance"]["init_args"]["weight"]) == (1, None)
+    assert made("f", "--guidance=Autoguidance", "--guidance.weak=runs/diffusion")["scale"] == 1
+    Path("own.yaml").write_text("guidance: {class_path: ClassifierGuidance, init_args: {scale: 20}}")
+    assert made("g", "--config=own.yaml")["scale"] == 20
+    code, _, err = cgd("sample", "--from=a/samples.json", "--guidance=Rescale", "--out=h")
+    assert code == 1
+    assert "Rescale alone guides nowhere" in err
+    assert "given twice" in cgd("sample", "--from=a/samples.json", "--guidance.scale=2", "--scale=3", "--out=h")[2]
+
+
+def test_at_scale_zero_a_classifier_and_labels_may_be_named_and_switches_stand_in_files(workplace: Path, cgd: Cgd) -> None:
+    assert cgd(*SAMPLE, "--num_samples=2", "--scale=0", "--classifier=runs/classifier", "--labels=3", "--out=off")[0] == 0
+    record = json.loads(Path("off/samples.json").read_text())
+    record["options"]["animate"] = True
+    Path("moving.json").write_text(json.dumps(record))
+    assert cgd("sample", "--from=moving.json", "--out=moving")[0] == 0
+    assert cgd("sample", "--from=moving.json", "--animate", "false", "--out=still")[0] == 0
+    Path("moving.yaml").write_text("animate: true")
+    assert cgd(*SAMPLE, "--num_samples=2", "--scale=0", "--config=moving.yaml", "--out=config")[0] == 0
+    assert [Path(f"{out}/animation.gif").exists() for out in ("moving", "still", "config")] == [True, False, True]
+
+
+def test_a_class_conditional_model_beside_a_classifier_is_noted(workplace: Path, cgd: Cgd) -> None:
+    ours = checkpoints.load("runs/diffusion")
+    init_args = {**ours.network.init_args, "num_classes": 11}
+    told = UNet(**init_args).eval()
+    checkpoints.save(Denoiser(told, ours.schedule, ours.prediction, ours.image_shape, ours.class_names), "told.ckpt")
+    few = (*SAMPLE, "--ckpt=told.ckpt", "--classifier=runs/classifier", "--num_samples=1")
+    code, _, err = cgd(*few, "--out=twice")
+    assert code == 0, err
+    assert err.count("note: ") == 1
+    assert "--guidance ClassifierFree --scale S" in err
+    assert "--scale 0 is the model alone" in err
+    for words in (["--scale=0"], ["--scale=0", "--labels=3"]):
+        assert "note: " not in cgd(*few, *words, f"--out={len(words)}")[2]
+    code, _, err = cgd(*SAMPLE, "--ckpt=told.ckpt", "--num_samples=1", "--guidance=ClassifierFree", "--labels=3", "--out=free")
+    assert code == 0, err
+    assert "note: " not in err
+
+
+def test_all_networks_are_compiled_if_any(workplace: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda network: compiled.append(type(network).__name__))
+    rules = """[ClassifierGuidance, {class_path: Autoguidance, init_args: {weak: runs/diffusion}},
+        {class_path: Attribute, init_args: {rule: ClassifierGuidance, classifier: runs/classifier, label: "3"}}]"""
+    assert cgd(*SAMPLE, "--num_samples=1", "--compile", f"--guidance={rules}", "--out=compiled")[0] == 0
+    assert sorted(compiled) == ["EncoderUNet", "EncoderUNet", "UNet", "UNet"]
+
+
 WRONG = {
     "no such run": (["--ckpt=runs/nothing"], "runs/nothing: no such checkpoint"),
     "empty folder": (["--ckpt=empty"], "neither best.ckpt nor last.ckpt"),
@@ -348,7 +428,20 @@ WRONG = {
         ['--guidance=[{"class_path": "ClassifierGuidance", "init_args": {"scale": 3}}]', "--scale=2"],
         "given twice",
     ),
-    "scale for nobody": (["--guidance=Rescale", "--scale=2"], "none of Rescale takes one"),
+    "a limiter alone": (["--guidance=Rescale", "--labels=3"], "'[{class_path: ClassifierGuidance}, {class_path: Rescale}]'"),
+    "a limiter alone with a scale": (["--guidance=Rescale", "--scale=2"], "Rescale alone guides nowhere"),
+    "a limiter alone, deep down": (
+        ["--guidance=[{class_path: Chain, init_args: {rules: [{class_path: Clamp}]}}, {class_path: Projection}]"],
+        "Clamp, Projection alone guides nowhere",
+    ),
+    "a classifier for nobody": (
+        ["--guidance=Autoguidance", "--guidance.weak=runs/diffusion", "--classifier=runs/classifier"],
+        "no rule of this guidance takes it",
+    ),
+    "labels for nobody": (["--guidance=Autoguidance", "--guidance.weak=runs/diffusion", "--labels=3"], "neither the diffusion model nor"),
+    "no such classifier at scale 0": (["--scale=0", "--classifier=runs/nothing"], "runs/nothing: no such checkpoint"),
+    "a shift of the mean past the clamp": (["--sampler=DDPM", "--sampler.mean_shift=true"], "add --clamp inside"),
+    "a variance that nobody learned": (["--sampler=DDPM", "--sampler.variance=learned"], "did not learn any"),
     "no rules": (["--guidance=[]"], "no rule"),
     "unknown rule": (["--guidance=Guidance"], "Guidance"),
     "empty interval": (["--guidance.weight=Interval", "--guidance.weight.low=3", "--guidance.weight.high=1"], "empty interval"),
@@ -389,7 +482,7 @@ def test_a_wrong_input_gets_one_line_and_leaves_nothing(words: list[str], says: 
     *before, last = err.strip().splitlines()
     assert last.startswith("error: ")
     assert says in last
-    assert all(line.startswith(("diffusion model: ", "classifier: ", "sampling")) for line in before), err
+    assert all(line.startswith(("diffusion model: ", "classifier: ", "model in the guidance: ", "sampling")) for line in before), err
     assert not Path("ran").exists()
     assert not Path("result/samples.json").exists()
     assert not Path("result/grid.png").exists()
