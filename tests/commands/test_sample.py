@@ -337,8 +337,11 @@ def test_the_record_names_the_files_of_all_models_and_holds_in_any_folder(
     guidance = json.loads(Path("there/samples.json").read_text())["options"]["guidance"]
     assert [guidance[0]["init_args"]["classifier"], guidance[1]["init_args"]["weak"]] == [str(file.absolute()) for file in taken]
     assert guidance[0]["init_args"]["label"] == "3"
+    weak = ("--guidance=Autoguidance", "--guidance.weak=runs/diffusion", "--scale=0")
+    assert cgd(*SAMPLE, "--num_samples=2", *weak, "--out=off")[0] == 0
     Path("elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
+    assert cgd("sample", "--from=../off/samples.json", "--scale=1", "--out=on")[0] == 0
     assert cgd("sample", "--from=../there/samples.json", "--out=again")[0] == 0
     assert images(Path("again")) == images(Path("../there"))
 
