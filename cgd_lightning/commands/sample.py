@@ -1,9 +1,7 @@
 """`cgd sample`: guided images as files, a grid, and a JSON from which the same images can be made again."""
 
 import json
-import os
 import re
-import sys
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -18,10 +16,11 @@ from cgd_lightning.commands.animation import Animation
 from cgd_lightning.commands.foreign import CALL, foreign_classifier
 from cgd_lightning.commands.guidance import compose, is_ours, scale_of, settings_with_scale, singles, with_files
 from cgd_lightning.commands.hardware import PRECISIONS, pick_dtype
+from cgd_lightning.commands.pair import find_pair, say
 from cgd_lightning.commands.parser import OneLineErrors, PackagedConfigFile, instantiate, take_trusted, typed_values
 from cgd_lightning.commands.processes import start_processes
 from cgd_lightning.commands.sample_files import SampleFolder, new_folder, open_folder
-from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
+from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.generate import generate
 from cgd_lightning.diffusion.guidance import Rule
@@ -146,7 +145,7 @@ def sample(
         )
     given = {name for name in ("classifier", "labels") if settings[name] is not None and settings[name] != recorded.get(name)}
     off = scale_of(ready.guidance) == 0
-    path, card, classifier_path = _pair(settings, rule, explicit="classifier" in given, off=off)
+    path, card, classifier_path = find_pair(settings, rule, explicit="classifier" in given, off=off)
 
     processes = start_processes(settings.device, **settings.trainer)
     dtype = pick_dtype(settings.precision, processes.device)
@@ -169,7 +168,7 @@ def sample(
         raise InputError(f"--sampler.variance learned: {path} did not learn any; sample with fixed_small or fixed_large")
     rule.load(read)
     for name, file in taken.items():
-        _say(f"model in the guidance: {name} is {file}")
+        say(f"model in the guidance: {name} is {file}")
     if "labels" in given and not off and not _reads_labels(denoiser, rule, ready.guidance):
         raise InputError(
             f"--labels {settings.labels}: neither the diffusion model nor the guidance is told the class of an image; leave it out, or add "
@@ -177,7 +176,7 @@ def sample(
         )
     if denoiser.conditional and NoisyClassifier in rule.guides:
         free = "" if denoiser.null_label is None else "--guidance ClassifierFree --scale S guides without one, "
-        _say(f"note: this diffusion model is told the class itself, and the classifier counts it again; {free}--scale 0 is the model alone")
+        say(f"note: this diffusion model is told the class itself, and the classifier counts it again; {free}--scale 0 is the model alone")
     classifier = read(str(classifier_path)) if classifier_path else None
     names = classifier.class_names if classifier else card.class_names
     targets, written = parse_targets(settings.labels, names, settings.num_samples, classifier.class_shares if classifier else ())
@@ -221,67 +220,6 @@ def _reads_labels(denoiser: Denoiser, rule: Rule, given: Rule | list[Rule]) -> b
     """Whether the classes asked for change anything; a rule of the user's own may read them."""
     told = [denoiser, *(weak for single in singles(given) if isinstance(weak := getattr(single, "weak", None), Denoiser))]
     return bool(rule.guides) or any(model.conditional for model in told) or not all(map(is_ours, singles(given)))
-
-
-def _pair(settings: Namespace, rule: Rule, *, explicit: bool, off: bool) -> tuple[Path, checkpoints.Card, Path | str | None]:
-    """The diffusion checkpoint, its card, and the classifier that `rule` needs: its path, or the call that makes it. Says which.
-
-    explicit: whether the user named the classifier himself. off: whether the scale is 0, where one that nothing needs is no mistake.
-    """
-    path = checkpoints.find(settings.ckpt)
-    card = checkpoints.read(path)
-    if card.kind != "diffusion":
-        raise InputError(f"--ckpt {path}: a {card.kind}, and a diffusion model was wanted" + _swap_hint(card.kind))
-    _say(f"diffusion model: {path}")
-    if not rule.guides:
-        if explicit and not off:
-            raise InputError(
-                f"--classifier {settings.classifier}: no rule of this guidance takes it; leave it out, or add one that does, as in "
-                "'[{class_path: ClassifierGuidance}, ...]'"
-            )
-        if explicit and not CALL.fullmatch(settings.classifier):
-            checkpoints.read(checkpoints.find(settings.classifier))
-        return path, card, None
-    if len(rule.guides) > 1:
-        raise InputError(
-            "--guidance: rules of noisy and of clean images want different classifiers; give all but one their own, by Attribute"
-        )
-    clean = CleanClassifier in rule.guides
-    if settings.classifier and CALL.fullmatch(settings.classifier):
-        if not clean:
-            raise InputError(f"--classifier {settings.classifier}: has never seen noise; guide with it by --guidance CleanGuidance")
-        _say(f"classifier: {settings.classifier}")
-        return path, card, settings.classifier
-    if clean and not settings.classifier:
-        raise InputError(
-            "CleanGuidance needs a classifier of clean images: --classifier runs/judge, or 'torchvision.models.resnet18(weights=DEFAULT)'"
-        )
-    classifier = checkpoints.find(settings.classifier) if settings.classifier else checkpoints.find_classifier(path, card)
-    if classifier is None:
-        raise InputError(
-            f"guidance needs a classifier of noisy images, and no run beside {path} fits; "
-            "train one (cgd fit --config classifier.yaml), name one (--classifier RUN), or give --scale 0"
-        )
-    theirs = checkpoints.read(classifier)
-    if clean and theirs.kind == "classifier":
-        raise InputError(f"--classifier {classifier}: knows noisy images; guide with it by ClassifierGuidance, which is the default")
-    if not clean and theirs.kind == "judge":
-        raise InputError(f"--classifier {classifier}: a judge, which has never seen noise; guide with it by --guidance CleanGuidance")
-    if clean:
-        checkpoints.check_judge((classifier, theirs), (path, card))
-    else:
-        checkpoints.check_pair((path, card), (classifier, theirs))
-    _say(f"classifier: {classifier}")
-    return path, card, classifier
-
-
-def _swap_hint(kind: str) -> str:
-    return "; the classifier goes to --classifier" if kind == "classifier" else ""
-
-
-def _say(text: str) -> None:
-    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
-        print(text, file=sys.stderr)
 
 
 def _record(
