@@ -38,7 +38,7 @@ ROWS = {
     "DDIM, 20": ["--sampler=DDIM", "--sampler.steps=20", "--scale=16"],
     "DPM-Solver++ 2M, 20": ["--sampler=DPMSolver", "--sampler.steps=20", "--scale=16"],
     "SDE-DPM-Solver++ 2M, 20": ["--sampler=DPMSolverSDE", "--sampler.steps=20", "--scale=16"],
-    "Heun, 19": ["--sampler=Heun", "--sampler.steps=10", "--scale=16"],
+    "Heun, log SNR, 19": ["--sampler=Heun", "--sampler.steps=10", "--scale=16"],
 }
 
 

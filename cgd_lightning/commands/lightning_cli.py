@@ -29,8 +29,8 @@ import cgd_lightning.data.vision
 import cgd_lightning.networks  # noqa: F401  (so that short names are known)
 from cgd_lightning import checkpoint as checkpoints
 from cgd_lightning.commands.hardware import fast_bf16, pick_device
-from cgd_lightning.commands.parser import OneLineErrors, PackagedConfigFile, instantiate, take_trusted
-from cgd_lightning.commands.runs import CLAIMED, run_folder
+from cgd_lightning.commands.parser import OWN_FILES, OneLineErrors, PackagedConfigFile, instantiate, take_trusted
+from cgd_lightning.commands.runs import CLAIMED, discard_unused, run_folder
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.errors import InputError
 from cgd_lightning.training.finite import FiniteLoss
@@ -53,7 +53,7 @@ def run(args: list[str]) -> None:
     argv, sys.argv = sys.argv, [sys.argv[0], *args]
     args, trusted = take_trusted(args)
     try:
-        with tempfile.TemporaryDirectory() as folder, soft_interrupt() as interrupted:
+        with tempfile.TemporaryDirectory(prefix=OWN_FILES) as folder, soft_interrupt() as interrupted:
             if args[0] in OF_A_CHECKPOINT:
                 args = with_own_config(args, Path(folder))
             TrainingCLI(args, trusted)
@@ -73,6 +73,8 @@ def run(args: list[str]) -> None:
             "or keep the log here: --trainer.logger.init_args.offline true"
         ) from error
     finally:
+        if claimed := os.environ.get(CLAIMED):
+            discard_unused(Path(claimed))
         sys.argv = argv
         if not inherited:
             os.environ.pop(CLAIMED, None)
@@ -112,6 +114,9 @@ def quieten() -> None:
         "isinstance\\(treespec",
         "does not have many workers",
         "LightningCLI's args",
+        "Starting from v1.9.0, `tensorboardX`",
+        "The dirpath has changed",
+        "Checkpoint directory .* exists and is not empty",
     )
     for message in meant:
         warnings.filterwarnings("ignore", f".*{message}")
@@ -189,6 +194,8 @@ class TrainingCLI(LightningCLI):
         self.datamodule = self._get(self.config_init, "data")
         self.model = self._get(self.config_init, "model")
         options = self._get(self.config_init, "trainer")
+        if self.subcommand in OF_A_CHECKPOINT and options.logger is None:
+            options.logger = False  # the table on the screen, or the CSV, is all there is to log
         bar = [StepBar()] if options.enable_progress_bar is not False else []
         own = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks] if options.callbacks else []
         self.trainer = self.instantiate_trainer(callbacks=[*own, FiniteLoss(), *bar])

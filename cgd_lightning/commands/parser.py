@@ -20,6 +20,10 @@ from cgd_lightning.errors import InputError
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
+OWN_FILES = "cgd-own-"
+"""Prefix of the temporary folders by which commands hand settings to a parser; the user need not hear of them."""
+
+
 class OneLineErrors(ArgumentParser):
     """A parser that answers a wrong command line in one line and exits with status 2."""
 
@@ -62,7 +66,11 @@ def _full_name(keys: Sequence[str]) -> str:
 
 
 def instantiate(parser: ArgumentParser, settings: Namespace) -> Any:
-    """The objects that `settings` describe. Raises the InputError of a class that refuses them, however deeply it stands among others."""
+    """The objects that `settings` describe.
+
+    Raises the InputError of a class that refuses them, however deeply it stands among others, and ModuleNotFoundError if one wants
+    TensorBoard where there is none.
+    """
     try:
         return parser.instantiate(settings)
     except ValueError as error:
@@ -71,7 +79,9 @@ def instantiate(parser: ArgumentParser, settings: Namespace) -> Any:
             if isinstance(cause, InputError):
                 raise InputError(str(cause)) from error
             cause = cause.__cause__ or cause.__context__
-        raise
+        if "tensorboard" in str(error):
+            raise ModuleNotFoundError("neither tensorboard nor tensorboardX is installed") from error
+        raise InputError(one_line(str(error))) from error
 
 
 def short_names(class_path: str) -> list[str]:
@@ -104,7 +114,7 @@ def config_path(name: str) -> Path:
         if path.name != name or path.with_suffix(".yaml").name not in packaged:
             raise TypeError(f"no file {name!r}, and no packaged config of that name; packaged: {', '.join(sorted(packaged))}")
         path = packaged[path.with_suffix(".yaml").name]
-    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+    if int(os.environ.get("LOCAL_RANK", 0)) == 0 and not path.parent.name.startswith(OWN_FILES):
         print(f"config: {path}", file=sys.stderr)
     return path
 

@@ -1,6 +1,8 @@
 """Where a run is kept: runs/NAME/version_N, a new N each time, so that nothing is overwritten."""
 
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -30,6 +32,14 @@ def run_folder(root: str | Path, name: str, ckpt_path: str | None) -> tuple[Path
             return file.parent, str(file)
         return claim(run), str(file)
     return claim(run), None
+
+
+def discard_unused(folder: Path) -> None:
+    """Remove a version folder in which nothing was trained: one that holds no more than its configuration."""
+    if rank_zero_only.rank == 0 and folder.is_dir() and {file.name for file in folder.iterdir()} <= {"config.yaml"}:  # type: ignore[attr-defined]
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            folder.parent.rmdir()
 
 
 def claim(run: Path) -> Path:

@@ -1,13 +1,16 @@
 """`cgd sample`: guided images as files, a grid, and a JSON from which the same images can be made again."""
 
 import json
+import os
 import re
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+import yaml
 from jsonargparse import Namespace
 from tqdm import tqdm
 
@@ -17,7 +20,7 @@ from cgd_lightning.commands.foreign import CALL, foreign_classifier
 from cgd_lightning.commands.guidance import compose, is_ours, scale_of, settings_with_scale, singles, with_files
 from cgd_lightning.commands.hardware import PRECISIONS, pick_dtype
 from cgd_lightning.commands.pair import find_pair, say
-from cgd_lightning.commands.parser import OneLineErrors, PackagedConfigFile, instantiate, take_trusted, typed_values
+from cgd_lightning.commands.parser import OWN_FILES, OneLineErrors, PackagedConfigFile, instantiate, take_trusted, typed_values
 from cgd_lightning.commands.processes import start_processes
 from cgd_lightning.commands.sample_files import SampleFolder, new_folder, open_folder
 from cgd_lightning.diffusion.classifier import NoisyClassifier
@@ -41,8 +44,8 @@ def run(args: list[str]) -> None:
     """Run `args`: "sample" and its options."""
     words, trust = take_trusted(args[1:])
     words, recorded = _take_recorded(words)
-    with tempfile.TemporaryDirectory() as folder:
-        settings = parser().parse_args([*_as_config(recorded, Path(folder)), *words])
+    with tempfile.TemporaryDirectory(prefix=OWN_FILES) as folder:
+        settings = parser(_sampler_of(words, recorded)).parse_args([*_as_config(recorded, Path(folder)), *words])
     own = settings_with_scale(settings.guidance)
     typed = any(SCALE_OF_A_RULE.match(word) for word in words)
     if settings.scale is not None and (typed or (own is not None and own["scale"] != 1)):
@@ -52,8 +55,21 @@ def run(args: list[str]) -> None:
     sample(settings, trust, typed_values(words), recorded)
 
 
-def parser() -> OneLineErrors:
-    """The options of `cgd sample`."""
+def _sampler_of(words: Sequence[str], recorded: Mapping[str, Any]) -> str:
+    """The class of sampler that is asked for, so that its own defaults count, and not those of the class that it takes the place of."""
+    typed = [value for word, value in zip(words, [*words[1:], ""]) if word == "--sampler"]
+    typed += [word.partition("=")[2] for word in words if word.startswith("--sampler=")]
+    files = [value for word, value in zip(words, [*words[1:], ""]) if word == "--config"]
+    files += [word.partition("=")[2] for word in words if word.startswith("--config=")]
+    for file in filter(os.path.isfile, files):
+        with suppress(OSError, yaml.YAMLError, TypeError, KeyError):
+            typed.insert(0, yaml.safe_load(Path(file).read_text())["sampler"]["class_path"])
+    asked = [recorded.get("sampler", {}).get("class_path"), os.environ.get("CGD_SAMPLE__SAMPLER"), *typed]
+    return next((name for name in reversed(asked) if name and re.fullmatch(r"[\w.]+", name)), "DDIM")
+
+
+def parser(sampler: str = "DDIM") -> OneLineErrors:
+    """The options of `cgd sample`; `sampler` is the class whose defaults count."""
     options = OneLineErrors(
         prog="cgd sample", default_env=True, env_prefix="CGD_SAMPLE_", description="Make guided images.", allow_abbrev=False
     )
@@ -77,7 +93,10 @@ def parser() -> OneLineErrors:
         help="Classes by name or index, 3,7, in turn; 3|7 is either, !3 all others, 3+7 a mixture. Default: all in turn.",
     )
     add("--num_samples", type=int, default=64, help="Number of images.")
-    options.add_subclass_arguments(Sampler, "sampler", default={"class_path": "DDIM"}, help="Sampler and its options.")
+    try:
+        options.add_subclass_arguments(Sampler, "sampler", default={"class_path": sampler}, help="Sampler and its options.")
+    except ValueError:  # no such class: said when the words are parsed
+        return parser()
     default = {"class_path": "ClassifierGuidance"}
     add("--guidance", type=Rule | list[Rule], default=default, help="Guidance rule, or a list of them, the first innermost; takes --scale.")
     add("--clamp", type=Literal["outside", "inside", "off"], default="outside", help=f"Where x0 is clamped to [-1, 1]: {CLAMP}.")
@@ -108,11 +127,14 @@ def _take_recorded(args: list[str]) -> tuple[list[str], dict[str, Any]]:
     name = args[place].partition("=")[2] if joined else (args[place + 1 : place + 2] or [""])[0]
     try:
         recorded = dict(json.loads(Path(name).read_text())["options"])
+    except FileNotFoundError as error:
+        raise InputError(f"--from {name}: no such file; give the samples.json that an earlier cgd sample wrote") from error
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"--from {name}: not a samples.json written by cgd sample") from error
     rest = [*args[:place], *args[place + (1 if joined else 2) :]]
-    if any(word == "--guidance" or word.startswith("--guidance=") for word in rest):
-        recorded = {option: value for option, value in recorded.items() if option not in ("guidance", "scale")}
+    for whole, options in (("--guidance", ("guidance", "scale")), ("--sampler", ("sampler",))):
+        if any(word == whole or word.startswith(f"{whole}=") for word in rest):
+            recorded = {option: value for option, value in recorded.items() if option not in options}
     return rest, recorded
 
 
@@ -137,7 +159,7 @@ def sample(
         raise InputError("which diffusion model? give --ckpt runs/NAME, a version folder or a file, or --from samples.json")
     if settings.num_samples < 1:
         raise InputError(f"--num_samples {settings.num_samples}: wanted at least 1")
-    ready = instantiate(parser(), settings)
+    ready = instantiate(parser(settings.sampler.class_path), settings)
     rule = compose(ready.guidance, settings.scale, settings.clamp)
     if getattr(ready.sampler, "mean_shift", False) and settings.clamp == "outside":
         raise InputError(

@@ -48,17 +48,25 @@ def parse_target(word: str, class_names: Sequence[str], shares: Sequence[float] 
     classes = len(class_names)
     if word in class_names or word.isdecimal():
         return class_index(word, class_names)
+    if not word:
+        raise InputError("label '': wanted a class, as in 3,7")
     if word.startswith("!"):
-        excluded = {class_index(part.strip(), class_names) for part in word[1:].split("|")}
+        excluded = _classes(word, word[1:].split("|"), class_names)
         if len(excluded) == classes:
             raise InputError(f"label {word}: leaves none of the {classes} classes")
         return tuple(float(k not in excluded) for k in range(classes))
     if "|" in word:
-        wanted = {class_index(part.strip(), class_names) for part in word.split("|")}
+        wanted = _classes(word, word.split("|"), class_names)
         return tuple(float(k in wanted) for k in range(classes))
     if "+" in word:
         return _mixture(word, class_names, shares or [1 / classes] * classes)
     return class_index(word, class_names)
+
+
+def _classes(word: str, parts: Sequence[str], class_names: Sequence[str]) -> set[int]:
+    if not all(part.strip() for part in parts):
+        raise InputError(f"label {word!r}: a class is missing; wanted one on each side, as in 3|7")
+    return {class_index(part.strip(), class_names) for part in parts}
 
 
 def _mixture(word: str, class_names: Sequence[str], shares: Sequence[float]) -> tuple[float, ...]:

@@ -54,6 +54,7 @@ def test_validate_and_test_need_no_configuration_and_agree_with_the_training(wor
     code, out, _ = cgd("test", "--ckpt_path", "runs/classifier", "--trainer.accelerator=cpu")
     assert code == 0
     assert "test/accuracy_q3" in out
+    assert not Path("runs/lightning_logs").exists()
 
 
 def test_predict_writes_probabilities_at_the_chosen_timestep(workplace: Path, cgd: Cgd) -> None:
@@ -108,6 +109,10 @@ WRONG = {
         "data: 'MNISTT' is not a NoisingDataModule; known here: CIFAR10, Digits, FashionMNIST, Folder, MNIST",
     ),
     "no such device": ([*TINY_DIFFUSION, "--trainer.accelerator=gpu"], "gpu"),
+    "noise alone, and eps to predict": (
+        [*TINY_DIFFUSION, "--data.schedule.zero_terminal_snr=true", "--model.prediction=eps"],
+        "predict v or x0",
+    ),
     "second schedule": ([*TINY_DIFFUSION, "--model.schedule=Linear"], "schedule"),
 }
 
@@ -122,6 +127,7 @@ def test_a_wrong_input_gets_one_line(words: list[str], says: str, workplace: Pat
     assert len(errors) == 1, err
     assert says in errors[0]
     assert "Traceback" not in err
+    assert sorted(path.name for path in Path("runs/diffusion").iterdir()) == ["version_0"]
 
 
 def test_validate_without_a_checkpoint_says_what_is_missing(workplace: Path, cgd: Cgd) -> None:

@@ -35,6 +35,19 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_tensorboard_that_is_not_installed_is_one_line(cgd: Cgd, monkeypatch: pytest.MonkeyPatch) -> None:
+    import lightning.fabric.loggers.tensorboard as theirs
+
+    monkeypatch.setattr(theirs, "_TENSORBOARD_AVAILABLE", False)
+    monkeypatch.setattr(theirs, "_TENSORBOARDX_AVAILABLE", False)
+    code, out, err = cgd("fit", *TINY_CLASSIFIER, "--config=tensorboard.yaml", *SHORT)
+    assert (code, out) == (1, "")
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("error: cgd fit: ")
+    assert "pip install 'cgd-lightning[tensorboard]'" in last
+    assert not list(Path("runs/classifier").glob("version_*"))
+
+
 def test_tensorboard_and_metrics_stand_in_the_folder_of_the_run(cgd: Cgd) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -87,6 +87,24 @@ def test_the_tutorials_weight_and_the_clamp_are_options(workplace: Path, cgd: Cg
     assert len({tuple(images(Path(name)).values()) for name in ("bayes", "tutorial", "inside")}) == 3
 
 
+def options_of(folder: str) -> dict:
+    return json.loads(Path(folder, "samples.json").read_text())["options"]["sampler"]
+
+
+def test_another_sampler_has_its_own_defaults_and_not_those_of_the_one_it_takes_the_place_of(workplace: Path, cgd: Cgd) -> None:
+    few = ("sample", "--ckpt=runs/diffusion", "--device=cpu", "--num_samples=1", "--scale=0")
+    Path("heun.yaml").write_text("sampler: {class_path: Heun, init_args: {steps: 3}}\n")
+    assert cgd(*few, "--sampler=DPMSolver", "--out=typed")[0] == 0
+    assert cgd(*few, "--config=heun.yaml", "--out=file")[0] == 0
+    assert cgd("sample", "--from=typed/samples.json", "--out=replaced", "--sampler", "Euler", "--sampler.steps=2")[0] == 0
+    assert cgd("sample", "--from=file/samples.json", "--out=same", "--sampler.steps=2")[0] == 0
+    assert options_of("typed")["init_args"] == {"steps": 20, "spacing": "uniform"}
+    assert options_of("file")["init_args"] == {"steps": 3, "spacing": "log_snr"}
+    assert options_of("replaced")["init_args"] == {"steps": 2, "spacing": "log_snr"}
+    assert options_of("same")["class_path"].endswith("Heun")
+    assert options_of("same")["init_args"] == {"steps": 2, "spacing": "log_snr"}
+
+
 def test_a_record_in_another_folder_is_not_overwritten(workplace: Path, cgd: Cgd) -> None:
     few = (*SAMPLE, "--num_samples=2", "--out=twice")
     assert cgd(*few)[0] == 0
@@ -413,6 +431,8 @@ WRONG = {
     "no run given": (["--from=none.json"], "none.json"),
     "label out of range": (["--labels=3,12"], "label 12: wanted a class name or an index from 0 to 9"),
     "label of no class": (["--labels=cat"], "label cat"),
+    "half a set": (["--labels=3|"], "label '3|': a class is missing"),
+    "a record that is nowhere": (["--from=nowhere.json"], "nowhere.json: no such file"),
     "unknown option": (["--sclae=3"], "did you mean --scale?"),
     "unknown sampler option": (["--sampler=DDPM", "--sampler.eta=1"], "eta"),
     "unknown sampler": (["--sampler=DDIMM"], "sampler: no class 'DDIMM'"),

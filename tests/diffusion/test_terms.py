@@ -292,6 +292,7 @@ def test_a_weak_model_of_other_classes_is_refused() -> None:
 def test_an_attribute_wants_a_classifier_and_a_rule_that_asks_one() -> None:
     with pytest.raises(ValueError, match="ClassifierFree asks no classifier"):
         Attribute(ClassifierFree(), exact_classifier(Cosine()), "a")
+    assert Attribute(ClassifierGuidance(), exact_classifier(Cosine()), 2).label == "2"
     rule = Attribute(ClassifierGuidance(), "runs/diffusion", "a")
     with pytest.raises(ValueError, match="runs/diffusion: a diffusion model, and Attribute wants a classifier"):
         rule.load(lambda path: exact_denoiser(Cosine()))

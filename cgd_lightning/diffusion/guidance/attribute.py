@@ -24,10 +24,10 @@ class Attribute(Rule):
     (`diffusion.targets`).
     """
 
-    def __init__(self, rule: Rule, classifier: str | Guide, label: str) -> None:
+    def __init__(self, rule: Rule, classifier: str | Guide, label: str | int) -> None:
         if not hasattr(rule, "needs"):
             raise InputError(f"Attribute: {type(rule).__name__} asks no classifier; wanted a rule that does, as ClassifierGuidance")
-        self.rule, self.classifier, self.label = rule, classifier, label
+        self.rule, self.classifier, self.label = rule, classifier, str(label)
 
     def load(self, read: Read) -> None:
         self.rule.load(read)

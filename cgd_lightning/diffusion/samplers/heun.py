@@ -18,7 +18,7 @@ from cgd_lightning.diffusion.schedules import Level
 class Euler(Sampler):
     """First order, one evaluation a step. On the same levels it is DDIM with eta = 0."""
 
-    def __init__(self, steps: int = 50, spacing: str = "karras") -> None:
+    def __init__(self, steps: int = 50, spacing: str = "log_snr") -> None:
         super().__init__(steps, spacing)
 
     def walk(self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise) -> Iterator[Tensor]:
@@ -35,7 +35,7 @@ class Heun(Sampler):
     those of r: where r is large at the noisiest level (2e4 in `Cosine`), `uniform` spacing is too coarse there.
     """
 
-    def __init__(self, steps: int = 18, spacing: str = "karras") -> None:
+    def __init__(self, steps: int = 18, spacing: str = "log_snr") -> None:
         super().__init__(steps, spacing)
 
     @property
