@@ -313,7 +313,7 @@ def test_a_learned_variance_is_asked_of_a_network_that_has_one() -> None:
 
 def test_euler_is_ddim_without_noise() -> None:
     denoise = closed_form(Cosine())
-    torch.testing.assert_close(Euler(9)(denoise, Draws(0), Cosine()), DDIM(9, spacing="karras")(denoise, Draws(0), Cosine()))
+    torch.testing.assert_close(Euler(9, "karras")(denoise, Draws(0), Cosine()), DDIM(9, spacing="karras")(denoise, Draws(0), Cosine()))
 
 
 def test_ddim_with_eta_one_is_ddpm_with_the_small_variance() -> None:
