@@ -5,7 +5,7 @@ from torch import nn
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.generate import generate
-from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierGuidance
+from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierGuidance, Interval
 from cgd_lightning.diffusion.samplers import DDIM, DDPM
 from cgd_lightning.diffusion.schedules import Cosine
 from cgd_lightning.networks import EncoderUNet, UNet
@@ -93,6 +93,8 @@ def test_wrong_labels_are_refused_before_any_work(pair) -> None:
         generate(pair[0], [], DDIM(4), RULE, pair[1])
     with pytest.raises(ValueError, match="1001 steps"):
         generate(pair[0], [0], DDIM(1001), RULE, pair[1])
+    with pytest.raises(ValueError, match="0 at all 4 levels"):
+        generate(pair[0], [0], DDIM(4), ClassifierGuidance(2.0, Interval(50, 60)), pair[1])
     with pytest.raises(ValueError, match="batch_size 0"):
         generate(pair[0], [0], DDIM(4), RULE, pair[1], batch_size=0)
 

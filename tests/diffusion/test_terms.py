@@ -322,7 +322,7 @@ def test_guidance_skips_the_level_that_is_noise_alone() -> None:
 
     x = x_at(level)
     for rule, classifier in (
-        (ClassifierGuidance(3.0), exact_classifier(Cosine())),
+        (ClassifierGuidance(3.0), exact_classifier(Linear(zero_terminal_snr=True))),
         (CleanGuidance(3.0), CleanClassifier(LinearLogits(), NAMES)),
     ):
         ours = rule.bind(from_v, classifier, Y)(x, level)
