@@ -15,9 +15,13 @@ SMALL = {"model_channels": 8, "channel_mult": (1, 2), "num_res_blocks": 1, "atte
 
 
 def randomised(network: nn.Module, seed: int) -> nn.Module:
+    """Weights from `seed` alone: those of normalisations near 1, the others near 0."""
     generator = torch.Generator().manual_seed(seed)
-    for parameter in network.parameters():
-        parameter.data.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    for name, parameter in network.named_parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        fan_in = parameter[0].numel() if parameter.ndim > 1 else 400
+        normal = isinstance(network.get_submodule(name.rpartition(".")[0]), nn.GroupNorm) and name.endswith("weight")
+        parameter.data.copy_(normal + noise / fan_in**0.5)
     return network.eval().requires_grad_(False)
 
 
