@@ -47,6 +47,11 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
         names = ", ".join(file.name for file in packaged_configs())
         return f"{text}; give --config FILE; packaged: {names}"
     name = _full_name(re.findall(r'Parser key "([^"]+)"', text))
+    if denied := re.search(r"Importing '(([\w]+)[\w.]*)' is not allowed", text):
+        package = denied[2]
+        return (
+            f"{name}a file names {denied[1]}, and {package!r} is not trusted; nothing of it was run. If you trust it, add --trust {package}"
+        )
     value = re.search(r"(?:Given value|Got value): (.*)$", text)
     wanted = [path for path in re.findall(r"<class '([\w.]+)'>", text) if path not in ("NoneType", "str")]
     if value and wanted:

@@ -120,8 +120,8 @@ class NoiseSchedule(ABC):
 
     def covers(self, level: Level) -> bool:
         """Whether the noise at `level`, of any schedule, is within that of the timesteps 0 to T-1."""
-        quietest, *_, loudest = self._tables[torch.device("cpu")][2]
-        return quietest - 1e-9 <= level.angle <= loudest + 1e-9
+        angles = self._tables[torch.device("cpu")][2]
+        return angles[0].item() - 1e-9 <= level.angle <= angles[-1].item() + 1e-9
 
     def levels(self, steps: int, spacing: str = "uniform") -> list[Level]:
         """The `steps` levels at which a sampler asks the network, noisiest first, and the clean level behind them.

@@ -161,7 +161,9 @@ def test_a_class_in_a_config_file_is_not_imported_unless_trusted(workplace: Path
     short = ("--trainer.max_steps=1", "--trainer.val_check_interval=1")
     code, _, err = cgd("fit", *TINY_CLASSIFIER, "--config=plugin.yaml", *short)
     assert code == 2
-    assert "foreign_plugin" in err
+    assert err.strip().splitlines()[-1].startswith("error: cgd fit: ")
+    assert "a file names foreign_plugin.Mine" in err
+    assert "add --trust foreign_plugin" in err
     assert not Path("imported").exists()
     sys.modules.pop("foreign_plugin", None)
     assert cgd("fit", *TINY_CLASSIFIER, "--config=plugin.yaml", *short, "--trust=foreign_plugin")[0] == 0
