@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
 from cgd_lightning.commands.hardware import pick_device, pick_dtype
 from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierGuidance
 from cgd_lightning.diffusion.noise import SeededNoise

@@ -16,7 +16,7 @@ from statistics import mean, stdev
 
 import torch
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
 from cgd_lightning.commands import sample as sampling
 from cgd_lightning.commands.evaluate import read_samples
 from cgd_lightning.data.vision import MNIST

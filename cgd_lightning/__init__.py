@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cgd_lightning.checkpoint import load as load
-    from cgd_lightning.checkpoint import save as save
+    from cgd_lightning.checkpoints import load as load
+    from cgd_lightning.checkpoints import save as save
     from cgd_lightning.data.datamodule import NoisingDataModule as NoisingDataModule
     from cgd_lightning.data.digits import Digits as Digits
     from cgd_lightning.data.folder import Folder as Folder
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from cgd_lightning.training.modules import JudgeModule as JudgeModule
 
 _HOMES = {
-    "load": "checkpoint",
-    "save": "checkpoint",
+    "load": "checkpoints",
+    "save": "checkpoints",
     "NoisingDataModule": "data.datamodule",
     "Digits": "data.digits",
     "Folder": "data.folder",

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
 from cgd_lightning.commands import lightning_cli
 from cgd_lightning.commands import sample as sampling
 from cgd_lightning.data.digits import Digits

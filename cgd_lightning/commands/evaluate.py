@@ -1,26 +1,22 @@
 """`cgd evaluate`: what a judge says of samples, beside what it says of as many real images."""
 
-import json
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
 from cgd_lightning.commands.hardware import pick_device
 from cgd_lightning.commands.parser import OneLineErrors, take_trusted
-from cgd_lightning.commands.sample_files import read_targets
 from cgd_lightning.commands.stored_data import add_data_option, data_of
+from cgd_lightning.commands.stored_samples import read_samples
 from cgd_lightning.diffusion.classifier import CleanClassifier
-from cgd_lightning.diffusion.targets import Target, check_targets, hit
+from cgd_lightning.diffusion.targets import Target, hit
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import look
 from cgd_lightning.evaluation.metrics import accuracy, frechet_distance, precision_recall
-from cgd_lightning.evaluation.plots import stack
 
 DRAWS = 10
 """At most so many draws of real images are averaged, as the value of one varies."""
@@ -28,8 +24,8 @@ DRAWS = 10
 
 def run(args: list[str]) -> None:
     """Run `args`: "evaluate" and its options."""
-    words, trust = take_trusted(args[1:])
-    options = parser(words)
+    words, gate = take_trusted(args[1:])
+    options = parser(words, gate.trust)
     settings = options.parse_args(words)
     if settings.samples is None or settings.judge is None:
         raise InputError("wanted the samples and the judge: cgd evaluate --samples runs/diffusion/version_0/samples/0 --judge runs/judge")
@@ -37,39 +33,21 @@ def run(args: list[str]) -> None:
     card = checkpoints.read(path)
     if card.kind != "judge":
         raise InputError(f"--judge {path}: a {card.kind}, and a judge was wanted: cgd fit --config judge.yaml")
-    images, targets = read_samples(Path(settings.samples))
-    if list(images.shape[1:]) != card.image_shape:
-        raise InputError(f"--samples {settings.samples}: images of shape {list(images.shape[1:])}; {path} knows shape {card.image_shape}")
-    try:
-        check_targets(targets, card.class_names)
-    except InputError as error:
-        raise InputError(f"--samples {settings.samples}: {error}") from error
+    images, targets = read_samples(Path(settings.samples), card.image_shape, card.class_names)
     data = data_of(options, settings, path)
-    judge = checkpoints.load(path, device=pick_device(settings.device), trust=trust)
+    judge = checkpoints.load(path, device=pick_device(settings.device), trust=gate.trust)
     print(report(judge, images, targets, data, f"{path}"))
 
 
-def parser(words: list[str]) -> OneLineErrors:
+def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
     """The options of `cgd evaluate`; the data set is that of the judge in `words` unless the user names another."""
     description = "Accuracy, FID-lite, precision and recall of samples, by a judge, against the test images of the judge's data set."
     options = OneLineErrors(prog="cgd evaluate", default_env=True, env_prefix="CGD_EVALUATE_", description=description, allow_abbrev=False)
     options.add_argument("--samples", type=str | None, help="Folder that cgd sample wrote.")
     options.add_argument("--judge", type=str | None, help="Run, version folder or file of the judge.")
     options.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
-    add_data_option(options, words, "judge", "the judge")
+    add_data_option(options, words, "judge", "the judge", trust)
     return options
-
-
-def read_samples(folder: Path) -> tuple[Tensor, list[Target]]:
-    """(uint8 images (N, C, H, W), what each was asked to be) of a folder that `cgd sample` wrote."""
-    try:
-        targets = read_targets(json.loads((folder / "samples.json").read_text())["images"])
-        if (folder / "samples.npz").is_file():
-            with np.load(folder / "samples.npz") as arrays:
-                return torch.from_numpy(arrays["arr_0"]).permute(0, 3, 1, 2), targets
-        return stack([Image.open(file) for file in sorted((folder / "images").glob("*.png"))]), targets
-    except (OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
-        raise InputError(f"--samples {folder}: not a folder that cgd sample wrote whole ({' '.join(str(error).split())})") from error
 
 
 def report(judge: CleanClassifier, images: Tensor, targets: list[Target], data: Any, name: str) -> str:

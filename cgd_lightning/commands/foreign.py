@@ -4,7 +4,7 @@ What stands in the brackets are plain values; a bare word is a string. Where the
 normalised, and what its classes are called, as torchvision and timm do, that is taken from there.
 
 Calls are trusted like names of classes: one typed on the command line as it stands, one in a file or in the environment only if it makes a
-published model of torchvision or timm or a module of a trusted package.
+model that torchvision or timm list as theirs, with plain options and their own weights, or if its package is trusted by `--trust`.
 """
 
 import ast
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cgd_lightning.checkpoint import TRUSTED
+from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.diffusion.classifier import CleanClassifier, Preprocessed
 from cgd_lightning.errors import InputError
 
@@ -26,33 +26,35 @@ CALL = re.compile(r"(?P<path>[A-Za-z_]\w*(\.[A-Za-z_]\w*)+)\((?P<arguments>.*)\)
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 """Of the normalisation that nearly all published classifiers want; taken where a library does not say."""
 
-LIBRARIES = {"torchvision": "torchvision.models", "timm": "timm"}
-"""Packages beside which functions, too, may be called by a file, and the module under which these must be defined."""
+LIBRARIES = ("cgd_lightning", "torch", "torchvision", "timm")
+"""Packages beside its own whose functions a typed call may reach."""
 
-WEIGHT_FILES = ("pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
-"""What makes timm read weights from anywhere, which it may unpickle."""
+PUBLISHED = {
+    "torchvision": ("weights", "num_classes", "progress"),
+    "timm": ("pretrained", "num_classes", "in_chans"),
+}
+"""The options that a file may give to a model which the library lists as its own."""
+
+MOST_CLASSES = 100_000
 
 
 def foreign_classifier(
-    call: str, image_shape: Sequence[int], device: torch.device, *, typed: bool = False, trust: Sequence[str] = ()
+    call: str, image_shape: Sequence[int], device: torch.device, *, typed: bool = False, trust: Trust = NO_TRUST
 ) -> CleanClassifier:
     """The classifier that `call`, an import path with arguments in brackets, makes, for images of `image_shape` (C, H, W) in [-1, 1].
 
-    typed: whether it was typed on the command line, not read from a file. trust: packages beside `TRUSTED` that a file may name. Raises
+    typed: whether it was typed on the command line, not read from a file. trust: packages that a file may name. Raises
     InputError if it is not trusted, cannot be imported or made, is no module, or does not give logits (B, K).
     """
     match = CALL.fullmatch(call.strip())
     assert match is not None
     path, (positional, named) = match["path"], _arguments(match["arguments"])
-    package = path.partition(".")[0]
-    if not typed and package not in (*TRUSTED, "timm", *trust):
-        raise _untrusted(call, package)
     module, _, name = path.rpartition(".")
+    if not typed and not trust.covers(path):
+        check_published(call, path, positional, named)
     try:
         function = getattr(import_module(module), name)
-        _check_maker(function, call, typed=typed, trust=trust)
-        if not typed and package == "timm" and "timm" not in trust:
-            _check_weights(function, call, positional, named)
+        _check_maker(function, call, trust)
         network = function(*positional, **named)
         if not isinstance(network, nn.Module):
             raise InputError(f"--classifier {call}: makes a {type(network).__name__}, and a torch.nn.Module that gives logits was wanted")
@@ -69,6 +71,44 @@ def foreign_classifier(
     return CleanClassifier(ready, names if len(names) == classes else [str(k) for k in range(classes)])
 
 
+def check_published(call: str, path: str, positional: Sequence[Any], named: dict[str, Any]) -> None:
+    """Raises InputError unless the call makes a model that its library lists, with options of `PUBLISHED` and weights of its own."""
+    package, name = path.partition(".")[0], path.rpartition(".")[2]
+    if package not in PUBLISHED:
+        raise _untrusted(call, package)
+    try:
+        makers = {"torchvision": ("torchvision.models.get_model",), "timm": ("timm.create_model",)}[package]
+        if path in makers:
+            name, *positional = [*positional, *([named.pop("name")] if "name" in named else [])]
+        elif path not in (f"torchvision.models.{name}", f"timm.models.{name}", f"timm.{name}"):
+            raise _untrusted(call, package)
+        plain = {**dict(zip(PUBLISHED[package], positional)), **named}
+        own = all(option in PUBLISHED[package] and _is_plain(value) for option, value in plain.items())
+        if len(positional) > 1 or not own or not _is_listed(package, name, plain):
+            raise _untrusted(call, package)
+    except InputError:
+        raise
+    except (ImportError, ValueError) as error:
+        raise InputError(f"--classifier {call}: {' '.join(str(error).split())[:200]}") from error
+
+
+def _is_plain(value: Any) -> bool:
+    word = type(value) is str and re.fullmatch(r"[A-Za-z0-9_.]{1,60}", value)
+    return bool(word) or value is None or type(value) is bool or (type(value) is int and 0 <= value <= MOST_CLASSES)
+
+
+def _is_listed(package: str, name: Any, options: dict[str, Any]) -> bool:
+    """Whether the library lists a model called `name`, and weights of it as `options` ask for."""
+    if package == "torchvision":
+        from torchvision.models import get_model_weights, list_models
+
+        weights = options.get("weights")
+        return name in list_models() and (weights is None or str(weights).rpartition(".")[2] in get_model_weights(name).__members__)
+    from timm import is_model
+
+    return isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_.]+", name) is not None and is_model(name)
+
+
 def _untrusted(call: str, package: str, *, typed: bool = False) -> InputError:
     where = "calls a function of another package" if typed else "stands in a file or the environment"
     return InputError(
@@ -77,35 +117,22 @@ def _untrusted(call: str, package: str, *, typed: bool = False) -> InputError:
     )
 
 
-def _check_maker(function: Any, call: str, *, typed: bool, trust: Sequence[str]) -> None:
-    """Raises InputError unless `function` is a class of modules or a function, of a package that may be called.
+def _check_maker(function: Any, call: str, trust: Trust) -> None:
+    """Raises InputError unless `function` is a class of modules, or a function of the package that the call names or of one that it may.
 
     Where it is defined counts, not through which module it was reached: modules hold what they import, and that may be anything.
     """
     home = str(getattr(function, "__module__", ""))
     package = home.partition(".")[0]
     if isinstance(function, type) and issubclass(function, nn.Module):
-        allowed = typed or package in (*TRUSTED, "timm", *trust)
-    elif inspect.isfunction(function):
-        own = call.strip().partition(".")[0]
-        library = LIBRARIES.get(package, "")
-        published = bool(library) and f"{home}.".startswith(f"{library}.")
-        allowed = package in trust or published or (typed and package in (own, *TRUSTED))
-    else:
+        return
+    if not inspect.isfunction(function):
         raise InputError(
             f"--classifier {call}: wanted a class derived from torch.nn.Module, or a function that makes one; it was not called"
         )
-    if not allowed:
-        raise _untrusted(call, package, typed=typed)
-
-
-def _check_weights(function: Any, call: str, positional: Sequence[Any], named: dict[str, Any]) -> None:
-    """Raises InputError where a file calls what is no model of timm, or makes one read weights that timm did not publish."""
-    words = [*positional, *named.values()]
-    elsewhere = len(positional) > 2 or bool(set(named) & set(WEIGHT_FILES)) or any(re.search(r"[:/\\]", str(word)) for word in words)
-    model = isinstance(function, type) or function.__name__ == "create_model" or import_module("timm").is_model(function.__name__)
-    if elsewhere or not model:
-        raise _untrusted(call, "timm")
+    own = call.strip().partition(".")[0]
+    if not (trust.covers(f"{home}.{function.__name__}") or package in (own, *LIBRARIES)):
+        raise _untrusted(call, package, typed=True)
 
 
 def _tried(network: nn.Module, recipe: dict[str, Any], image_shape: Sequence[int], device: torch.device) -> tuple[Preprocessed, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
 from cgd_lightning.diffusion.guidance import Attribute, Chain, Clamp, Rule
 from cgd_lightning.errors import InputError
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import yaml
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
 from cgd_lightning.errors import InputError
 
 

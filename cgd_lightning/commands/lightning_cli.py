@@ -16,49 +16,59 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins import CheckpointIO
+from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch import nn
 
 import cgd_lightning.data.digits
 import cgd_lightning.data.folder
 import cgd_lightning.data.vision
 import cgd_lightning.networks  # noqa: F401  (so that short names are known)
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
+from cgd_lightning.checkpoints.classes import check_spec
+from cgd_lightning.commands.allowed import Gate
+from cgd_lightning.commands.config_files import OWN_FILES, PackagedConfigFile
 from cgd_lightning.commands.hardware import fast_bf16, pick_device
-from cgd_lightning.commands.parser import OWN_FILES, OneLineErrors, PackagedConfigFile, instantiate, take_trusted
-from cgd_lightning.commands.runs import CLAIMED, discard_unused, run_folder
+from cgd_lightning.commands.parser import OneLineErrors, instantiate, take_trusted
+from cgd_lightning.commands.runs import discard_unused, run_folder
+from cgd_lightning.commands.stored_data import stored_data, stored_weighting
 from cgd_lightning.data.datamodule import NoisingDataModule
+from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
+from cgd_lightning.files import whole
 from cgd_lightning.training.finite import FiniteLoss
 from cgd_lightning.training.guided_sampler import GuidedSampler
 from cgd_lightning.training.loggers import log_to
-from cgd_lightning.training.module import TrainingModule
+from cgd_lightning.training.module import TrainingModule, check_size
 from cgd_lightning.training.modules import ClassifierModule
 from cgd_lightning.training.predictions import ProbabilityTable
 from cgd_lightning.training.run_checkpoint import RunCheckpoint
+from cgd_lightning.training.run_files import RunFiles
 from cgd_lightning.training.step_bar import StepBar
 
 OF_A_CHECKPOINT = ("validate", "test", "predict")
 
+MODULES = {"diffusion": "DiffusionModule", "classifier": "ClassifierModule", "judge": "JudgeModule"}
+
 
 def run(args: list[str]) -> None:
     """Run `args`: one of Lightning's commands and its options."""
-    inherited = CLAIMED in os.environ
     quieten()
     # Lightning starts the other processes of a run with these words.
     argv, sys.argv = sys.argv, [sys.argv[0], *args]
-    args, trusted = take_trusted(args)
+    args, gate = take_trusted(args, lightning=True)
     try:
         with tempfile.TemporaryDirectory(prefix=OWN_FILES) as folder, soft_interrupt() as interrupted:
             if args[0] in OF_A_CHECKPOINT:
-                args = with_own_config(args, Path(folder))
-            TrainingCLI(args, trusted)
+                args = with_own_config(args, Path(folder), gate)
+            TrainingCLI(args, gate)
     except SIGTERMException:
-        print("stopped; last.ckpt is written, and --ckpt_path last goes on from there", file=sys.stderr)
         sys.exit(128 + (signal.SIGINT if interrupted else signal.SIGTERM))
     except (MisconfigurationException, ModuleNotFoundError) as error:
         if isinstance(error, ModuleNotFoundError) and "tensorboard" not in str(error):
@@ -73,11 +83,8 @@ def run(args: list[str]) -> None:
             "or keep the log here: --trainer.logger.init_args.offline true"
         ) from error
     finally:
-        if claimed := os.environ.get(CLAIMED):
-            discard_unused(Path(claimed))
+        discard_unused()
         sys.argv = argv
-        if not inherited:
-            os.environ.pop(CLAIMED, None)
 
 
 @contextmanager
@@ -124,26 +131,47 @@ def quieten() -> None:
         logging.getLogger(name).addFilter(lambda record: "Tip:" not in record.getMessage() and "TPU" not in record.getMessage())
 
 
-def with_own_config(args: list[str], folder: Path) -> list[str]:
-    """`args` with `--ckpt_path` resolved to a file, and the configuration stored in it put before the user's own options."""
+def with_own_config(args: list[str], folder: Path, gate: Gate) -> list[str]:
+    """`args` with `--ckpt_path` resolved to a file, and the model and the data set that it tells put before the user's own options.
+
+    Both are values that a schema has checked; of the configuration of the training only plain options of the data are read.
+    """
     place = next((i for i, arg in enumerate(args) if re.match(r"--ckpt_path(=|$)", arg)), None)
     if place is None:
-        if {"-h", "--help"} & set(args):
+        if "--help" in args or "-h" in args:
             return args
         raise InputError(f"cgd {args[0]} needs a checkpoint: cgd {args[0]} --ckpt_path runs/NAME")
     joined = "=" in args[place]
     value = args[place].partition("=")[2] if joined else (args[place + 1 : place + 2] or [""])[0]
     file = checkpoints.find(value)
-    checkpoints.read(file)
-    text = torch.load(file, weights_only=True, map_location="cpu", mmap=True).get("cgd_config")
-    if text is None:
-        raise InputError(f"{file}: holds no configuration of its training; give it with --config")
-    stored = yaml.safe_load(text)
-    config = folder / "stored.yaml"
-    config.write_text(yaml.safe_dump({key: stored[key] for key in ("model", "data") if key in stored}))
+    card = checkpoints.read(file)
     rest = args[1:place] + args[place + (1 if joined else 2) :]
+    stored = {"model": stored_model(file, card, gate.trust)}
+    data = stored_data(file, gate.trust, named=any(re.match(r"--data(=|$)", word) for word in rest))
+    if data is not None:
+        if card.schedule is not None:
+            data["init_args"]["schedule"] = check_spec(card.schedule, NoiseSchedule, file, gate.trust)
+        stored["data"] = data
+    config = folder / "stored.yaml"
+    config.write_text(yaml.safe_dump(stored), encoding="utf-8")
     print(f"checkpoint: {file}", file=sys.stderr)
     return [args[0], "--config", str(config), *rest, "--ckpt_path", str(file)]
+
+
+def stored_model(file: Path, card: checkpoints.Card, trust: checkpoints.Trust) -> dict[str, Any]:
+    """The module that measures a checkpoint as its training did, in values: by its card, with default options of training."""
+    network = check_spec(card.network, nn.Module, file, trust, without=("image_size", "in_channels", "out_channels"))
+    network["init_args"] = {name: _as_list(value) for name, value in network["init_args"].items()}
+    init_args: dict[str, Any] = {"network": network}
+    if card.kind == "diffusion":
+        outputs = card.network["init_args"].get("out_channels")
+        init_args |= {"prediction": card.prediction, "learned_variance": outputs == 2 * card.image_shape[0]}
+        init_args["min_snr_gamma"] = stored_weighting(file)
+    return {"class_path": f"cgd_lightning.{MODULES[card.kind]}", "init_args": init_args}
+
+
+def _as_list(value: Any) -> Any:
+    return [_as_list(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 class Parser(OneLineErrors, LightningArgumentParser):
@@ -153,8 +181,11 @@ class Parser(OneLineErrors, LightningArgumentParser):
 class TrainingCLI(LightningCLI):
     """LightningCLI with packaged configs, run folders and self-describing checkpoints."""
 
-    def __init__(self, args: list[str], trusted: tuple[str, ...] = ()) -> None:
-        self.trusted = trusted
+    folder: Path | None = None
+    """Of the run, once it has one."""
+
+    def __init__(self, args: list[str], gate: Gate) -> None:
+        self.gate = gate
         super().__init__(
             TrainingModule,
             NoisingDataModule,
@@ -184,7 +215,12 @@ class TrainingCLI(LightningCLI):
         """Nothing: the configuration decides, and a checkpoint holds weights and the state of the training."""
 
     def before_instantiate_classes(self) -> None:
-        trainer = self._get(self.config, "trainer")
+        config = self.config[self.subcommand]
+        self.gate.check({name: value for name, value in vars(config).items() if name != "config"}, "")
+        data: Any = config.data.get("init_args") or {}
+        if "download" in data and not self.gate.stays(str(data["root"])) and "--data.download" not in self.gate.options:
+            data["download"] = False
+        trainer = config.trainer
         if trainer.precision is None:
             name = trainer.accelerator if trainer.accelerator in ("auto", "cpu") else "auto"
             trainer.precision = "bf16-mixed" if fast_bf16(pick_device(name)) else "32-true"
@@ -198,29 +234,47 @@ class TrainingCLI(LightningCLI):
             options.logger = False  # the table on the screen, or the CSV, is all there is to log
         bar = [StepBar()] if options.enable_progress_bar is not False else []
         own = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks] if options.callbacks else []
-        self.trainer = self.instantiate_trainer(callbacks=[*own, FiniteLoss(), *bar])
+        plugins = options.plugins if isinstance(options.plugins, list) else [options.plugins] if options.plugins else []
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins = [*plugins, RunFiles()]
+        stored = self.prepare_run(options) if self.subcommand == "fit" and not options.fast_dev_run else []
+        self.trainer = self.instantiate_trainer(callbacks=[*stored, *own, FiniteLoss(), *bar], plugins=plugins)
+        if self.config[self.subcommand].ckpt_path and type(self.trainer.strategy).load_checkpoint is not Strategy.load_checkpoint:
+            name = type(self.trainer.strategy).__name__
+            raise InputError(f"--ckpt_path with {name}: it reads checkpoints in a way of its own; take --trainer.strategy ddp")
 
-    def before_fit(self) -> None:
-        if self.trainer.fast_dev_run:
-            return
+    def prepare_run(self, options: Any) -> list[Callback]:
+        """Give the run its folder, and what writes there the way to it; the callback that keeps its configuration."""
         config = self.config[self.subcommand]
+        if not self.gate.trust.any_size:
+            check_size(self.model, self.datamodule)
         name = Path(str(config.config[0])).stem if config.config else type(self.model).__name__.removesuffix("Module").lower()
-        folder, ckpt_path = run_folder(self.trainer.default_root_dir, name, config.ckpt_path)
-        self.config_init[self.subcommand]["ckpt_path"] = ckpt_path
-        self.config_init[self.subcommand]["weights_only"] = True
+        folder, ckpt_path = run_folder(options.default_root_dir, name, config.ckpt_path, getattr(self.model, "kind", None))
+        self.folder, self.config_init[self.subcommand]["ckpt_path"] = folder, ckpt_path
+        options.default_root_dir = str(folder)
         if config.trainer.logger is not False:
-            chosen = [] if config.trainer.logger in (None, True) else self.trainer.loggers
-            self.trainer.loggers = log_to(folder, chosen)
-        checkpoint = self.trainer.checkpoint_callback
-        assert isinstance(checkpoint, RunCheckpoint)
-        checkpoint.dirpath = str(folder)
+            given = options.logger if isinstance(options.logger, list) else [options.logger]
+            options.logger = log_to(folder, [logger for logger in given if isinstance(logger, Logger)])
+        self._get(self.config_init, "checkpoint").dirpath = str(folder)
         sampler = self._get(self.config_init, "guided_sampler")
-        sampler.folder, sampler.trust = folder, self.trusted
-        self.folder = folder
-        dump = self._parser(self.subcommand).dump(config, skip_unset=False)
-        self.trainer.callbacks.insert(0, StoredConfig(dump, folder))
+        sampler.folder, sampler.trust = folder, self.gate.trust
         if rank_zero_only.rank == 0:
             print(f"run: {folder}" + (f", continuing from {ckpt_path}" if ckpt_path else ""), file=sys.stderr)
+        return [StoredConfig(self._parser(self.subcommand).dump(config, skip_unset=False), folder)]
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except SIGTERMException:
+            if rank_zero_only.rank == 0:
+                print(self.stopped(), file=sys.stderr)
+            raise
+
+    def stopped(self) -> str:
+        """What there is of a run that was told to stop."""
+        if self.folder is None or not (self.folder / "last.ckpt").is_file():
+            return "stopped, before a checkpoint was written"
+        return f"stopped; last.ckpt is written, in {self.folder}, and --ckpt_path last goes on from there"
 
     def after_fit(self) -> None:
         if not self.trainer.fast_dev_run and rank_zero_only.rank == 0:
@@ -245,7 +299,8 @@ class StoredConfig(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero and not (self.folder / "config.yaml").exists():
-            (self.folder / "config.yaml").write_text(self.text)
+            with whole(self.folder / "config.yaml") as unfinished:
+                unfinished.write_text(self.text, encoding="utf-8")
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["cgd_config"] = self.text

@@ -5,7 +5,7 @@ import math
 import torch
 from tqdm import tqdm
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
 from cgd_lightning.commands.hardware import pick_device
 from cgd_lightning.commands.parser import OneLineErrors, take_trusted
 from cgd_lightning.commands.stored_data import add_data_option, data_of
@@ -17,8 +17,8 @@ from cgd_lightning.errors import InputError
 
 def run(args: list[str]) -> None:
     """Run `args`: "likelihood" and its options."""
-    words, trust = take_trusted(args[1:])
-    options = parser(words)
+    words, gate = take_trusted(args[1:])
+    options = parser(words, gate.trust)
     settings = options.parse_args(words)
     if settings.ckpt is None:
         raise InputError("which diffusion model? give --ckpt runs/NAME, a version folder or a file")
@@ -33,7 +33,7 @@ def run(args: list[str]) -> None:
     if list(data.image_shape) != card.image_shape:
         raise InputError(f"--data {data.name}: images of shape {list(data.image_shape)}; {path} was trained on {card.image_shape}")
     device = pick_device(settings.device)
-    denoiser = checkpoints.load(path, device=device, trust=trust)
+    denoiser = checkpoints.load(path, device=device, trust=gate.trust)
     if denoiser.conditional and list(data.class_names) != card.class_names:
         raise InputError(
             f"--data {data.name}: of the classes {list(data.class_names)}; {path} is told the class, and was trained on {card.class_names}"
@@ -56,7 +56,7 @@ def run(args: list[str]) -> None:
     )
 
 
-def parser(words: list[str]) -> OneLineErrors:
+def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
     """The options of `cgd likelihood`; the data set is that of the model in `words` unless the user names another."""
     description = "Bits per dimension of test images under a diffusion model, by its probability-flow ODE, as mean and standard error."
     options = OneLineErrors(
@@ -69,5 +69,5 @@ def parser(words: list[str]) -> OneLineErrors:
     options.add_argument("--batch_size", type=int, default=100, help="Images at a time.")
     options.add_argument("--seed", type=int, default=0, help="Seed of the noise and of the probes.")
     options.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
-    add_data_option(options, words, "ckpt", "the model")
+    add_data_option(options, words, "ckpt", "the model", trust)
     return options

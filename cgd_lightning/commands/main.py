@@ -57,7 +57,6 @@ def main(args: list[str] | None = None) -> None:
         near = get_close_matches(args[0], COMMANDS, n=1)
         meant = f"; did you mean {near[0]}?" if near else ""
         _fail(f"no command {args[0]!r}{meant} Commands: {', '.join(COMMANDS)}", 2)
-    sys.path.insert(0, os.getcwd())
     _run(args)
 
 

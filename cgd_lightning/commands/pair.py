@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
 from cgd_lightning.commands.foreign import CALL
 from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.diffusion.guidance import Rule

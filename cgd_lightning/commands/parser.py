@@ -1,27 +1,24 @@
-"""What every command's parser has in common: packaged configs by bare name, errors of one line, and whose classes may be named."""
+"""What every command's parser has in common: errors of one line, and whose classes may be named."""
 
-import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
+from importlib.util import find_spec
 from inspect import isabstract
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
-import cgd_lightning
-from cgd_lightning.checkpoint import TRUSTED
+from cgd_lightning.checkpoints.classes import LISTED, Trust, not_listed
+from cgd_lightning.commands.allowed import Gate, defined_as, lightning_classes
+from cgd_lightning.commands.config_files import load_yaml, packaged_configs
 from cgd_lightning.errors import InputError
 
-_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
-
-
-OWN_FILES = "cgd-own-"
-"""Prefix of the temporary folders by which commands hand settings to a parser; the user need not hear of them."""
+_NAME = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?:\(.*)?$", re.DOTALL | re.ASCII)
 
 
 class OneLineErrors(ArgumentParser):
@@ -48,10 +45,7 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
         return f"{text}; give --config FILE; packaged: {names}"
     name = _full_name(re.findall(r'Parser key "([^"]+)"', text))
     if denied := re.search(r"Importing '(([\w]+)[\w.]*)' is not allowed", text):
-        package = denied[2]
-        return (
-            f"{name}a file names {denied[1]}, and {package!r} is not trusted; nothing of it was run. If you trust it, add --trust {package}"
-        )
+        return f"{name}a file {not_listed(denied[1])}"
     value = re.search(r"(?:Given value|Got value): (.*)$", text)
     wanted = [path for path in re.findall(r"<class '([\w.]+)'>", text) if path not in ("NoneType", "str")]
     if value and wanted:
@@ -101,58 +95,92 @@ def short_names(class_path: str) -> list[str]:
     return sorted(names)
 
 
-class PackagedConfigFile(ActionConfigFile):
-    """`--config NAME`: a file, or the packaged config of that name."""
-
-    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
-        super().__call__(parser, cfg, str(config_path(values)), option_string)
+SKIPPED = {"config", "c", "ckpt", "ckpt_path", "out", "from", "samples", "judge", "classifier", "diffusion"}
+SKIPPED |= {"root", "default_root_dir", "dirpath", "filename", "save_dir", "labels", "device", "precision", "trust"}
+"""Options whose values are no names of classes, though they may look like some."""
 
 
-def config_path(name: str) -> Path:
-    """The file that `--config NAME` means: NAME itself where it is a file, else the packaged config of that name.
+def take_trusted(args: Sequence[str], lightning: bool = False) -> tuple[list[str], Gate]:
+    """`args` without every `--trust NAME` and `--trust-size`, and the gate through which all settings go.
 
-    Says on standard error which one it took. Raises TypeError, which a parser reports, if there is neither.
-    """
-    path = Path(name)
-    if not path.is_file():
-        packaged = {file.name: file for file in packaged_configs()}
-        if path.name != name or path.with_suffix(".yaml").name not in packaged:
-            raise TypeError(f"no file {name!r}, and no packaged config of that name; packaged: {', '.join(sorted(packaged))}")
-        path = packaged[path.with_suffix(".yaml").name]
-    if int(os.environ.get("LOCAL_RANK", 0)) == 0 and not path.parent.name.startswith(OWN_FILES):
-        print(f"config: {path}", file=sys.stderr)
-    return path
-
-
-def packaged_configs() -> list[Path]:
-    """The configs that come with the package, from a wheel or from a checkout."""
-    package = Path(cgd_lightning.__file__).parent
-    folder = package / "configs" if (package / "configs").is_dir() else package.parent / "configs"
-    return sorted(folder.glob("*.yaml"))
-
-
-def take_trusted(args: list[str]) -> tuple[list[str], tuple[str, ...]]:
-    """`args` without every `--trust PACKAGE`, and the packages. Names of classes may then come from them and from `TRUSTED`.
-
-    A class path typed on the command line is trusted as it stands; one in a file is not.
+    From then on the parser imports what stands on our list, what is trusted so, and what is typed in `args`, as it
+    stands. Where a typed name wants it, the current folder is the last place that Python imports from. lightning: whether files
+    of this command may name classes of Lightning and optimisers.
     """
     rest: list[str] = []
-    trusted: list[str] = []
+    names: list[str] = []
+    any_size = False
     words = iter(args)
     for word in words:
         if word == "--trust":
-            trusted += filter(None, next(words, "").split(","))
+            names += filter(None, next(words, "").split(","))
         elif word.startswith("--trust="):
-            trusted += filter(None, word.partition("=")[2].split(","))
+            names += filter(None, word.partition("=")[2].split(","))
+        elif word in ("--trust-size", "--trust_size"):
+            any_size = True
         else:
             rest.append(word)
-    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*TRUSTED, *trusted, *_typed(rest)])
-    return rest, tuple(trusted)
+    trust = Trust(tuple(names), any_size)
+    typed = typed_names(rest)
+    import_from_here({*trust.names, *typed})
+    gate = Gate(typed_values(rest), trust, lightning_classes() if lightning else {}, options_of(rest))
+    homes = {home for name in typed if (home := home_of(name))}
+    allow_imports({*LISTED, *trust.names, *typed, *homes, *gate.other_classes, *gate.by_name})
+    return rest, gate
 
 
-def _typed(args: Iterable[str]) -> list[str]:
-    values = (arg.partition("=")[2] if arg.startswith("-") else arg for arg in args)
-    return [value for value in values if _DOTTED.fullmatch(value)]
+def options_of(args: Sequence[str]) -> frozenset[str]:
+    """The names of the options in `args`, without their values."""
+    return frozenset(arg.partition("=")[0] for arg in args if arg.startswith("--"))
+
+
+def home_of(name: str) -> str | None:
+    """The import path of what is typed as `name`, in the module that defines it; None for what cannot be imported."""
+    try:
+        return defined_as(name)
+    except Exception:  # whatever a module of the user's raises is told when the parser imports it
+        return None
+
+
+_allowed: set[str] = set()
+
+
+def allow_imports(names: set[str]) -> None:
+    """Let jsonargparse import `names` and what is in them, and nothing else; read no URLs; make nothing where anything goes."""
+    before = [name for name in _allowed if name not in names]
+    _allowed.update(names)
+    set_parsing_settings(
+        import_path_denylist=["*", *before],
+        import_path_allowlist=sorted(names),
+        config_read_mode_urls_enabled=False,
+        config_read_mode_fsspec_enabled=False,
+        instantiate_subclass_spec_in_any=False,
+    )
+
+
+def import_from_here(names: Iterable[str]) -> None:
+    """Make the current folder the last place to import from, if one of `names` is there and nowhere else."""
+    here = Path.cwd()
+    for top in {name.partition(".")[0] for name in names}:
+        if not ((here / f"{top}.py").is_file() or (here / top).is_dir()) or str(here) in sys.path:
+            continue
+        with suppress(ValueError):  # a module without a specification is there already
+            if find_spec(top) is None:
+                sys.path.append(str(here))
+
+
+def typed_names(args: Sequence[str]) -> frozenset[str]:
+    """The import paths among the values in `args`: of classes, and of what is called, as in timm.create_model(resnet18)."""
+    options = [arg for arg, before in zip(args, ["", *args]) if not _is_skipped(arg, before)]
+    found = (_NAME.match(value) for value in typed_values(options))
+    return frozenset(match[1] for match in found if match)
+
+
+def _is_skipped(arg: str, before: str) -> bool:
+    """Whether `arg` is the value of an option, or an option with a value, that names no class; a call always does."""
+    option = arg.partition("=")[0] if arg.startswith("-") else before
+    value = arg.partition("=")[2] if arg.startswith("-") else arg
+    return option.lstrip("-").rpartition(".")[2] in SKIPPED and "(" not in value
 
 
 def typed_values(args: Iterable[str]) -> frozenset[str]:
@@ -171,5 +199,5 @@ def typed_values(args: Iterable[str]) -> frozenset[str]:
         found.add(text)
         if text.lstrip()[:1] in ("[", "{"):
             with suppress(yaml.YAMLError):
-                collect(yaml.safe_load(text))
+                collect(load_yaml(text))
     return frozenset(found)

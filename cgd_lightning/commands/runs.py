@@ -2,44 +2,95 @@
 
 import os
 import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-from cgd_lightning import checkpoint
+from cgd_lightning import checkpoints
 from cgd_lightning.errors import InputError
+from cgd_lightning.training.resume import check_whole
 
 CLAIMED = "CGD_RUN_FOLDER"
-"""Environment variable by which the processes that Lightning starts learn the first one's folder."""
+"""Environment variable by which the processes that Lightning starts learn the first one's folder: its process number, and the folder."""
+
+_made: list[Path] = []
+"""The folders that this process made."""
 
 
-def run_folder(root: str | Path, name: str, ckpt_path: str | None) -> tuple[Path, str | None]:
+def run_folder(root: str | Path, name: str, ckpt_path: str | None, kind: str | None) -> tuple[Path, str | None]:
     """The version folder of a new or continued run, and the checkpoint that it goes on from.
 
-    "last" goes on from last.ckpt of the newest version of this run, in its own folder. Raises InputError if there is none.
+    "last" goes on from the newest whole checkpoint of the newest version of this run, in its own folder. kind: what is trained.
+    Raises InputError if there is none, or one that cannot be gone on from.
     """
     run = Path(root) / name
+    if ckpt_path is None:
+        return claim(run), None
     if ckpt_path == "last":
-        for folder in checkpoint.versions(run):
-            if (folder / "last.ckpt").is_file():
-                return folder, str(folder / "last.ckpt")
-        raise InputError(f"--ckpt_path last: no last.ckpt in any version of {run}; start the run without --ckpt_path")
-    if ckpt_path is not None:
-        file = checkpoint.find(ckpt_path, ("last.ckpt", "best.ckpt"))
-        checkpoint.read(file)
-        if file.name == "last.ckpt" and file.parent.name.startswith("version_"):
-            return file.parent, str(file)
-        return claim(run), str(file)
-    return claim(run), None
+        folders = [folder for folder in checkpoints.versions(run) if any(_kept(folder))]
+        if not folders:
+            raise InputError(f"--ckpt_path last: no last.ckpt in any version of {run}; start the run without --ckpt_path")
+        file = newest_whole(folders, kind)
+    elif Path(ckpt_path).is_dir():
+        found = checkpoints.find(ckpt_path, ("last.ckpt", "best.ckpt"))
+        file = newest_whole([found.parent], kind)
+    else:
+        file = checkpoints.find(ckpt_path)
+        check_training(file, kind)
+    if file.parent.name.startswith("version_") and (file.name == "last.ckpt" or ckpt_path == "last"):
+        check_no_links(file.parent)
+        return file.parent, str(file)
+    return claim(run), str(file)
 
 
-def discard_unused(folder: Path) -> None:
-    """Remove a version folder in which nothing was trained: one that holds no more than its configuration."""
-    if rank_zero_only.rank == 0 and folder.is_dir() and {file.name for file in folder.iterdir()} <= {"config.yaml"}:  # type: ignore[attr-defined]
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):
-            folder.parent.rmdir()
+def newest_whole(folders: list[Path], kind: str | None) -> Path:
+    """The newest checkpoint in the first of `folders` that has one to go on from. Says which ones are passed over, and why."""
+    problems: list[str] = []
+    for folder in folders:
+        for file in _kept(folder):
+            try:
+                check_training(file, kind)
+            except InputError as error:
+                problems.append(str(error))
+                continue
+            for problem in problems:
+                if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+                    print(f"passed over: {problem}", file=sys.stderr)
+            return file
+    raise InputError(f"nothing to go on from: {'; '.join(problems)[:600]}; start the run without --ckpt_path")
+
+
+def _kept(folder: Path) -> list[Path]:
+    """The checkpoints of a version, last.ckpt first."""
+    return [file for name in ("last.ckpt", "best.ckpt") if (file := folder / name).is_file()]
+
+
+def check_training(file: Path, kind: str | None) -> None:
+    """Raises InputError unless `file` is a whole checkpoint of a training, of this kind where one is given."""
+    found = checkpoints.read(file).kind
+    if kind is not None and found != kind:
+        raise InputError(f"{file}: a {found}, and this run trains a {kind}")
+    check_whole(file)
+
+
+def check_no_links(folder: Path) -> None:
+    """Raises InputError if `folder`, or a file or folder directly in it, is a link: a run writes into its own files alone."""
+    for path in (folder, *folder.iterdir(), *(folder / "samples").glob("*")):
+        if path.is_symlink():
+            raise InputError(f"{path}: a link; a run that goes on writes into its own files alone: remove it, or put the file itself there")
+
+
+def discard_unused() -> None:
+    """Remove the version folders that this process made and in which nothing was trained, but for their configuration."""
+    while _made:
+        folder = _made.pop()
+        os.environ.pop(CLAIMED, None)
+        if folder.is_dir() and not folder.is_symlink() and {file.name for file in folder.iterdir()} <= {"config.yaml"}:
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                folder.parent.rmdir()
 
 
 def claim(run: Path) -> Path:
@@ -47,11 +98,12 @@ def claim(run: Path) -> Path:
 
     A process that something else started beside the first one, as torchrun does, makes none: the first one alone writes.
     """
-    if claimed := os.environ.get(CLAIMED):
+    process, _, claimed = os.environ.get(CLAIMED, "").partition(":")
+    if claimed and process in (str(os.getpid()), str(os.getppid())):
         return Path(claimed)
     if rank_zero_only.rank > 0:  # type: ignore[attr-defined]
         return run / "version_of_the_first_process"
-    newest = next(iter(checkpoint.versions(run)), None)
+    newest = next(iter(checkpoints.versions(run)), None)
     number = int(newest.name.removeprefix("version_")) + 1 if newest else 0
     while True:
         folder = run / f"version_{number}"
@@ -60,5 +112,6 @@ def claim(run: Path) -> Path:
         except FileExistsError:
             number += 1
         else:
-            os.environ[CLAIMED] = str(folder)
+            _made.append(folder)
+            os.environ[CLAIMED] = f"{os.getpid()}:{folder}"
             return folder

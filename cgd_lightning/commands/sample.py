@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -14,15 +14,19 @@ import yaml
 from jsonargparse import Namespace
 from tqdm import tqdm
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
+from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.commands.animation import Animation
+from cgd_lightning.commands.claim import claim
+from cgd_lightning.commands.config_files import OWN_FILES, PackagedConfigFile, load_yaml
 from cgd_lightning.commands.foreign import CALL, foreign_classifier
 from cgd_lightning.commands.guidance import compose, is_ours, scale_of, settings_with_scale, singles, with_files
 from cgd_lightning.commands.hardware import PRECISIONS, pick_dtype
 from cgd_lightning.commands.pair import find_pair, say
-from cgd_lightning.commands.parser import OWN_FILES, OneLineErrors, PackagedConfigFile, instantiate, take_trusted, typed_values
+from cgd_lightning.commands.parser import OneLineErrors, instantiate, take_trusted
 from cgd_lightning.commands.processes import start_processes
-from cgd_lightning.commands.sample_files import SampleFolder, new_folder, open_folder
+from cgd_lightning.commands.recorded import MOST_SAMPLES, read_recorded
+from cgd_lightning.commands.sample_files import SampleFolder, new_folder
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.generate import generate
@@ -42,17 +46,18 @@ CLAMP = "outside the guidance, or inside it as ADM does, which wants many steps 
 
 def run(args: list[str]) -> None:
     """Run `args`: "sample" and its options."""
-    words, trust = take_trusted(args[1:])
-    words, recorded = _take_recorded(words)
+    words, gate = take_trusted(args[1:])
+    words, recorded = _take_recorded(words, gate.trust)
     with tempfile.TemporaryDirectory(prefix=OWN_FILES) as folder:
         settings = parser(_sampler_of(words, recorded)).parse_args([*_as_config(recorded, Path(folder)), *words])
+    gate.check(vars(settings), "")
     own = settings_with_scale(settings.guidance)
     typed = any(SCALE_OF_A_RULE.match(word) for word in words)
     if settings.scale is not None and (typed or (own is not None and own["scale"] != 1)):
         if "--scale" in [word.partition("=")[0] for word in words] or settings.scale != recorded.get("scale"):
             raise InputError("the scale of the outermost guidance rule is given twice; give it once, as --scale or in --guidance")
         settings.scale = None
-    sample(settings, trust, typed_values(words), recorded)
+    sample(settings, gate.trust, gate.typed, recorded)
 
 
 def _sampler_of(words: Sequence[str], recorded: Mapping[str, Any]) -> str:
@@ -63,7 +68,7 @@ def _sampler_of(words: Sequence[str], recorded: Mapping[str, Any]) -> str:
     files += [word.partition("=")[2] for word in words if word.startswith("--config=")]
     for file in filter(os.path.isfile, files):
         with suppress(OSError, yaml.YAMLError, TypeError, KeyError):
-            typed.insert(0, yaml.safe_load(Path(file).read_text())["sampler"]["class_path"])
+            typed.insert(0, load_yaml(Path(file).read_text(encoding="utf-8"))["sampler"]["class_path"])
     asked = [recorded.get("sampler", {}).get("class_path"), os.environ.get("CGD_SAMPLE__SAMPLER"), *typed]
     return next((name for name in reversed(asked) if name and re.fullmatch(r"[\w.]+", name)), "DDIM")
 
@@ -118,19 +123,14 @@ def parser(sampler: str = "DDIM") -> OneLineErrors:
     return options
 
 
-def _take_recorded(args: list[str]) -> tuple[list[str], dict[str, Any]]:
+def _take_recorded(args: list[str], trust: Trust) -> tuple[list[str], dict[str, Any]]:
     """`args` without `--from samples.json`, and the options that stand in it, as far as a guidance that the user gives leaves them."""
     place = next((i for i, arg in enumerate(args) if arg == "--from" or arg.startswith("--from=")), None)
     if place is None:
         return args, {}
     joined = args[place] != "--from"
     name = args[place].partition("=")[2] if joined else (args[place + 1 : place + 2] or [""])[0]
-    try:
-        recorded = dict(json.loads(Path(name).read_text())["options"])
-    except FileNotFoundError as error:
-        raise InputError(f"--from {name}: no such file; give the samples.json that an earlier cgd sample wrote") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"--from {name}: not a samples.json written by cgd sample") from error
+    recorded = read_recorded(name, trust)
     rest = [*args[:place], *args[place + (1 if joined else 2) :]]
     for whole, options in (("--guidance", ("guidance", "scale")), ("--sampler", ("sampler",))):
         if any(word == whole or word.startswith(f"{whole}=") for word in rest):
@@ -143,12 +143,12 @@ def _as_config(recorded: dict[str, Any], folder: Path) -> list[str]:
     if not recorded:
         return []
     config = folder / "recorded.json"
-    config.write_text(json.dumps(recorded))
+    config.write_text(json.dumps(recorded), encoding="utf-8")
     return ["--config", str(config)]
 
 
 def sample(
-    settings: Namespace, trust: Sequence[str] = (), typed: Collection[str] = (), recorded: Mapping[str, Any] = MappingProxyType({})
+    settings: Namespace, trust: Trust = NO_TRUST, typed: Collection[str] = (), recorded: Mapping[str, Any] = MappingProxyType({})
 ) -> None:
     """Make the images that `settings` ask for and write them; prints the path of the grid.
 
@@ -157,8 +157,9 @@ def sample(
     """
     if settings.ckpt is None:
         raise InputError("which diffusion model? give --ckpt runs/NAME, a version folder or a file, or --from samples.json")
-    if settings.num_samples < 1:
-        raise InputError(f"--num_samples {settings.num_samples}: wanted at least 1")
+    for option in ("num_samples", "batch_size"):
+        if not 1 <= settings[option] <= MOST_SAMPLES:
+            raise InputError(f"--{option} {settings[option]}: wanted 1 to {MOST_SAMPLES:,}")
     ready = instantiate(parser(settings.sampler.class_path), settings)
     rule = compose(ready.guidance, settings.scale, settings.clamp)
     if getattr(ready.sampler, "mean_shift", False) and settings.clamp == "outside":
@@ -222,18 +223,20 @@ def sample(
         watch=animation,
     )
     starts = range(processes.rank * size, len(targets), processes.count * size)
-    folder = (open_folder(settings.out) if settings.out else new_folder(path.parent / "samples")) if first else None
+    record = _record(settings, scale_of(ready.guidance), path, classifier_path, taken, dtype)
+    folder = (Path(settings.out) if settings.out else new_folder(path.parent / "samples")) if first else None
     with (
-        SampleFolder(processes.broadcast(folder), targets, written, settings.format) as out,
+        claim(folder, record["options"]) if folder else nullcontext() as own,
         tqdm(total=len(starts) * ready.sampler.steps, unit="step", desc="sampling", disable=not first) as bar,
     ):
+        out = SampleFolder(processes.broadcast(own), targets, written, settings.format)
         for number, (start, chunk) in enumerate(zip(starts, images), start=1):
             out.add(start, chunk)
             bar.set_postfix_str(f"batch {number} of {len(starts)}")
         processes.barrier()
         if animation is not None:
             animation.save(out.unfinished / "animation.gif")
-        grid = out.finish(_record(settings, scale_of(ready.guidance), path, classifier_path, taken, dtype)) if first else None
+        grid = out.finish(record) if first else None
     if first:
         print(grid)
 

@@ -6,25 +6,30 @@ Files get their final names when they are whole, and samples.json comes last: wh
 import json
 import os
 import re
-import shutil
+import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from cgd_lightning.commands.claim import Claim, check_free
 from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.plots import grid, grid_places, stack, to_picture
+from cgd_lightning.files import whole
+
+NAME_BYTES = 200
+"""At most so much of a class's name stands in a file's name; file systems take 255 bytes in all."""
 
 
 def new_folder(under: Path) -> Path:
     """A folder 0, 1, ... in `under` that is not there yet, made."""
-    number = max((int(p.name) for p in under.glob("*") if p.name.isdigit()), default=-1) + 1
+    number = max((int(p.name) for p in under.glob("*") if re.fullmatch("[0-9]{1,9}", p.name)), default=-1) + 1
     while True:
         try:
             (under / str(number)).mkdir(parents=True)
@@ -32,18 +37,6 @@ def new_folder(under: Path) -> Path:
             number += 1
         else:
             return under / str(number)
-
-
-def open_folder(out: str) -> Path:
-    """The folder `out`, made if it is missing. Raises InputError if it holds samples already, OSError if it cannot be written to."""
-    folder = Path(out)
-    if (folder / "samples.json").exists():
-        raise InputError(f"--out {out}: holds samples already; give another folder, or remove it first")
-    folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / ".writable"
-    probe.touch()
-    probe.unlink()
-    return folder
 
 
 def write_targets(targets: Sequence[Target]) -> dict[str, list[Any]]:
@@ -57,65 +50,99 @@ def write_targets(targets: Sequence[Target]) -> dict[str, list[Any]]:
     return {"targets": list(places), "target_of_image": [places[target] for target in targets]}
 
 
-def read_targets(images: dict[str, Any]) -> list[Target]:
-    """The target of every image, from what samples.json says of them. Raises KeyError, TypeError or ValueError if it does not tell."""
-    table = images.get("targets")
-    listed = images["labels"] if table is None else [table[place] for place in images["target_of_image"]]
-    return [tuple(map(float, target)) if isinstance(target, list) else int(target) for target in listed]
-
-
 class SampleFolder:
     """Takes uint8 chunks (B, C, H, W) as they come, from any process, and finishes when all are there.
 
-    As a context it takes back what was not finished when an error ends it.
+    claim: the folder, which the job's first process holds. targets: of every image. written: how
+    each target is called.
     """
 
-    def __init__(self, folder: Path, targets: Sequence[Target], written: dict[Target, str], kind: Literal["png", "npz"]) -> None:
-        self.folder, self.targets, self.written, self.kind = folder, targets, written, kind
-        self.unfinished = folder / ".unfinished"
-
-    def __enter__(self) -> "SampleFolder":
-        return self
-
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        if error is not None:
-            shutil.rmtree(self.unfinished, ignore_errors=True)
-            with suppress(OSError):
-                self.folder.rmdir()
+    def __init__(
+        self,
+        claim: Claim,
+        targets: Sequence[Target],
+        written: dict[Target, str],
+        kind: Literal["png", "npz"],
+    ) -> None:
+        self.folder, self.pieces, self.kind = claim.folder, claim.pieces, kind
+        self.targets, self.written = targets, written
+        self.unfinished = claim.pieces.parent
 
     def add(self, start: int, images: Tensor) -> None:
         """Keep a chunk, whose first image has index `start`."""
-        self.unfinished.mkdir(exist_ok=True)
         if self.kind == "npz":
-            np.save(self.unfinished / f"{start:08}.npy", images.permute(0, 2, 3, 1).numpy())
+            np.save(self.pieces / f"{start:08}.npy", images.permute(0, 2, 3, 1).numpy())
             return
         for index, image in enumerate(images, start):
-            to_picture(image).save(self.unfinished / self._file(index))
+            to_picture(image).save(self.pieces / self._file(index))
 
     def finish(self, settings: dict[str, Any]) -> Path:
-        """Write grid, samples and `settings` under their final names; the path of the grid."""
+        """Write grid, samples and `settings` under their final names; the path of the grid.
+
+        Raises InputError if pieces are missing or are not of this job, and if something else has
+        put one of the final names into the folder.
+        """
         places = grid_places(self.targets)
         if self.kind == "npz":
-            array = np.concatenate([np.load(part) for part in sorted(self.unfinished.glob("*.npy"))])
-            rows = [torch.from_numpy(array[indices]).permute(0, 3, 1, 2) for indices in places.values()]
+            array = self._array()
+            rows = [torch.from_numpy(array[chosen]).permute(0, 3, 1, 2) for chosen in places.values()]
+            classes = np.array([t if isinstance(t, int) else -1 for t in self.targets])
+            np.savez(self.unfinished / "samples.npz", arr_0=array, arr_1=classes)
         else:
-            rows = [stack([Image.open(self.unfinished / self._file(i)) for i in indices]) for indices in places.values()]
-        grid(rows, [self.written[target] for target in places]).save(self.unfinished / "grid.png")
-        for name in ("grid.png", "animation.gif"):
+            self._check_pictures()
+            rows = [stack([Image.open(self.pieces / self._file(i)) for i in chosen]) for chosen in places.values()]
+        names = [_shown(self.written[target]) for target in places]
+        grid(rows, names).save(self.unfinished / "grid.png")
+        counted = {"count": len(self.targets), **write_targets(self.targets)}
+        text = json.dumps({**settings, "images": counted}, indent=1)
+
+        check_free(self.folder)
+        if self.kind == "png":
+            os.rename(self.pieces, self.folder / "images")
+        for name in ("samples.npz", "grid.png", "animation.gif"):
             if (self.unfinished / name).exists():
                 os.replace(self.unfinished / name, self.folder / name)
-        if self.kind == "npz":
-            np.savez(self.unfinished / "samples.npz", arr_0=array, arr_1=np.array([t if isinstance(t, int) else -1 for t in self.targets]))
-            os.replace(self.unfinished / "samples.npz", self.folder / "samples.npz")
-            shutil.rmtree(self.unfinished)
-        else:
-            os.replace(self.unfinished, self.folder / "images")
-        text = json.dumps({**settings, "images": {"count": len(self.targets), **write_targets(self.targets)}}, indent=1)
-        (self.folder / "samples.json.tmp").write_text(text)
-        os.replace(self.folder / "samples.json.tmp", self.folder / "samples.json")
+        with whole(self.folder / "samples.json") as file:
+            file.write_text(text, encoding="utf-8")
         return self.folder / "grid.png"
+
+    def _array(self) -> NDArray[np.uint8]:
+        parts: list[NDArray[np.uint8]] = []
+        end = 0
+        for file in sorted(self.pieces.iterdir()):
+            if file.name != f"{end:08}.npy":
+                raise self._not_whole(f"{file.name} where {end:08}.npy was wanted")
+            try:
+                parts.append(np.load(file))
+            except (EOFError, ValueError) as error:
+                raise self._not_whole(f"{file.name} is damaged") from error
+            end += len(parts[-1])
+        if end != len(self.targets):
+            raise self._not_whole(f"{end} images where {len(self.targets)} were wanted")
+        return np.concatenate(parts)
+
+    def _check_pictures(self) -> None:
+        wanted = {self._file(index) for index in range(len(self.targets))}
+        there = set(os.listdir(self.pieces))
+        if wanted != there:
+            first = min(wanted ^ there)
+            raise self._not_whole(f"{first} {'is missing' if first in wanted else 'is not its own'}")
+
+    def _not_whole(self, what: str) -> InputError:
+        return InputError(f"{self.folder}: the pieces of this job are not whole: {what}; run it again")
 
     def _file(self, index: int) -> str:
         digits = max(4, len(str(len(self.targets) - 1)))
         name = re.sub(r"[^\w.+-]", "_", self.written[self.targets[index]])
-        return f"{index:0{digits}}-{name}.png"
+        return f"{index:0{digits}}-{_storable(name)}.png"
+
+
+def _storable(name: str) -> str:
+    """`name` with _ for what the file system's encoding does not know, and at most 200 bytes of it."""
+    encoding = sys.getfilesystemencoding()
+    stored = name.encode(encoding, "replace").replace(b"?", b"_")
+    return stored[:NAME_BYTES].decode(encoding, "ignore")
+
+
+def _shown(name: str) -> str:
+    return "".join(c if c.isprintable() else "_" for c in name[:NAME_BYTES])

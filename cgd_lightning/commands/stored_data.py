@@ -5,16 +5,21 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from jsonargparse import Namespace
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
+from cgd_lightning.checkpoints import schema
+from cgd_lightning.checkpoints.classes import LISTED, Trust, check_spec
+from cgd_lightning.commands.config_files import load_yaml
 from cgd_lightning.commands.parser import OneLineErrors, instantiate
 from cgd_lightning.errors import InputError
 
+OF_THIS_MACHINE = ("root", "download", "num_workers", "schedule", "predict_timestep")
+"""Options of a data set that never come from a checkpoint: where files are, what is fetched, and how it is measured."""
 
-def add_data_option(options: OneLineErrors, words: list[str], named_by: str, what: str) -> None:
+
+def add_data_option(options: OneLineErrors, words: list[str], named_by: str, what: str, trust: Trust) -> None:
     """Add `--data` to `options`, with the data set of the checkpoint that `words` name by the option `named_by` for a default.
 
     So `--data.root FOLDER` changes one setting of it. what: that checkpoint, in the help.
@@ -24,17 +29,53 @@ def add_data_option(options: OneLineErrors, words: list[str], named_by: str, wha
 
     only = ArgumentParser(add_help=False, allow_abbrev=False)
     only.add_argument(f"--{named_by}", default=os.environ.get(f"{options.env_prefix}_{named_by.upper()}"))
-    named = getattr(only.parse_known_args(words)[0], named_by)
-    stored = stored_data(checkpoints.find(named)) if named else None
+    only.add_argument("--data")
+    given = only.parse_known_args(words)[0]
+    named = getattr(given, named_by)
+    stored = stored_data(checkpoints.find(named), trust, named=given.data is not None) if named else None
     chosen = {"default": stored} if stored else {"required": False}
     options.add_subclass_arguments(NoisingDataModule, "data", help=f"Data set. Default: the one {what} was trained on.", **chosen)
 
 
-def stored_data(path: Path) -> dict[str, Any] | None:
-    """Class path and arguments of the data set in the checkpoint `path`, if it tells."""
-    checkpoints.read(path)  # says in one line what is no checkpoint
-    text = torch.load(path, weights_only=True, map_location="cpu", mmap=True).get("cgd_config")
-    return None if text is None else yaml.safe_load(text)["data"]
+def stored_data(path: Path, trust: Trust, named: bool = False) -> dict[str, Any] | None:
+    """Class path and plain options of the data set in the checkpoint `path`, if it tells, as values.
+
+    named: whether the user names a data set himself, so that one which is not trusted is no mistake.
+    """
+    from cgd_lightning.data.datamodule import NoisingDataModule
+
+    stored = _config(path).get("data")
+    if stored is None:
+        return None
+    try:
+        class_path = schema.mapping(stored).get("class_path")
+        if named and class_path not in LISTED and not trust.covers(str(class_path)):
+            return None
+        data = check_spec(stored, NoisingDataModule, f"{path}: its data set", trust, without=OF_THIS_MACHINE)
+    except ValueError as error:
+        raise InputError(str(error) if isinstance(error, InputError) else f"{path}: its data set is {error}") from error
+    own = class_path not in LISTED
+    data["init_args"] = {k: v for k, v in data["init_args"].items() if not (own and isinstance(v, str | dict | list))}
+    return data
+
+
+def stored_weighting(path: Path) -> float | None:
+    """The min_snr_gamma by which the training in the checkpoint `path` weighed its loss, if it tells."""
+    model = _config(path).get("model")
+    arguments = model.get("init_args") if isinstance(model, dict) else None
+    gamma: Any = arguments.get("min_snr_gamma") if isinstance(arguments, dict) else None
+    return float(gamma) if type(gamma) in (int, float) and 0 < gamma < schema.LARGEST else None
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """The configuration in a checkpoint, plain data that nothing has looked into; empty if there is none."""
+    text = checkpoints.stored_config(path)
+    if text is None:
+        return {}
+    try:
+        return schema.mapping(load_yaml(text))
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(f"{path}: its configuration is damaged ({' '.join(str(error).split())[:200]})") from error
 
 
 def data_of(options: OneLineErrors, settings: Namespace, path: Path) -> Any:

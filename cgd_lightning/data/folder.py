@@ -1,12 +1,14 @@
 """Your own images: a folder with a sub-folder for each class."""
 
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -16,6 +18,22 @@ from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""The formats of these endings. Pillow knows others, and runs Ghostscript for one of them, whatever a file is called."""
+
+PIXELS = 2**26
+"""At most so many pixels has an image; in colour with transparency that many take half a GiB while they are decoded."""
+
+CLASSES = 100_000
+
+ROWS = 256
+
+DAMAGE = (
+    *(OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, SyntaxError),
+    *(AttributeError, EOFError, MemoryError, struct.error, zlib.error),
+)
+"""What Pillow raises for a damaged image."""
+
 IN_MEMORY = 2**30
 """Bytes up to which all images of a folder are decoded once and kept."""
 
@@ -84,24 +102,47 @@ class ImageFiles(Dataset[ImageBatch]):
 
 
 def decode(file: Path, image_shape: tuple[int, int, int]) -> Tensor:
-    """The image in `file`, uint8 (C, H, W), upright, resized and cropped. Raises InputError, naming the file, if it cannot be read."""
+    """The image in `file`, uint8 (C, H, W), upright, resized and cropped.
+
+    Raises InputError, naming the file, if it cannot be read or has more than PIXELS pixels.
+    """
     channels, height, width = image_shape
+    mode = "L" if channels == 1 else "RGB"
     try:
-        with Image.open(file) as image:
-            upright = ImageOps.exif_transpose(image)
-            if "transparency" in upright.info or upright.mode in ("RGBA", "LA", "PA"):
-                upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA"))
-            picture = ImageOps.fit(upright.convert("L" if channels == 1 else "RGB"), (width, height), Image.Resampling.BICUBIC)
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{file}: not an image that can be read ({error}); repair it or take it away") from error
-    return torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).reshape(height, width, channels).permute(2, 0, 1)
+        with Image.open(file, formats=FORMATS) as image:
+            if image.width * image.height > PIXELS:
+                raise InputError(f"{file}: {image.width} x {image.height} pixels; wanted at most {PIXELS}; make it smaller or take it away")
+            ImageOps.exif_transpose(image, in_place=True)
+            flat = _flatten(image, mode)
+            fitted = ImageOps.fit(flat, (width, height), Image.Resampling.BICUBIC)
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{file}: {error} Wanted at most {PIXELS} pixels; make it smaller or take it away") from error
+    except DAMAGE as error:
+        why = " ".join(str(error).split())[:300] or type(error).__name__
+        raise InputError(f"{file}: not an image that can be read ({why}); repair it or take it away") from error
+    pixels = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8)
+    return pixels.reshape(height, width, channels).permute(2, 0, 1)
+
+
+def _flatten(image: Image.Image, mode: str) -> Image.Image:
+    """`image` in `mode`, on white where it is transparent."""
+    if "transparency" not in image.info and image.mode not in ("RGBA", "LA", "PA"):
+        return image if image.mode == mode else image.convert(mode)
+    flat = Image.new(mode, image.size)
+    for top in range(0, image.height, ROWS):  # in strips: each step takes a copy
+        strip = image.crop((0, top, image.width, min(top + ROWS, image.height))).convert("RGBA")
+        white = Image.new("RGBA", strip.size, "white")
+        flat.paste(Image.alpha_composite(white, strip).convert(mode), (0, top))
+    return flat
 
 
 def list_images(root: Path) -> tuple[list[Path], Tensor, tuple[str, ...]]:
     """(files, labels int64 (N,), class names in alphabetical order) of the sub-folders of `root`.
 
-    Raises InputError for a folder that is not there, fewer than two classes, an empty class, names that differ in case only, and a file
-    in a class folder that is not an image by its ending.
+    Raises InputError for a folder that is not there, fewer than two classes or more than CLASSES, an empty class, names that differ in
+    case only or that cannot be printed, and a file in a class folder that is not an image by its ending.
     """
     if not root.is_dir():
         raise InputError(f"--data.root {root}: no such folder; give one with a sub-folder of images for each class")
@@ -110,6 +151,11 @@ def list_images(root: Path) -> tuple[list[Path], Tensor, tuple[str, ...]]:
     if len(folders) < 2:
         found = f"only the class {names[0]!r}" if names else "no sub-folders"
         raise InputError(f"--data.root {root}: {found}; wanted a sub-folder of images for each of at least two classes")
+    if len(folders) > CLASSES:
+        raise InputError(f"--data.root {root}: {len(folders)} classes; wanted at most {CLASSES}")
+    for name in names:
+        if not name.isprintable():  # no lone surrogate is, so that the others are all UTF-8
+            raise InputError(f"--data.root {root}: the class {name!a} has a name that cannot be printed; rename it")
     twice = [name for name, count in Counter(name.casefold() for name in names).items() if count > 1]
     if twice:
         clash = ", ".join(name for name in names if name.casefold() == twice[0])

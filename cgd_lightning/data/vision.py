@@ -1,8 +1,12 @@
 """MNIST, FashionMNIST and CIFAR-10, through torchvision, each decoded once into one uint8 tensor."""
 
+import math
+import struct
 from abc import abstractmethod
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision import datasets
@@ -11,6 +15,9 @@ from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.data.images import ImageTensors
 from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
+
+IMAGES = 1_000_000
+"""At most so many images are in a file of MNIST."""
 
 
 class VisionDataModule(NoisingDataModule):
@@ -57,8 +64,9 @@ class VisionDataModule(NoisingDataModule):
     def _read(self, train: bool) -> Any:
         """The torchvision data set, downloaded only if its files are missing. Raises InputError if it cannot be had or read."""
         try:
+            self._check_files(train)
             return self.dataset(self.root, train=train, download=False)
-        except (RuntimeError, ValueError, EOFError, OSError, AssertionError, IndexError) as error:
+        except (RuntimeError, ValueError, TypeError, EOFError, OSError, AssertionError, LookupError) as error:
             if "Dataset not found" not in str(error):
                 why = " ".join(str(error).split())
                 raise InputError(
@@ -76,6 +84,9 @@ class VisionDataModule(NoisingDataModule):
                 f"({' '.join(str(error).split())}); check the network, or give the folder that has them"
             ) from error
 
+    def _check_files(self, train: bool) -> None:
+        """Raises ValueError if the files, as far as they are there, are not what torchvision may be given to read."""
+
     @abstractmethod
     def _tensors(self, data: Any) -> tuple[Tensor, Tensor]:
         """(images uint8 (N, C, H, W), labels int64 (N,)) of a torchvision data set."""
@@ -85,15 +96,52 @@ class _Grey28(VisionDataModule):
     image_shape = (1, 28, 28)
     held_out = 5000
 
+    def _check_files(self, train: bool) -> None:
+        raw = Path(self.root) / self.dataset.__name__ / "raw"
+        part = "train" if train else "t10k"
+        images, labels = raw / f"{part}-images-idx3-ubyte", raw / f"{part}-labels-idx1-ubyte"
+        if not (images.is_file() and labels.is_file()):
+            return
+        count, *size = _read_sizes(images, 3)
+        if size != [28, 28]:
+            raise ValueError(f"{images.name} holds images of {size[0]} x {size[1]}")
+        if _read_sizes(labels, 1) != [count]:
+            raise ValueError(f"{images.name} and {labels.name} hold different numbers of images")
+        if not (self.held_out if train else 0) < count <= IMAGES:
+            raise ValueError(f"{images.name} holds {count} images")
+        if np.fromfile(labels, np.uint8, offset=8).max() > 9:
+            raise ValueError(f"{labels.name} holds labels above 9")
+
     def _tensors(self, data: Any) -> tuple[Tensor, Tensor]:
         return data.data[:, None], data.targets.long()
+
+
+def _read_sizes(file: Path, rank: int) -> list[int]:
+    """The sizes of the array of bytes with `rank` axes in an IDX file, http://yann.lecun.com/exdb/mnist.
+
+    Raises ValueError if it holds anything else, or more or less than it says.
+    """
+    with file.open("rb") as opened:
+        start = opened.read(4 + 4 * rank)
+    if len(start) < 4 + 4 * rank or start[:4] != bytes([0, 0, 8, rank]):
+        raise ValueError(f"{file.name} does not begin as an IDX file of bytes with {rank} axes")
+    sizes = list(struct.unpack(f">{rank}I", start[4:]))
+    if file.stat().st_size != len(start) + math.prod(sizes):
+        raise ValueError(f"{file.name} has {file.stat().st_size} bytes for an array of shape {sizes}")
+    return sizes
+
+
+def _without_legacy(dataset: type[datasets.MNIST]) -> Any:
+    """`dataset`, which reads no `processed/*.pt`, what torchvision before 0.9 made of the raw files: they are pickles."""
+    # torchvision looks for the files in a folder of the class's name.
+    return type(dataset.__name__, (dataset,), {"_check_legacy_exist": lambda self: False})
 
 
 class MNIST(_Grey28):
     """70,000 handwritten digits, 28 x 28: 55,000 to train on, 5,000 in val, 10,000 in test. LeCun et al. 1998."""
 
     name = "mnist"
-    dataset = datasets.MNIST
+    dataset = _without_legacy(datasets.MNIST)
     class_names = tuple("0123456789")
 
 
@@ -101,7 +149,7 @@ class FashionMNIST(_Grey28):
     """70,000 pieces of clothing, 28 x 28, split as MNIST. Xiao et al. 2017 (arXiv:1708.07747)."""
 
     name = "fashion-mnist"
-    dataset = datasets.FashionMNIST
+    dataset = _without_legacy(datasets.FashionMNIST)
     class_names = tuple(name.lower().replace("/", " or ") for name in datasets.FashionMNIST.classes)
 
 

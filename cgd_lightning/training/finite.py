@@ -28,18 +28,20 @@ class FiniteLoss(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """This process alone, which waits for no other: one that was told to stop may be the only one here."""
         if self.first_bad is not None:
-            self.stop_if_bad(self.first_bad)
+            self.stop_if_bad(self.first_bad, trainer)
 
     def check(self, trainer: Trainer) -> None:
         """Raises FloatingPointError, on all processes alike, if the loss of a step was not finite."""
         if self.first_bad is not None:
-            self.stop_if_bad(-trainer.strategy.reduce(-self.first_bad, reduce_op="max"))
+            self.stop_if_bad(-trainer.strategy.reduce(-self.first_bad, reduce_op="max"), trainer)
 
-    def stop_if_bad(self, first_bad: Tensor) -> None:
+    def stop_if_bad(self, first_bad: Tensor, trainer: Trainer) -> None:
         """Raises FloatingPointError if there is a first bad step."""
         first = first_bad.item()
         if first != torch.inf:
+            last = next((own.written for own in trainer.checkpoint_callbacks if hasattr(own, "written")), None)
+            kept = f"{last} is from before, and is kept" if last else "no checkpoint was written"
             raise FloatingPointError(
-                f"the loss is not finite at step {first:.0f}; the last good checkpoint is kept. "
+                f"the loss is not finite at step {first:.0f}; {kept}. "
                 "Try a smaller learning rate, gradient clipping (--trainer.gradient_clip_val 1) or --trainer.precision 32-true"
             )

@@ -21,7 +21,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from PIL.Image import Image
 from torch import Tensor
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
 from cgd_lightning.data.images import sample_images
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
@@ -101,12 +101,15 @@ class GuidedSampler(Callback):
         self.columns, self.unguided_columns, self.num_metric_samples = columns, unguided_columns, num_metric_samples
         self.sampler, self.batch_size, self.seed = sampler or DDIM(steps=20, eta=1.0), batch_size, seed
         self.folder: Path | None = None
-        self.trust: tuple[str, ...] = ()
+        self.trust = checkpoints.Trust()
         self.validations = 0
         self._loaded: dict[str, Loaded] = {}
         self._noticed: set[str] = set()
         self._reference: tuple[str, Tensor, float] | None = None
         self._began = self._spent = 0.0
+
+    resumes = ("validations",)
+    """The state that a continued run reads."""
 
     def state_dict(self) -> dict[str, Any]:
         return {"validations": self.validations}

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.diffusion.process import NoisyBatch
 from cgd_lightning.errors import InputError
 from cgd_lightning.networks import Network
+from cgd_lightning.training import resume
 from cgd_lightning.training.learning_rate import rate_factor
 
 NetworkFactory = Callable[[int, int, int], Network]
@@ -37,6 +38,9 @@ class TrainingModule(LightningModule, ABC):
     steps in which the learning rate grows to its full value. decay: how it falls from there to 0 at the end of the run.
     ema_decay: how much of the average is kept in a step, less in the first ones. compile: torch.compile the network.
     """
+
+    kind: str
+    """What is trained, as a checkpoint's card says it."""
 
     measures: tuple[str, ...] = ("loss",)
     """What `measure` gives."""
@@ -96,7 +100,10 @@ class TrainingModule(LightningModule, ABC):
 
     def configure_optimizers(self) -> Any:
         assert self.model is not None
-        optimizer = self.optimizer(self.model.parameters())
+        try:
+            optimizer = self.optimizer(self.model.parameters())
+        except ValueError as error:
+            raise InputError(f"model.optimizer: {error}") from error
         total = self.trainer.estimated_stepping_batches
         factor = rate_factor(self.warmup_steps, self.decay, total)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
@@ -152,6 +159,23 @@ class TrainingModule(LightningModule, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         assert self.model is not None
         checkpoint["cgd"] = checkpoints.describe(self.model, self.data.name, self.partner)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        kept = resume.checked(checkpoint, self)
+        checkpoint.clear()
+        checkpoint.update(kept)
+
+
+def check_size(module: TrainingModule, data: NoisingDataModule) -> None:
+    """Raises InputError if the network that `module` asks for is larger than one that a file may ask for; nothing is allocated.
+
+    Of networks of this package; others need not be made without memory.
+    """
+    maker = getattr(module.network, "func", module.network)
+    if str(getattr(maker, "__module__", "")).startswith("cgd_lightning."):
+        hint = "one that you mean wants --trust-size; a network"
+        with torch.device("meta"), checkpoints.at_most(checkpoints.MOST_PARAMETERS, checkpoints.MOST_LAYERS, f"model.network: {hint}"):
+            module.build(module.network, data)
 
 
 def _adamw(parameters: Iterable[nn.Parameter]) -> Optimizer:

@@ -36,6 +36,8 @@ class DiffusionModule(TrainingModule):
     The other options are those of `TrainingModule`.
     """
 
+    kind = "diffusion"
+
     def __init__(
         self,
         network: NetworkFactory,
@@ -138,6 +140,7 @@ def _told_classes(network: Callable[..., Network], classes: int, *sizes: int) ->
 class ClassifierModule(TrainingModule):
     """Trains the classifier of noisy images: cross-entropy of p(y | x_t). Dhariwal and Nichol 2021 (arXiv:2105.05233), section 4."""
 
+    kind = "classifier"
     measures = ("loss", "accuracy")
 
     def build(self, network: NetworkFactory, data: NoisingDataModule) -> NoisyClassifier:
@@ -157,6 +160,7 @@ class ClassifierModule(TrainingModule):
 class JudgeModule(TrainingModule):
     """Trains a classifier of clean images, to judge samples with: cross-entropy of p(y | x0)."""
 
+    kind = "judge"
     measures = ("loss", "accuracy")
     by_timestep = False
 

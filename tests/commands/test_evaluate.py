@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
 from cgd_lightning.commands.evaluate import read_samples
 from cgd_lightning.commands.sample_files import write_targets
 from cgd_lightning.data.digits import Digits

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
 from tests.commands.conftest import TINY_CLASSIFIER, TINY_DIFFUSION
 
 Cgd = Callable[..., tuple[int, str, str]]
@@ -162,7 +162,7 @@ def test_a_class_in_a_config_file_is_not_imported_unless_trusted(workplace: Path
     code, _, err = cgd("fit", *TINY_CLASSIFIER, "--config=plugin.yaml", *short)
     assert code == 2
     assert err.strip().splitlines()[-1].startswith("error: cgd fit: ")
-    assert "a file names foreign_plugin.Mine" in err
+    assert "a file names the class foreign_plugin.Mine" in err
     assert "add --trust foreign_plugin" in err
     assert not Path("imported").exists()
     sys.modules.pop("foreign_plugin", None)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.networks import UNet
 

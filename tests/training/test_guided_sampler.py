@@ -14,7 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from PIL import Image
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
 from cgd_lightning.data.images import ImageTensors, sample_images
 from cgd_lightning.diffusion.generate import generate
 from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierFree, ClassifierGuidance

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor, nn
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.process import NoisyBatch
 from cgd_lightning.errors import InputError

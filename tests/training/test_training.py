@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from cgd_lightning import checkpoint as checkpoints
-from cgd_lightning.commands.parser import packaged_configs
+from cgd_lightning import checkpoints
+from cgd_lightning.commands.config_files import packaged_configs
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.data.images import ImageTensors
 from cgd_lightning.diffusion.classifier import NoisyClassifier

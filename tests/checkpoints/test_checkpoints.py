@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from cgd_lightning import checkpoint as checkpoints
+from cgd_lightning import checkpoints
 from cgd_lightning import networks
-from cgd_lightning.checkpoint import Model
+from cgd_lightning.checkpoints import Model
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.schedules import Cosine, Linear, NoiseSchedule, Sigmoid, VarianceExploding
@@ -344,11 +344,11 @@ DAMAGED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "image size that does not fit": (lambda c: c["cgd"]["network"]["init_args"].update(patch_size=3), "image_size 8"),
     "unknown schedule argument": (lambda c: c["cgd"]["schedule"]["init_args"].update(beta=3), "does not take the arguments"),
     "schedule out of range": (lambda c: c["cgd"]["schedule"]["init_args"].update(beta_end=7), "betas from"),
-    "arguments that are a list": (lambda c: c["cgd"]["network"].update(init_args=[8, 1, 1]), "does not take the arguments"),
+    "arguments that are a list": (lambda c: c["cgd"]["network"].update(init_args=[8, 1, 1]), "its description is damaged: network: a list"),
     "newer format": (lambda c: c["cgd"].update(format=2, version="9.1"), "written by cgd-lightning 9.1 in format 2"),
     "newer format with other parts": (lambda c: c.update(cgd={"format": 2, "version": "9.1"}), "written by cgd-lightning 9.1 in format 2"),
     "no format": (lambda c: c["cgd"].pop("format"), "its description is damaged: format"),
-    "unknown kind": (lambda c: c["cgd"].update(kind="video"), "its description is damaged: video"),
+    "unknown kind": (lambda c: c["cgd"].update(kind="video"), "its description is damaged: kind: 'video'"),
     "no network": (lambda c: c["cgd"].pop("network"), "its description is damaged: network"),
     "network of nothing": (lambda c: c["cgd"].update(network=None), "its description is damaged: network"),
     "no schedule": (lambda c: c["cgd"].update(schedule=None), "its description is damaged: schedule"),

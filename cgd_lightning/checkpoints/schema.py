@@ -1,0 +1,118 @@
+"""What may stand in a file: plain values within bounds, and, for an argument of a class, of its type.
+
+Everything here raises `ValueError` with the end of a sentence, which the caller begins with the file.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+MOST_VALUES = 10_000
+"""Values in an argument, all lists and mappings in it counted."""
+
+MOST_LETTERS = 10_000
+DEEPEST = 16
+LARGEST = 2**63
+
+Nested = Callable[[Any, type], Any]
+"""(what describes an object, its base class) -> the description, checked."""
+
+
+def plain(value: Any) -> Any:
+    """A copy of `value`: None, a bool, a finite number, a string, or lists and mappings of these."""
+    left = MOST_VALUES
+
+    def copy(value: Any, depth: int) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0 or depth > DEEPEST:
+            raise ValueError(f"more than {MOST_VALUES} values, or deeper than {DEEPEST} lists in lists")
+        if isinstance(value, list | tuple):
+            parts = [copy(part, depth + 1) for part in value]
+            return parts if isinstance(value, list) else tuple(parts)
+        if isinstance(value, Mapping):
+            return {text(key): copy(part, depth + 1) for key, part in value.items()}
+        return scalar(value)
+
+    return copy(value, 0)
+
+
+def scalar(value: Any) -> Any:
+    """`value` itself: None, a bool, a finite number below 2^63, or a string that can be printed."""
+    if type(value) in (int, float):
+        if not (math.isfinite(value) and abs(value) < LARGEST):
+            raise ValueError(f"the number {str(value)[:40]}")
+        return value
+    if type(value) in (bool, NoneType):
+        return value
+    if type(value) is str:
+        return text(value)
+    raise ValueError(f"a {type(value).__name__}, where plain data was wanted")
+
+
+def text(value: Any, letters: int = MOST_LETTERS) -> str:
+    """`value` itself: a string of at most so many letters, all of which can be printed."""
+    if type(value) is not str:
+        raise ValueError(f"a {type(value).__name__}, where a string was wanted")
+    if len(value) > letters or not value.replace("\n", "").isprintable():
+        raise ValueError(f"the string {value[:40]!a}, which is too long or cannot be printed")
+    return value
+
+
+def integer(value: Any, low: int, high: int) -> int:
+    """`value` itself: an int from `low` to `high`."""
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{ascii(value)[:60]}, where an integer from {low} to {high} was wanted")
+    return value
+
+
+def mapping(value: Any, keys: Sequence[str] | None = None) -> dict[str, Any]:
+    """`value` itself: a mapping with string keys, none beside `keys` where these are given."""
+    if not isinstance(value, dict) or not all(type(key) is str for key in value):
+        raise ValueError(f"a {type(value).__name__}, where a mapping was wanted")
+    unknown = [key for key in value if keys is not None and key not in keys]
+    if unknown:
+        raise ValueError(f"the unknown entry {unknown[0][:60]!a}")
+    return value
+
+
+def typed(value: Any, hint: Any, nested: Nested) -> Any:
+    """`value`, checked to be of the type that an argument is annotated with.
+
+    A class in the annotation means a description of an object, which `nested` checks. Nothing is of the
+    types Any, Callable and the like.
+    """
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return _one_of(value, get_args(hint), nested)
+    if origin is Literal:
+        if type(value) is str and value in get_args(hint):
+            return value
+        raise ValueError(f"{ascii(value)[:60]}, where one of {', '.join(map(str, get_args(hint)))} was wanted")
+    if hint in (None, NoneType) and value is None:
+        return None
+    if hint in (bool, int, float, str):
+        whole = hint is float and type(value) is int
+        if type(value) is hint or whole:
+            return scalar(value)
+    elif origin in (list, tuple, Sequence) and isinstance(value, list | tuple):
+        if len(value) > MOST_VALUES:
+            raise ValueError(f"a list of {len(value)} values")
+        inner = next(iter(get_args(hint)), None)
+        parts = [typed(part, inner, nested) for part in value]
+        return parts if isinstance(value, list) else tuple(parts)
+    elif isinstance(hint, type) and hint is not NoneType and origin is None and isinstance(value, Mapping):
+        return nested(value, hint)
+    raise ValueError(f"{ascii(value)[:60]}, where {getattr(hint, '__name__', hint)} was wanted")
+
+
+def _one_of(value: Any, hints: Sequence[Any], nested: Nested) -> Any:
+    problems = []
+    for hint in hints:
+        try:
+            return typed(value, hint, nested)
+        except ValueError as error:
+            problems.append(error)
+    described = isinstance(value, Mapping) and "class_path" in value
+    raise problems[-1] if not described else max(problems, key=lambda error: len(str(error)))

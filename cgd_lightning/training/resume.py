@@ -1,0 +1,235 @@
+"""Going on with a training: what is read of its checkpoint, entry by entry, and nothing else.
+
+A checkpoint holds weights, counters of the loops, the states of optimisers, schedules of the learning
+rate and callbacks. Each is held against the live object that it is for: the same names, tensors of the
+same shapes, counters where there are counters. No path, no function and no name of a class is taken
+from it; what is not understood is left out.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import __version__ as lightning_version
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, Timer
+from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
+
+from cgd_lightning.checkpoints import schema
+from cgd_lightning.checkpoints.archive import Archive, Stored
+from cgd_lightning.checkpoints.files import mismatch, opened
+from cgd_lightning.errors import InputError
+
+MOST_VALUES = 1_000_000
+DEEPEST = 24
+LARGEST = 2**53
+
+STATES: dict[type[Callback], tuple[str, ...]] = {
+    EarlyStopping: ("wait_count", "stopped_epoch", "best_score", "patience"),
+    Timer: ("time_elapsed",),
+}
+"""Of Lightning's callbacks, those that have a state of numbers, and its entries."""
+
+SCALER = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")
+
+
+OF_A_TRAINING = ("epoch", "global_step", "state_dict", "loops", "optimizer_states", "lr_schedulers")
+
+
+def check_whole(path: str | Path) -> None:
+    """Raises InputError unless the file is whole, all its checksums right, and holds the state of a training."""
+    with opened(path) as archive:
+        archive.check()
+        missing = [name for name in OF_A_TRAINING if name not in archive.contents]
+    if missing:
+        raise InputError(f"{path}: holds no training to go on with, only a model ({', '.join(missing)} missing)")
+
+
+def read_training(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint holds, as Lightning wants it: plain data and tensors, whose checksums are verified.
+
+    Raises InputError if the file is damaged or holds something else.
+    """
+    with Archive(path) as archive, torch.inference_mode(False):
+        if not isinstance(archive.contents, dict):
+            raise InputError(f"{path}: not a checkpoint")
+        read = _Reader(archive).read({name: part for name, part in archive.contents.items() if name != "cgd_config"})
+    if "state_dict" not in read:  # what a process hands to the one that forked it
+        return read
+    # Its own version, so that Lightning does not rewrite it as that of an older one.
+    return {**read, "pytorch-lightning_version": lightning_version}
+
+
+class _Reader:
+    """Copies contents of an archive, tensors in place of their references, within bounds of the file's size."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive, self.values = archive, 0
+        self.bytes = 2 * archive.path.stat().st_size
+
+    def read(self, value: Any, depth: int = 0) -> Any:
+        self.values += 1
+        if self.values > MOST_VALUES or depth > DEEPEST:
+            raise InputError(f"{self.archive.path}: more than {MOST_VALUES} values, or deeper than {DEEPEST} levels")
+        if isinstance(value, Stored):
+            self.bytes -= value.numel * value.storage.dtype.itemsize
+            if self.bytes < 0:
+                raise InputError(f"{self.archive.path}: its tensors are larger than the file")
+            return self.archive.tensor(value)
+        if isinstance(value, dict):
+            return {name: self.read(part, depth + 1) for name, part in value.items()}
+        if isinstance(value, list | tuple):
+            parts = [self.read(part, depth + 1) for part in value]
+            return parts if isinstance(value, list) else tuple(parts)
+        return value
+
+
+def checked(checkpoint: Mapping[str, Any], module: LightningModule) -> dict[str, Any]:
+    """What of `checkpoint`, as `read_training` gives it, may reach the objects of a run of `module`.
+
+    Raises InputError, naming file and entry, for what does not fit them.
+    """
+    trainer = module.trainer
+    where = f"{trainer.ckpt_path}"
+    kept = {"pytorch-lightning_version": lightning_version, "state_dict": _weights(checkpoint.get("state_dict"), module, where)}
+    try:
+        for name in ("epoch", "global_step"):
+            kept[name] = schema.integer(checkpoint[name], 0, LARGEST)
+        if trainer.state.fn != "fit":
+            return {**kept, "callbacks": {}}
+        kept["loops"] = {"fit_loop": _counters(checkpoint["loops"].get("fit_loop"), trainer.fit_loop.state_dict())}
+        kept["optimizer_states"] = [_optimizer(state, module) for state in _listed(checkpoint["optimizer_states"])]
+        kept["lr_schedulers"] = [_schedule(state) for state in _listed(checkpoint["lr_schedulers"])]
+        kept["callbacks"] = _callbacks(checkpoint.get("callbacks") or {}, trainer)
+        kept |= _own_states(checkpoint, trainer)
+    except InputError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{where}: not the state of such a training: {' '.join(str(error).split())[:200]}") from error
+    return kept
+
+
+def _weights(state: Any, module: LightningModule, where: str) -> dict[str, Tensor]:
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{where}: its weights are damaged")
+    if problem := mismatch(state, module.state_dict()):
+        raise InputError(f"{where}: its weights are not those of this network: {problem}; give the configuration of its own run")
+    bad = [name for name, value in state.items() if value.is_floating_point() and not bool(value.isfinite().all())]
+    if bad:
+        raise InputError(f"{where}: its weights are not finite, beginning with {bad[0]}; go on from an earlier one")
+    return state
+
+
+def _counters(value: Any, like: Any) -> Any:
+    """`value`, of the same shape as `like`, the live state of a loop: the same entries, numbers and bools in the same places."""
+    if isinstance(like, dict):
+        value = schema.mapping(value)
+        if not value.keys() - {"combined_loader"} == like.keys() - {"combined_loader"}:
+            raise ValueError(f"the counters {', '.join(sorted(map(str, value)))[:100]}, where others were wanted")
+        return {name: _counters(value[name], part) for name, part in like.items() if name != "combined_loader"}
+    if type(like) is bool:
+        if type(value) is not bool:
+            raise ValueError(f"{ascii(value)[:40]} for a switch")
+        return value
+    return schema.integer(value, 0, LARGEST)
+
+
+def _listed(value: Any) -> list[Any]:
+    if not isinstance(value, list) or len(value) > 16:
+        raise ValueError(f"a {type(value).__name__}, where a list of states was wanted")
+    return value
+
+
+def _optimizer(state: Any, module: LightningModule) -> dict[str, Any]:
+    schema.mapping(state, ("state", "param_groups"))
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    kept: dict[int, dict[str, Any]] = {}
+    for index, own in state["state"].items():
+        schema.integer(index, 0, len(parameters) - 1)
+        kept[index] = {name: _moment(value, parameters[index]) for name, value in schema.mapping(own).items()}
+    return {"state": kept, "param_groups": [_group(group) for group in _listed(state["param_groups"])]}
+
+
+def _moment(value: Any, parameter: Tensor) -> Any:
+    """What an optimiser keeps of a parameter: tensors no larger than it, or numbers."""
+    if isinstance(value, Tensor):
+        if value.numel() > max(parameter.numel(), 1) or (value.ndim == parameter.ndim and value.ndim and value.shape != parameter.shape):
+            raise ValueError(f"a tensor {list(value.shape)} for a parameter {list(parameter.shape)}")
+        return value
+    return schema.scalar(value)
+
+
+def _group(group: Any) -> dict[str, Any]:
+    for name, value in schema.mapping(group).items():
+        numbers = value if isinstance(value, list | tuple) else [value]
+        if not all(isinstance(number, int | float | None | str) for number in numbers):
+            raise ValueError(f"{name} of an optimiser")
+        for number in numbers:
+            schema.scalar(number)
+    if type(group.get("lr")) not in (int, float) or group["lr"] < 0:
+        raise ValueError(f"learning rate {group.get('lr')}")
+    return group
+
+
+def _schedule(state: Any) -> dict[str, Any]:
+    """Counters and rates of a schedule of the learning rate; its functions are those of the live one."""
+    kept = {}
+    for name, value in schema.mapping(state).items():
+        if name == "lr_lambdas":
+            kept[name] = [None] * len(_listed(value))
+            continue
+        numbers = value if isinstance(value, list) else [value]
+        plain = all(type(number) in (int, float, bool) and math.isfinite(number) for number in numbers)
+        if plain and not hasattr(LRScheduler, name) and name != "optimizer":
+            kept[name] = value
+    return kept
+
+
+def _callbacks(states: Any, trainer: Trainer) -> dict[str, Any]:
+    """The states of the callbacks that are there: of ours and Lightning's, numbers alone; of your own, plain data."""
+    kept = {}
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        state = schema.mapping(states).get(callback.state_key)
+        if state is None:
+            continue
+        package = type(callback).__module__.partition(".")[0]
+        entries = getattr(callback, "resumes", STATES.get(type(callback)))
+        if entries is not None:
+            kept[callback.state_key] = {name: _number(state[name]) for name in entries if name in schema.mapping(state)}
+        elif package not in ("lightning", "pytorch_lightning", "cgd_lightning") and not isinstance(callback, Checkpoint):
+            kept[callback.state_key] = _plain(state)
+    return kept
+
+
+def _number(value: Any) -> Any:
+    if value is None or (isinstance(value, Tensor) and value.ndim == 0):
+        return value
+    if isinstance(value, dict):
+        return {name: _number(part) for name, part in value.items()}
+    if type(value) not in (int, float, bool):
+        raise ValueError(f"{ascii(value)[:40]} in the state of a callback")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """`value` itself, if there is nothing in it but plain data and tensors."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple | set):
+        return type(value)(_plain(part) for part in value)
+    return value
+
+
+def _own_states(checkpoint: Mapping[str, Any], trainer: Trainer) -> dict[str, Any]:
+    """The scale of mixed precision, and what a data module of your own keeps."""
+    kept: dict[str, Any] = {}
+    scaler = checkpoint.get("MixedPrecision")
+    if scaler is not None:
+        kept["MixedPrecision"] = {name: schema.scalar(value) for name, value in schema.mapping(scaler, SCALER).items()}
+    name = type(trainer.datamodule).__qualname__  # type: ignore[attr-defined]
+    if name in checkpoint and name not in ("state_dict", "loops", "callbacks"):
+        kept[name] = _plain(checkpoint[name])
+    return kept

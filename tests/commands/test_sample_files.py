@@ -1,0 +1,288 @@
+"""A folder of samples belongs to one job at a time, and holds what its samples.json says or none."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cgd_lightning.commands.claim import Claim, claim
+from cgd_lightning.commands.sample_files import SampleFolder, new_folder
+from cgd_lightning.errors import InputError
+
+SAMPLE = ("sample", "--ckpt=runs/diffusion", "--device=cpu", "--sampler.steps=4", "--scale=0")
+SLOW = (*SAMPLE, "--batch_size=1", "--num_samples=120")
+CGD = (sys.executable, "-c", "from cgd_lightning.commands.main import main; main()")
+Cgd = Callable[..., tuple[int, str, str]]
+
+
+def start(*words: str) -> "subprocess.Popen[str]":
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*CGD, *words], env=environment, **pipes)  # type: ignore[call-overload, no-any-return]
+
+
+def wait_for_pieces(folder: Path, job: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 60
+    while not list(folder.glob(".unfinished/*/*0*")):
+        assert job.poll() is None, job.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def error_of(err: str) -> str:
+    [line] = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in err
+    return line
+
+
+def pixels(folder: Path) -> list[bytes]:
+    if (folder / "samples.npz").exists():
+        with np.load(folder / "samples.npz") as arrays:
+            assert len(arrays["arr_0"]) == len(arrays["arr_1"])
+            return [image.tobytes() for image in arrays["arr_0"]]
+    return [Image.open(file).tobytes() for file in sorted((folder / "images").iterdir())]
+
+
+def contents(folder: Path) -> dict[str, bytes | str]:
+    """What lies under `folder`, links as what they name."""
+    return {
+        str(path.relative_to(folder)): os.readlink(path) if path.is_symlink() else path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_symlink() or path.is_file()
+    }
+
+
+@pytest.mark.parametrize("kind", ["png", "npz"])
+def test_what_a_killed_job_left_is_started_over_by_the_same_request_alone(
+    kind: str, workplace: Path, cgd: Cgd
+) -> None:
+    few = (*SAMPLE, "--batch_size=1", "--num_samples=50", f"--format={kind}")
+    job = start(*few, "--out=D")
+    wait_for_pieces(Path("D"), job)
+    job.kill()
+    job.communicate()
+    assert not Path("D/samples.json").exists()
+    Path("D/.unfinished.lock").unlink()
+    left = contents(Path("D"))
+    code, out, err = cgd(*few, "--num_samples=30", "--seed=1", "--out=D")
+    assert (code, out) == (1, "")
+    error = error_of(err)
+    assert "num_samples 50 there, 30 here" in error
+    assert "seed 0 there, 1 here" in error
+    assert "remove D/.unfinished" in error
+    assert contents(Path("D")) == left
+    code, _, err = cgd(*few, "--out=D")
+    assert code == 0, err
+    assert cgd(*few, "--out=clean")[0] == 0
+    assert pixels(Path("D")) == pixels(Path("clean"))
+    assert sorted(contents(Path("D"))) == sorted(contents(Path("clean")))
+
+
+def test_of_two_jobs_on_one_folder_one_is_refused_and_the_other_is_right(
+    workplace: Path, cgd: Cgd
+) -> None:
+    jobs = {count: start(*SLOW, f"--num_samples={count}", "--out=D") for count in (119, 120)}
+    ended = {count: (*job.communicate(timeout=60), job.returncode) for count, job in jobs.items()}
+    assert sorted(code for *_, code in ended.values()) == [0, 1]
+    [won] = [count for count, (*_, code) in ended.items() if code == 0]
+    [err] = [err for _, err, code in ended.values() if code == 1]
+    assert "another cgd sample is at work there" in error_of(err) or "holds samples" in error_of(err)
+    assert json.loads(Path("D/samples.json").read_text())["images"]["count"] == won
+    assert cgd(*SLOW, f"--num_samples={won}", "--out=clean")[0] == 0
+    assert pixels(Path("D")) == pixels(Path("clean"))
+    assert sorted(contents(Path("D"))) == sorted(contents(Path("clean")))
+
+
+def test_a_job_is_refused_while_another_is_at_work_and_an_interrupted_one_leaves_nothing(
+    workplace: Path, cgd: Cgd
+) -> None:
+    job = start(*SLOW, "--num_samples=3000", "--out=D")
+    wait_for_pieces(Path("D"), job)
+    code, out, err = cgd(*SLOW, "--num_samples=3000", "--out=D")
+    assert (code, out) == (1, "")
+    assert "--out D: another cgd sample is at work there; give another folder" in error_of(err)
+    job.send_signal(signal.SIGINT)
+    job.communicate(timeout=60)
+    assert job.returncode == 130
+    assert not Path("D").exists()
+
+
+STRESS = """
+import os, sys
+from pathlib import Path
+from cgd_lightning.commands.claim import claim
+from cgd_lightning.errors import InputError
+done = 0
+while done < 150:
+    try:
+        with claim(Path("D"), {"seed": 0}) as own:
+            os.close(os.open("inside", os.O_CREAT | os.O_EXCL))
+            (own.pieces / "piece").touch()
+            os.unlink("inside")
+            done += 1
+    except InputError as error:
+        assert "at work there" in str(error), error
+"""
+
+
+def test_no_two_processes_ever_hold_a_folder(tmp_path: Path) -> None:
+    run = [sys.executable, "-c", STRESS]
+    jobs = [subprocess.Popen(run, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [job.communicate(timeout=60)[1] for job in jobs] == ["", "", ""]
+
+
+def outside(tmp_path: Path) -> Path:
+    folder = tmp_path / "outside"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "request.json").write_text(json.dumps({"seed": 0}))
+    (folder / "sub" / "precious").write_text("mine")
+    return folder
+
+
+LEFT = {
+    ".unfinished": "not a folder that cgd sample made",
+    ".unfinished.lock": "not a regular file",
+    "samples.json": "holds samples already",
+    "images": "holds images, but no samples.json",
+    "samples.npz": "holds samples.npz, but",
+    "grid.png": "holds grid.png, but",
+    "animation.gif": "holds animation.gif, but",
+    ".samples.json.tmp": "holds .samples.json.tmp, but",
+}
+
+
+@pytest.mark.parametrize("kind", ["link to a folder", "link to a file", "dangling link", "file", "folder"])
+@pytest.mark.parametrize("name", LEFT)
+def test_what_is_not_a_jobs_own_is_neither_followed_nor_removed(
+    name: str, kind: str, tmp_path: Path
+) -> None:
+    others, folder = outside(tmp_path), tmp_path / "D"
+    folder.mkdir()
+    if kind == "file":
+        (folder / name).write_text("mine")
+    elif kind == "folder":
+        (folder / name / "sub").mkdir(parents=True)
+    else:
+        ends = {"link to a folder": others, "link to a file": others / "sub" / "precious"}
+        (folder / name).symlink_to(ends.get(kind, others / "new"))
+    before = contents(tmp_path)
+    if (name, kind) == (".unfinished.lock", "file"):
+        with claim(folder, {"seed": 0}):
+            pass
+        del before["D/.unfinished.lock"]
+    else:
+        says = "does not tell whose" if (name, kind) == (".unfinished", "folder") else LEFT[name]
+        with pytest.raises(InputError, match=says), claim(folder, {"seed": 0}):
+            pytest.fail("claimed")
+    assert contents(tmp_path) == before
+    assert os.path.lexists(folder / name) or kind == "file"
+
+
+def test_other_links_in_the_folder_are_left_alone(tmp_path: Path, workplace: Path, cgd: Cgd) -> None:
+    others = outside(tmp_path)
+    Path("D").mkdir()
+    for name in ("samples.json.tmp", ".writable", ".unfinished.tmp", "README"):
+        Path("D", name).symlink_to(others / "sub" / "precious")
+    os.link(others / "sub" / "precious", "D/.unfinished.lock")
+    before = contents(others)
+    assert cgd(*SAMPLE, "--num_samples=2", "--out=D")[0] == 0
+    assert contents(others) == before
+    assert not Path("D/.unfinished.lock").exists()
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", "[", "[" * 5000, "9" * 5000, "\xff", '{"a": NaN}', "[1]", "{}", "{" + '"a":{' * 900 + "}" * 901],
+)
+def test_a_request_that_cannot_be_read_is_not_the_same(said: str, tmp_path: Path) -> None:
+    (tmp_path / "D/.unfinished").mkdir(parents=True)
+    (tmp_path / "D/.unfinished/request.json").write_bytes(said.encode("latin-1"))
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=r"remove .*\.unfinished first") as refused, claim(tmp_path / "D", {"seed": 0}):
+        pytest.fail("claimed")
+    assert len(str(refused.value)) < 1000 + len(str(tmp_path))
+    assert contents(tmp_path) == before
+
+
+def test_a_job_that_was_killed_before_it_wrote_its_request_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / ".unfinished").mkdir()
+    (tmp_path / ".unfinished/.request.json.tmp").write_text("{")
+    with claim(tmp_path, {"seed": 0}) as own:
+        assert own.pieces.is_dir()
+    assert not list(tmp_path.iterdir())
+
+
+def pieces(own: Claim, kind: str) -> SampleFolder:
+    """Two of three chunks of an image each."""
+    out = SampleFolder(own, [0, 1, 0], {0: "a", 1: "b"}, kind)  # type: ignore[arg-type]
+    out.add(0, torch.zeros(1, 1, 4, 4, dtype=torch.uint8))
+    out.add(2, torch.zeros(1, 1, 4, 4, dtype=torch.uint8))
+    return out
+
+
+@pytest.mark.parametrize("kind", ["png", "npz"])
+def test_pieces_that_are_missing_or_foreign_make_no_samples(kind: str, tmp_path: Path) -> None:
+    for fault in ("missing", "foreign", "last"):
+        folder = tmp_path / fault
+        with pytest.raises(InputError, match="the pieces of this job are not whole"), claim(folder, {}) as own:
+            out = pieces(own, kind)
+            if fault == "foreign":
+                out.add(1, torch.ones(1, 1, 4, 4, dtype=torch.uint8))
+                (own.pieces / ("0003-a.png" if kind == "png" else "00000003.npy")).touch()
+            if fault == "last":
+                out.add(1, torch.ones(1, 1, 4, 4, dtype=torch.uint8))
+                next(own.pieces.glob("*2*")).unlink()
+            out.finish({})
+        assert not folder.exists()
+
+
+def test_a_final_name_that_is_taken_in_the_meantime_is_not_replaced(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds grid\.png, but"), claim(tmp_path / "D", {}) as own:
+        out = pieces(own, "png")
+        out.add(1, torch.ones(1, 1, 4, 4, dtype=torch.uint8))
+        (tmp_path / "D/grid.png").write_text("mine")
+        out.finish({})
+    assert contents(tmp_path) == {"D/grid.png": b"mine"}
+
+
+NAMES = """
+from pathlib import Path
+import torch
+from cgd_lightning.commands.claim import claim
+from cgd_lightning.commands.sample_files import SampleFolder
+names = ["dog+2.5-x", "\\u732b\\u00e9", "a" * 10_000, "\\u732b" * 5_000, "\\ud800", "a/../b\\n", "", "?"]
+with claim(Path("D"), {}) as own:
+    out = SampleFolder(own, list(range(len(names))), dict(enumerate(names)), "png")
+    out.add(0, torch.zeros(len(names), 1, 4, 4, dtype=torch.uint8))
+    out.finish({"names": names})
+"""
+
+
+@pytest.mark.parametrize("language", ["C", "C.UTF-8"])
+def test_any_name_of_a_class_is_a_file_name(language: str, tmp_path: Path) -> None:
+    known = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG"))}
+    own = {"LC_ALL": language, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    run = [sys.executable, "-c", NAMES]
+    done = subprocess.run(run, cwd=tmp_path, env={**known, **own}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    files = sorted((tmp_path / "D/images").iterdir())
+    assert len(files) == 8
+    cats = ("__", "_" * 200) if language == "C" else ("\u732b\u00e9", "\u732b" * 66)
+    wanted = ["dog+2.5-x", cats[0], "a" * 200, cats[1], "_", "a_.._b_", "", "_"]
+    assert [file.name for file in files] == [f"000{i}-{name}.png" for i, name in enumerate(wanted)]
+    json.loads((tmp_path / "D/samples.json").read_text(encoding="utf-8"))
+
+
+def test_a_new_folder_is_none_that_is_there_and_takes_no_name_for_a_number(tmp_path: Path) -> None:
+    for name in ("0", "3", "\u00b2", "\u0667", "9" * 5000 if os.name == "nt" else "9" * 200):
+        (tmp_path / name).mkdir()
+    assert new_folder(tmp_path) == tmp_path / "4"
