@@ -26,6 +26,7 @@ FORMAT = 1
 MOST_CLASSES = 100_000
 MOST_LETTERS = 1_000
 LARGEST_SIDE = 16_384
+MOST_PIXELS = 2**26
 
 MOST_PARAMETERS = 10**9
 MOST_LAYERS = 20_000
@@ -104,16 +105,21 @@ def decode(data: Any, path: str | Path) -> Card:
 
 def _contradiction(card: Card) -> str | None:
     """What in a card does not go with what else stands there."""
-    classes = len(card.class_names)
-    if card.kind == "judge":
-        return "class_names: none" if not classes else None
-    if card.schedule is None:
+    classes, arguments = len(card.class_names), card.network["init_args"]
+    if card.kind != "judge" and card.schedule is None:
         return "schedule"
-    if card.kind == "classifier" and not classes:
+    if card.kind != "diffusion" and not classes:
         return "class_names: none"
+    if card.kind == "diffusion" and card.prediction is None:
+        return "prediction"
     if card.class_shares and len(card.class_shares) != classes:
         return f"class_shares: {len(card.class_shares)} of {classes} classes"
-    return "prediction" if card.kind == "diffusion" and card.prediction is None else None
+    channels, height = card.image_shape[:2] or (None, None)
+    outputs = (channels, channels and 2 * channels) if card.kind == "diffusion" else (classes,)
+    for name, wanted in (("in_channels", (channels,)), ("image_size", (height,)), ("out_channels", outputs)):
+        if None not in wanted and name in arguments and arguments[name] not in wanted:
+            return f"network: {name} {ascii(arguments[name])[:40]}, and images of shape {card.image_shape} of {classes} classes"
+    return None
 
 
 def _spec(value: Any) -> dict[str, Any]:
@@ -130,7 +136,10 @@ def _kind(value: Any) -> str:
 def _shape(value: Any) -> list[int]:
     if not isinstance(value, list) or len(value) not in (0, 3):
         raise ValueError("wanted channels, height and width")
-    return [schema.integer(size, 1, LARGEST_SIDE) for size in value]
+    sizes = [schema.integer(size, 1, LARGEST_SIDE) for size in value]
+    if math.prod(sizes) > MOST_PIXELS:
+        raise ValueError(f"more than {MOST_PIXELS:,} numbers in an image")
+    return sizes
 
 
 def _names(value: Any) -> list[str]:

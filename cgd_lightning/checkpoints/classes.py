@@ -113,7 +113,9 @@ def not_listed(class_path: str) -> str:
     package = class_path.partition(".")[0]
     if package == "cgd_lightning":
         return f"names {class_path}, which is no class that a file may name; nothing of it was run"
-    return f"names the class {class_path}, and {package!r} is not trusted; nothing of it was run. If you trust it, add --trust {package}"
+    # Of a package as large as these, one class is enough to trust.
+    name = class_path if package in ("lightning", "pytorch_lightning", "torch", "torchmetrics", "torchvision") else package
+    return f"names the class {class_path}, and {package!r} is not trusted; nothing of it was run. If you trust it, add --trust {name}"
 
 
 def check_spec(spec: Any, base: type, where: object, trust: Trust, without: Sequence[str] = ()) -> dict[str, Any]:
@@ -166,7 +168,7 @@ def construct(spec: Any, base: type, where: object, trust: Trust) -> Any:
         return cls(**checked["init_args"])
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError, MemoryError) as error:
+    except Exception as error:  # whatever a constructor raises for arguments that it was not written for
         raise InputError(f"{where}: {spec['class_path']} does not take the arguments stored there: {one_line(error)}") from error
 
 

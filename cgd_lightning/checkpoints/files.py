@@ -87,7 +87,7 @@ def load(
             raise InputError(f"{path}: {numbers:,} parameters in {len(state):,} tensors; more than {most} want --trust-size")
         # The networks of this package hold weights and nothing else, and need not be filled twice; another may hold more.
         ours = not trust.covers(str(card.network["class_path"]))
-        with at_most(numbers, 10 * len(state) + 100, f"{path}: its weights do not fit the network that it names: one"):
+        with at_most(numbers, 10 * len(state) + 100, "its weights do not fit the network that it names: one"):
             model = build(card, path, trust, device="meta" if ours else "cpu")
         model.load_state_dict(_fitted(archive, state, model), assign=True)
         return model.to(memory_format=torch.channels_last).to(device).eval().requires_grad_(False)

@@ -147,11 +147,14 @@ _allowed: set[str] = set()
 
 def allow_imports(names: set[str]) -> None:
     """Let jsonargparse import `names` and what is in them, and nothing else; read no URLs; make nothing where anything goes."""
-    before = [name for name in _allowed if name not in names]
+    # An entry stays for good, and the longest one that fits decides.
+    within = Trust(tuple(names))
+    again = {name for name in _allowed if within.covers(name)}
+    before = sorted(_allowed - again)
     _allowed.update(names)
     set_parsing_settings(
         import_path_denylist=["*", *before],
-        import_path_allowlist=sorted(names),
+        import_path_allowlist=sorted(names | again),
         config_read_mode_urls_enabled=False,
         config_read_mode_fsspec_enabled=False,
         instantiate_subclass_spec_in_any=False,

@@ -1,4 +1,4 @@
-"""Files of a folder that a stranger may have filled: no link is followed and no pipe is waited on."""
+"""Files of a folder that a stranger may have filled: no link is followed, no pipe waited on."""
 
 import os
 import stat

@@ -18,7 +18,7 @@ from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.commands.animation import Animation
 from cgd_lightning.commands.claim import claim
-from cgd_lightning.commands.config_files import OWN_FILES, PackagedConfigFile, load_yaml
+from cgd_lightning.commands.config_files import MOST_BYTES, OWN_FILES, PackagedConfigFile, load_yaml
 from cgd_lightning.commands.foreign import CALL, foreign_classifier
 from cgd_lightning.commands.guidance import compose, is_ours, scale_of, settings_with_scale, singles, with_files
 from cgd_lightning.commands.hardware import PRECISIONS, pick_dtype
@@ -66,7 +66,7 @@ def _sampler_of(words: Sequence[str], recorded: Mapping[str, Any]) -> str:
     typed += [word.partition("=")[2] for word in words if word.startswith("--sampler=")]
     files = [value for word, value in zip(words, [*words[1:], ""]) if word == "--config"]
     files += [word.partition("=")[2] for word in words if word.startswith("--config=")]
-    for file in filter(os.path.isfile, files):
+    for file in (file for file in files if os.path.isfile(file) and os.path.getsize(file) <= MOST_BYTES):
         with suppress(OSError, yaml.YAMLError, TypeError, KeyError):
             typed.insert(0, load_yaml(Path(file).read_text(encoding="utf-8"))["sampler"]["class_path"])
     asked = [recorded.get("sampler", {}).get("class_path"), os.environ.get("CGD_SAMPLE__SAMPLER"), *typed]

@@ -51,7 +51,7 @@ def write_targets(targets: Sequence[Target]) -> dict[str, list[Any]]:
 
 
 class SampleFolder:
-    """Takes uint8 chunks (B, C, H, W) as they come, from any process, and finishes when all are there.
+    """Takes uint8 chunks (B, C, H, W) from any process, and finishes when all are there.
 
     claim: the folder, which the job's first process holds. targets: of every image. written: how
     each target is called.
@@ -138,7 +138,7 @@ class SampleFolder:
 
 
 def _storable(name: str) -> str:
-    """`name` with _ for what the file system's encoding does not know, and at most 200 bytes of it."""
+    """At most 200 bytes of `name`, with _ for what the file system cannot encode."""
     encoding = sys.getfilesystemencoding()
     stored = name.encode(encoding, "replace").replace(b"?", b"_")
     return stored[:NAME_BYTES].decode(encoding, "ignore")

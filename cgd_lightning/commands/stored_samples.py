@@ -20,7 +20,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from cgd_lightning.commands.plain_files import open_plain
@@ -106,7 +106,7 @@ def _target(said: Any) -> Target:
         return said
     if isinstance(said, list) and all(type(w) in (int, float) and 0 <= w < math.inf for w in said):
         return tuple(map(float, said))
-    raise ValueError(f"target {str(said)[:40]}: wanted a class from 0, or weights from 0")
+    raise ValueError(f"target {ascii(said)[:40]}: wanted a class from 0, or weights from 0")
 
 
 class _Blocks(io.BufferedReader):
@@ -170,7 +170,7 @@ def _header(file: Any, size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 def _read_whole(file: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     array = np.empty(shape, dtype)
-    room = memoryview(array).cast("B")
+    room = memoryview(array.data).cast("B")
     filled = 0
     while part := file.read(BLOCK):  # to the end, where zipfile checks its sum
         room[filled : filled + len(part)] = part
@@ -191,7 +191,7 @@ def _read_pictures(folder: Path, count: int, image_shape: Sequence[int] | None) 
     images = torch.empty(0)
     for index, file in enumerate(_list_pictures(folder, count)):
         limit = 2**20 + 2 * (math.prod(image_shape) if image_shape is not None else PIXELS)
-        with open_plain(file, limit) as opened, _open_png(opened) as image:
+        with open_plain(file, limit) as opened, _open_png(opened, file.name) as image:
             if image.mode not in ("L", "RGB"):
                 raise ValueError(f"{file.name!a} has mode {image.mode}; wanted L or RGB")
             shape = (len(image.mode), image.height, image.width)
@@ -204,11 +204,14 @@ def _read_pictures(folder: Path, count: int, image_shape: Sequence[int] | None) 
     return images
 
 
-def _open_png(file: BinaryIO) -> Image.Image:
+def _open_png(file: BinaryIO, name: str) -> Image.Image:
     with warnings.catch_warnings():
         # Our limit is the lower one, and its error comes alone.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(file, formats=("PNG",))
+        try:
+            return Image.open(file, formats=("PNG",))
+        except UnidentifiedImageError as error:
+            raise ValueError(f"{name!a} is not a PNG") from error
 
 
 def _list_pictures(folder: Path, count: int) -> Iterator[Path]:

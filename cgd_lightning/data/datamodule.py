@@ -27,6 +27,9 @@ GOLDEN_32 = 2654435769
 """2^32 divided by the golden ratio: its multiples, modulo 2^32, spread evenly (Knuth, TAOCP vol. 3, sec. 6.4)."""
 
 
+MOST_WORKERS = 256
+
+
 class NoisingDataModule(LightningDataModule, ABC):
     """Images with labels, in splits train, val and test, that leave as `NoisyBatch`.
 
@@ -52,6 +55,8 @@ class NoisingDataModule(LightningDataModule, ABC):
         super().__init__()
         if batch_size < 1:
             raise InputError(f"batch_size {batch_size}: wanted at least 1")
+        if not 0 <= num_workers <= MOST_WORKERS:
+            raise InputError(f"num_workers {num_workers}: wanted 0 to {MOST_WORKERS}")
         self.schedule = schedule or Linear()
         self.schedule.level(predict_timestep)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed

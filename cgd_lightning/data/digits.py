@@ -11,6 +11,9 @@ from torch.nn import functional as F
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.data.images import ImageTensors
 from cgd_lightning.diffusion.schedules import NoiseSchedule
+from cgd_lightning.errors import InputError
+
+LARGEST = 256
 
 
 class Digits(NoisingDataModule):
@@ -32,6 +35,8 @@ class Digits(NoisingDataModule):
         predict_timestep: int = 0,
     ) -> None:
         super().__init__(schedule, batch_size, num_workers, seed, predict_timestep)
+        if not 4 <= image_size <= LARGEST:
+            raise InputError(f"image_size {image_size}: digits of 8 x 8 pixels are scaled to 4 to {LARGEST}")
         self.image_shape = (1, image_size, image_size)
         self._splits: dict[str, ImageTensors] = {}
 

@@ -19,10 +19,13 @@ from cgd_lightning.errors import InputError
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-"""The formats of these endings. Pillow knows others, and runs Ghostscript for one of them, whatever a file is called."""
+"""The formats of these endings alone: for EPS, Pillow runs Ghostscript, whatever the ending."""
 
 PIXELS = 2**26
-"""At most so many pixels has an image; in colour with transparency that many take half a GiB while they are decoded."""
+"""At most so many pixels has an image, half of them in WebP; decoding takes up to 10 bytes a pixel, in WebP 18."""
+
+LARGEST = 4096
+"""Width and height that images are brought to, at most."""
 
 CLASSES = 100_000
 
@@ -60,6 +63,8 @@ class Folder(NoisingDataModule):
         super().__init__(schedule, batch_size, num_workers, seed, predict_timestep)
         if channels not in (1, 3):
             raise InputError(f"channels {channels}: wanted 3 for colour or 1 for grey")
+        if not 1 <= image_size <= LARGEST:
+            raise InputError(f"image_size {image_size}: wanted 1 to {LARGEST} pixels")
         if not 0 < held_out < 0.5:
             raise InputError(f"held_out {held_out}: wanted a share between 0 and 0.5")
         self.root, self.held_out = Path(root), held_out
@@ -110,8 +115,9 @@ def decode(file: Path, image_shape: tuple[int, int, int]) -> Tensor:
     mode = "L" if channels == 1 else "RGB"
     try:
         with Image.open(file, formats=FORMATS) as image:
-            if image.width * image.height > PIXELS:
-                raise InputError(f"{file}: {image.width} x {image.height} pixels; wanted at most {PIXELS}; make it smaller or take it away")
+            most = PIXELS // 2 if image.format == "WEBP" else PIXELS
+            if image.width * image.height > most:
+                raise InputError(f"{file}: {image.width} x {image.height} pixels; wanted at most {most}; make it smaller or take it away")
             ImageOps.exif_transpose(image, in_place=True)
             flat = _flatten(image, mode)
             fitted = ImageOps.fit(flat, (width, height), Image.Resampling.BICUBIC)

@@ -132,7 +132,7 @@ def _read_sizes(file: Path, rank: int) -> list[int]:
 
 
 def _without_legacy(dataset: type[datasets.MNIST]) -> Any:
-    """`dataset`, which reads no `processed/*.pt`, what torchvision before 0.9 made of the raw files: they are pickles."""
+    """`dataset`, which never reads `processed/*.pt`, the pickles that old torchvision made."""
     # torchvision looks for the files in a folder of the class's name.
     return type(dataset.__name__, (dataset,), {"_check_legacy_exist": lambda self: False})
 

@@ -17,6 +17,8 @@ from torch import Tensor
 from cgd_lightning.diffusion.spacings import space
 from cgd_lightning.errors import InputError
 
+MOST_TIMESTEPS = 100_000
+
 
 class Level(NamedTuple):
     """A noise level: x = alpha x0 + sigma eps. `t` is the timestep that a network is told, None where none is asked."""
@@ -175,6 +177,7 @@ class Linear(VariancePreserving):
     """
 
     def __init__(self, timesteps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02, zero_terminal_snr: bool = False) -> None:
+        _check_timesteps(timesteps)
         beta = torch.linspace(beta_start, beta_end, timesteps, dtype=torch.float64) * 1000 / timesteps
         _check_betas(beta, self)
         self._tabulate_betas(beta, zero_terminal_snr, timesteps=timesteps, beta_start=beta_start, beta_end=beta_end)
@@ -187,6 +190,7 @@ class Cosine(VariancePreserving):
     """
 
     def __init__(self, timesteps: int = 1000, s: float = 0.008, max_beta: float = 0.999, zero_terminal_snr: bool = False) -> None:
+        _check_timesteps(timesteps)
         edges = torch.linspace(0, 1, timesteps + 1, dtype=torch.float64)
         alpha_bar = ((edges + s) / (1 + s) * math.pi / 2).cos().square()
         beta = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=max_beta)
@@ -209,6 +213,7 @@ class Sigmoid(VariancePreserving):
         max_beta: float = 0.999,
         zero_terminal_snr: bool = False,
     ) -> None:
+        _check_timesteps(timesteps)
         edges = torch.linspace(0, 1, timesteps + 1, dtype=torch.float64)
         falling = (-(start + edges * (end - start)) / tau).sigmoid()
         alpha_bar = (falling - falling[-1]) / (falling[0] - falling[-1])
@@ -226,6 +231,7 @@ class VarianceExploding(NoiseSchedule):
     def __init__(self, timesteps: int = 1000, sigma_min: float = 0.01, sigma_max: float = 50.0) -> None:
         if not 0 < sigma_min < sigma_max:
             raise InputError(f"sigma_min {sigma_min}, sigma_max {sigma_max}: wanted 0 < sigma_min < sigma_max")
+        _check_timesteps(timesteps)
         log_sigma = torch.linspace(math.log(sigma_min), math.log(sigma_max), timesteps, dtype=torch.float64)
         sigma = log_sigma.exp()
         init_args = {"timesteps": timesteps, "sigma_min": sigma_min, "sigma_max": sigma_max}
@@ -233,6 +239,11 @@ class VarianceExploding(NoiseSchedule):
 
     def _from_angle(self, angle: Tensor) -> tuple[Tensor, Tensor]:
         return torch.ones_like(angle), angle.tan()
+
+
+def _check_timesteps(timesteps: int) -> None:
+    if not 2 <= timesteps <= MOST_TIMESTEPS:
+        raise InputError(f"timesteps {timesteps}: a schedule has 2 to {MOST_TIMESTEPS:,} of them, mostly 1,000")
 
 
 def _check_betas(beta: Tensor, schedule: NoiseSchedule) -> None:

@@ -6,6 +6,7 @@ Lightning trains, clips, logs, distributes and checkpoints.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any, Literal
 
@@ -171,11 +172,23 @@ def check_size(module: TrainingModule, data: NoisingDataModule) -> None:
 
     Of networks of this package; others need not be made without memory.
     """
-    maker = getattr(module.network, "func", module.network)
-    if str(getattr(maker, "__module__", "")).startswith("cgd_lightning."):
-        hint = "one that you mean wants --trust-size; a network"
-        with torch.device("meta"), checkpoints.at_most(checkpoints.MOST_PARAMETERS, checkpoints.MOST_LAYERS, f"model.network: {hint}"):
-            module.build(module.network, data)
+    # A parser binds the class to a function of its own that makes it.
+    makers = [module.network, getattr(module.network, "func", None), *getattr(module.network, "args", ())]
+    if not any(isinstance(maker, type) and maker.__module__.startswith("cgd_lightning.") for maker in makers):
+        return
+
+    def measured(*sizes: int, **options: Any) -> Network:
+        what = "model.network: one that you mean wants --trust-size; a network"
+        with torch.device("meta"), checkpoints.at_most(checkpoints.MOST_PARAMETERS, checkpoints.MOST_LAYERS, what):
+            module.network(*sizes, **options)
+        raise _FitsError
+
+    with suppress(_FitsError):
+        module.build(measured, data)
+
+
+class _FitsError(Exception):
+    """The network was built, and no model is wanted around it."""
 
 
 def _adamw(parameters: Iterable[nn.Parameter]) -> Optimizer:

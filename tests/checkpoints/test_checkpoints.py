@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cgd_lightning import checkpoints
-from cgd_lightning import networks
+from cgd_lightning import checkpoints, networks
 from cgd_lightning.checkpoints import Model
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser

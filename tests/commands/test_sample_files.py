@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,9 +63,7 @@ def contents(folder: Path) -> dict[str, bytes | str]:
 
 
 @pytest.mark.parametrize("kind", ["png", "npz"])
-def test_what_a_killed_job_left_is_started_over_by_the_same_request_alone(
-    kind: str, workplace: Path, cgd: Cgd
-) -> None:
+def test_what_a_killed_job_left_is_started_over_by_the_same_request_alone(kind: str, workplace: Path, cgd: Cgd) -> None:
     few = (*SAMPLE, "--batch_size=1", "--num_samples=50", f"--format={kind}")
     job = start(*few, "--out=D")
     wait_for_pieces(Path("D"), job)
@@ -87,9 +86,7 @@ def test_what_a_killed_job_left_is_started_over_by_the_same_request_alone(
     assert sorted(contents(Path("D"))) == sorted(contents(Path("clean")))
 
 
-def test_of_two_jobs_on_one_folder_one_is_refused_and_the_other_is_right(
-    workplace: Path, cgd: Cgd
-) -> None:
+def test_of_two_jobs_on_one_folder_one_is_refused_and_the_other_is_right(workplace: Path, cgd: Cgd) -> None:
     jobs = {count: start(*SLOW, f"--num_samples={count}", "--out=D") for count in (119, 120)}
     ended = {count: (*job.communicate(timeout=60), job.returncode) for count, job in jobs.items()}
     assert sorted(code for *_, code in ended.values()) == [0, 1]
@@ -102,9 +99,7 @@ def test_of_two_jobs_on_one_folder_one_is_refused_and_the_other_is_right(
     assert sorted(contents(Path("D"))) == sorted(contents(Path("clean")))
 
 
-def test_a_job_is_refused_while_another_is_at_work_and_an_interrupted_one_leaves_nothing(
-    workplace: Path, cgd: Cgd
-) -> None:
+def test_a_job_is_refused_while_another_is_at_work_and_an_interrupted_one_leaves_nothing(workplace: Path, cgd: Cgd) -> None:
     job = start(*SLOW, "--num_samples=3000", "--out=D")
     wait_for_pieces(Path("D"), job)
     code, out, err = cgd(*SLOW, "--num_samples=3000", "--out=D")
@@ -162,9 +157,7 @@ LEFT = {
 
 @pytest.mark.parametrize("kind", ["link to a folder", "link to a file", "dangling link", "file", "folder"])
 @pytest.mark.parametrize("name", LEFT)
-def test_what_is_not_a_jobs_own_is_neither_followed_nor_removed(
-    name: str, kind: str, tmp_path: Path
-) -> None:
+def test_what_is_not_a_jobs_own_is_neither_followed_nor_removed(name: str, kind: str, tmp_path: Path) -> None:
     others, folder = outside(tmp_path), tmp_path / "D"
     folder.mkdir()
     if kind == "file":
@@ -221,36 +214,39 @@ def test_a_job_that_was_killed_before_it_wrote_its_request_is_in_nobodys_way(tmp
     assert not list(tmp_path.iterdir())
 
 
-def pieces(own: Claim, kind: str) -> SampleFolder:
-    """Two of three chunks of an image each."""
-    out = SampleFolder(own, [0, 1, 0], {0: "a", 1: "b"}, kind)  # type: ignore[arg-type]
-    out.add(0, torch.zeros(1, 1, 4, 4, dtype=torch.uint8))
-    out.add(2, torch.zeros(1, 1, 4, 4, dtype=torch.uint8))
-    return out
+def finish(folder: Path, kind: Any, between: Callable[[Claim], object]) -> None:
+    """A job of three images, which ends after `between`."""
+    with claim(folder, {}) as own:
+        out = SampleFolder(own, [0, 1, 0], {0: "a", 1: "b"}, kind)
+        for i in range(3):
+            out.add(i, torch.zeros(1, 1, 4, 4, dtype=torch.uint8))
+        between(own)
+        out.finish({})
 
 
-@pytest.mark.parametrize("kind", ["png", "npz"])
+PIECES = {"png": ("0001-b.png", "0002-a.png", "0003-a.png"), "npz": ("00000001.npy", "00000002.npy", "00000003.npy")}
+
+
+@pytest.mark.parametrize("kind", PIECES)
 def test_pieces_that_are_missing_or_foreign_make_no_samples(kind: str, tmp_path: Path) -> None:
-    for fault in ("missing", "foreign", "last"):
-        folder = tmp_path / fault
-        with pytest.raises(InputError, match="the pieces of this job are not whole"), claim(folder, {}) as own:
-            out = pieces(own, kind)
-            if fault == "foreign":
-                out.add(1, torch.ones(1, 1, 4, 4, dtype=torch.uint8))
-                (own.pieces / ("0003-a.png" if kind == "png" else "00000003.npy")).touch()
-            if fault == "last":
-                out.add(1, torch.ones(1, 1, 4, 4, dtype=torch.uint8))
-                next(own.pieces.glob("*2*")).unlink()
-            out.finish({})
-        assert not folder.exists()
+    middle, last, foreign = PIECES[kind]
+    faults: list[Callable[[Claim], object]] = [
+        lambda own: (own.pieces / middle).unlink(),
+        lambda own: (own.pieces / last).unlink(),
+        lambda own: (own.pieces / foreign).touch(),
+        lambda own: (own.pieces / last).rename(own.pieces / foreign),
+    ]
+    for fault in faults:
+        with pytest.raises(InputError, match="the pieces of this job are not whole"):
+            finish(tmp_path / "D", kind, fault)
+        assert not (tmp_path / "D").exists()
+    finish(tmp_path / "D", kind, lambda own: None)
+    assert json.loads((tmp_path / "D/samples.json").read_text()) == {"images": {"count": 3, "labels": [0, 1, 0]}}
 
 
 def test_a_final_name_that_is_taken_in_the_meantime_is_not_replaced(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds grid\.png, but"), claim(tmp_path / "D", {}) as own:
-        out = pieces(own, "png")
-        out.add(1, torch.ones(1, 1, 4, 4, dtype=torch.uint8))
-        (tmp_path / "D/grid.png").write_text("mine")
-        out.finish({})
+    with pytest.raises(InputError, match=r"holds grid\.png, but"):
+        finish(tmp_path / "D", "png", lambda own: (own.folder / "grid.png").write_text("mine"))
     assert contents(tmp_path) == {"D/grid.png": b"mine"}
 
 

@@ -1,11 +1,18 @@
+import io
+import os
+import struct
+import warnings
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from cgd_lightning.data import folder as folders
 from cgd_lightning.data.folder import Folder, decode
+from cgd_lightning.errors import InputError
 
 
 def paint(path: Path, colour: tuple[int, ...], size: tuple[int, int] = (20, 12), mode: str = "RGB") -> None:
@@ -78,6 +85,8 @@ WRONG = {
     "one class": (lambda root: paint(root / "cat" / "x.png", (1, 2, 3)), "only the class 'cat'"),
     "an empty class": (lambda root: (three(root / "cat"), (root / "dog").mkdir()), "dog: 0 images"),
     "names that differ in case": (lambda root: (three(root / "cat"), three(root / "Cat")), "Cat, cat differ in case only"),
+    "a name that cannot be printed": (lambda root: (three(root / "cat"), three(root / "d\x1b[2Jg")), r"class 'd\\x1b\[2Jg'"),
+    "a name that is not UTF-8": (lambda root: (three(root / "cat"), three(root / os.fsdecode(b"d\xffg"))), r"class 'd\\udcffg'"),
     "a text": (lambda root: (three(root / "cat"), three(root / "dog"), (root / "dog" / "a.txt").touch()), "a.txt: not an image"),
 }
 
@@ -105,3 +114,110 @@ def test_wrong_options_are_refused(pets: Path) -> None:
         Folder(str(pets), channels=4)
     with pytest.raises(ValueError, match="held_out 1"):
         Folder(str(pets), held_out=1)
+
+
+def test_too_many_classes_are_refused(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "CLASSES", 1)
+    with pytest.raises(ValueError, match="2 classes; wanted at most 1"):
+        Folder(str(pets), image_size=8)
+
+
+EPS = b"""%!PS-Adobe-3.0 EPSF-3.0
+%%BoundingBox: 0 0 9 9
+%%EndComments
+(ran) (w) file closefile
+"""
+
+
+def test_a_postscript_file_starts_no_program_whatever_it_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path / 'ran'}\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)
+    for ending in folders.ENDINGS:
+        file = tmp_path / f"x{ending}"
+        file.write_bytes(EPS)
+        with pytest.raises(InputError, match=f"x{ending}: not an image that can be read"):
+            decode(file, (3, 8, 8))
+    assert not (tmp_path / "ran").exists()
+
+
+def png(width: int, height: int, mode: int = 0, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG that says this size, and holds no pixels unless `chunks` do."""
+    every = ((b"IHDR", struct.pack(">IIBBBBB", width, height, 8, mode, 0, 0, 0)), *chunks, (b"IDAT", b""))
+    sums = [struct.pack(">I", zlib.crc32(name + data)) for name, data in every]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(data)) + name + data + s for (name, data), s in zip(every, sums))
+
+
+@pytest.mark.parametrize(("size", "says"), [((2**13 + 1, 2**13), "8193 x 8192 pixels"), ((40_000, 40_000), "1600000000 pixels")])
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(size: tuple[int, int], says: str, tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(png(*size))
+    with pytest.raises(InputError, match=rf"x\.png: .*{says}.*anted at most 67108864") as refused:
+        decode(tmp_path / "x.png", (3, 8, 8))
+    assert "\n" not in str(refused.value)
+
+
+def peak_memory() -> int:
+    """The most MiB that this process has held since it last wrote 5 to /proc/self/clear_refs."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) // 1024
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="asks Linux for the memory that was taken")
+def test_an_image_with_transparency_takes_at_most_10_bytes_a_pixel(tmp_path: Path) -> None:
+    """Which are 640 MiB for the largest."""
+    rows = zlib.compress(bytes(2**26 + 2**12), 1)
+    (tmp_path / "x.png").write_bytes(png(2**12, 2**12, 6, (b"IDAT", rows)))
+    Path("/proc/self/clear_refs").write_text("5")
+    start = peak_memory()
+    assert decode(tmp_path / "x.png", (3, 8, 8))[:, 0, 0].tolist() == [255, 255, 255]
+    assert peak_memory() - start < 160
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB", "L"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_transparent_images_lie_on_white(mode: str, channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In strips of any height as at once."""
+    noise = np.random.default_rng(0).integers(0, 256, (21, 13, 4), dtype=np.uint8)
+    picture = Image.fromarray(noise, "RGBA")
+    if mode in ("RGBA", "LA"):
+        picture.convert(mode).save(tmp_path / "x.png")
+    else:
+        clear = {"P": 3, "L": int(noise[2, 2, 0]), "RGB": tuple(noise[2, 2, :3].tolist())}[mode]
+        picture.convert("RGB").convert(mode).save(tmp_path / "x.png", transparency=clear)
+    with Image.open(tmp_path / "x.png") as image:
+        upright = image.convert("RGBA")
+    white = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert("L" if channels == 1 else "RGB")
+    wanted = torch.from_numpy(np.array(white)).reshape(21, 13, channels).permute(2, 0, 1)
+    monkeypatch.setattr(folders, "ROWS", 4)
+    assert torch.equal(decode(tmp_path / "x.png", (channels, 21, 13)), wanted)
+
+
+def test_every_damage_of_an_image_is_one_line(tmp_path: Path) -> None:
+    """Bytes that are changed at random, and a damaged entry of Exif, which Pillow meets with struct.error."""
+    generator = np.random.default_rng(0)
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "words"
+    picture = Image.fromarray(generator.integers(0, 256, (9, 7, 3), dtype=np.uint8))
+    whole = []
+    for format_ in folders.FORMATS:
+        picture.save(file := io.BytesIO(), format_, **({"exif": exif} if format_ in ("PNG", "JPEG", "TIFF", "WEBP") else {}))
+        whole.append(file.getvalue())
+    refused = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for i in range(700):
+            contents = bytearray(whole[i % len(whole)])
+            for place in generator.integers(0, min(len(contents), 300), 1 + i % 5):
+                contents[place] = generator.integers(0, 256)
+            (tmp_path / "x.png").write_bytes(contents)
+            try:
+                assert decode(tmp_path / "x.png", (3, 8, 8)).shape == (3, 8, 8)
+            except InputError as error:
+                refused.append(str(error))
+    assert 100 < len(refused) < 700
+    assert all("x.png: " in error and "\n" not in error for error in refused)
+    odd = b"II*\0\x08\0\0\0" + struct.pack("<H", 2) + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + struct.pack("<HHIf", 0x0111, 11, 1, 1.5)
+    (tmp_path / "x.png").write_bytes(png(1, 1, 0, (b"eXIf", odd), (b"IDAT", zlib.compress(b"\0\0"))))
+    with pytest.raises(InputError, match=r"x\.png: not an image that can be read"):
+        decode(tmp_path / "x.png", (3, 8, 8))

@@ -17,6 +17,8 @@ from cgd_lightning.diffusion.samplers.sampler import Noise, Sampler, posterior_m
 from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.errors import InputError
 
+MOST_ROUNDS = 10_000
+
 PREDICTORS = ("ancestral", "reverse_diffusion")
 
 
@@ -43,8 +45,8 @@ class LangevinCorrector(Sampler):
         spacing: str = "uniform",
     ) -> None:
         super().__init__(steps, spacing)
-        if corrections < 0:
-            raise InputError(f"corrections {corrections}: wanted 0 or more steps of the corrector at each level")
+        if not 0 <= corrections <= MOST_ROUNDS:
+            raise InputError(f"corrections {corrections}: wanted 0 to {MOST_ROUNDS:,} steps of the corrector at each level")
         if not 0 < snr < math.inf:
             raise InputError(f"snr {snr}: the corrector's signal-to-noise ratio is above 0; the paper takes 0.16")
         if predictor not in PREDICTORS:
@@ -95,8 +97,8 @@ class AnnealedLangevin(Sampler):
 
     def __init__(self, steps: int = 232, rounds: int = 5, epsilon: float = 0.062, spacing: str = "log_snr") -> None:
         super().__init__(steps, spacing)
-        if rounds < 1:
-            raise InputError(f"rounds {rounds}: wanted at least 1 step of Langevin dynamics at each level")
+        if not 1 <= rounds <= MOST_ROUNDS:
+            raise InputError(f"rounds {rounds}: wanted 1 to {MOST_ROUNDS:,} steps of Langevin dynamics at each level")
         if not 0 < epsilon < 2:
             raise InputError(f"epsilon {epsilon}: wanted above 0 and below 2, where the dynamics diverge; the paper takes 0.062")
         self.rounds, self.epsilon = rounds, epsilon
