@@ -20,4 +20,4 @@ def run(args: list[str]) -> None:
     path = checkpoints.find(args[1])
     card, sizes = checkpoints.read(path), checkpoints.sizes(path)
     facts = {"file": str(path), "written": datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "seconds")}
-    yaml.safe_dump({**facts, **sizes, **vars(card)}, sys.stdout, sort_keys=False, default_flow_style=None, width=120)
+    yaml.safe_dump({**facts, **sizes, **vars(card)}, sys.stdout, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)

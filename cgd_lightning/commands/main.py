@@ -1,6 +1,7 @@
 """`cgd`: one command line. Only the standard library is imported until a command is known."""
 
 import gc
+import io
 import os
 import sys
 from importlib import import_module
@@ -63,13 +64,18 @@ def main(args: list[str] | None = None) -> None:
 def _run(args: list[str]) -> None:
     from cgd_lightning.errors import InputError
 
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal does not know is shown by its code
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     command = import_module(f"cgd_lightning.commands.{COMMANDS[args[0]]}")
     try:
         command.run(args)
-    except (InputError, FloatingPointError, OSError) as error:
+    except (InputError, FloatingPointError, OSError, UnicodeError) as error:
         if "CGD_DEBUG" in os.environ:
             raise
         _fail(f"cgd {args[0]}: {' '.join(str(error).split())}", 1)
+    except MemoryError:
+        _fail(f"cgd {args[0]}: out of memory; give a smaller batch size or fewer samples", 1)
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":
             raise

@@ -161,7 +161,7 @@ def list_images(root: Path) -> tuple[list[Path], Tensor, tuple[str, ...]]:
         raise InputError(f"--data.root {root}: {len(folders)} classes; wanted at most {CLASSES}")
     for name in names:
         if not name.isprintable():  # no lone surrogate is, so that the others are all UTF-8
-            raise InputError(f"--data.root {root}: the class {name!a} has a name that cannot be printed; rename it")
+            raise InputError(f"--data.root {root}: the class {name!a} has a name that cannot be printed; rename it, or set a UTF-8 locale")
     twice = [name for name, count in Counter(name.casefold() for name in names).items() if count > 1]
     if twice:
         clash = ", ".join(name for name in names if name.casefold() == twice[0])

@@ -5,7 +5,6 @@ same every time, so that pictures of different steps can be laid side by side, a
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import look, look_with_guide
 from cgd_lightning.evaluation.metrics import accuracy, frechet_distance
 from cgd_lightning.evaluation.plots import grid
+from cgd_lightning.files import whole
 from cgd_lightning.training.module import TrainingModule
 
 ROWS = 20
@@ -292,8 +292,8 @@ class GuidedSampler(Callback):
         samples = self.folder / "samples"
         samples.mkdir(parents=True, exist_ok=True)
         path = samples / f"step_{trainer.global_step:07}.png"
-        picture.save(path.with_suffix(".tmp"), format="png")
-        os.replace(path.with_suffix(".tmp"), path)
+        with whole(path) as unfinished:
+            picture.save(unfinished, format="png")
         for logger in trainer.loggers:
             try:
                 _show(logger, picture, trainer.global_step)
@@ -325,7 +325,7 @@ class GuidedSampler(Callback):
         }
         record = {"step": trainer.global_step, "n": len(images), "scale": self.scale, "features": eyes, "reference": len(reference)}
         assert self.folder is not None
-        with (self.folder / "samples" / "measures.jsonl").open("a") as file:
+        with (self.folder / "samples" / "measures.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({**record, **values}) + "\n")
         if f"measured by {eyes}" not in self._noticed:
             self._noticed.add(f"measured by {eyes}")

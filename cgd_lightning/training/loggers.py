@@ -22,7 +22,7 @@ class _ContinuedWriter(_ExperimentWriter):
     def _check_log_dir_exists(self) -> None:
         file = Path(self.metrics_file_path)
         if file.is_file():
-            with file.open(newline="") as lines:
+            with file.open(newline="", encoding="utf-8") as lines:
                 self.metrics_keys = next(csv.reader(lines), [])
 
     def log_hparams(self, params: dict) -> None:

@@ -1,7 +1,6 @@
 """Class probabilities of a data set's images as a CSV table."""
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from cgd_lightning.data.datamodule import NoisingDataModule
+from cgd_lightning.files import whole
 
 
 class ProbabilityTable(Callback):
@@ -32,11 +32,9 @@ class ProbabilityTable(Callback):
         rank = f".{trainer.global_rank}" if trainer.world_size > 1 else ""
         path = self.path.with_name(self.path.stem + rank + self.path.suffix)
         index, labels, probabilities = (torch.cat(column) for column in zip(*self.parts))
-        unfinished = path.with_name(path.name + ".tmp")
-        with unfinished.open("w", newline="") as file:
+        with whole(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
             table.writerow(["index", "timestep", "class", *(f"p({name})" for name in data.class_names)])
             for i, label, row in zip(index.tolist(), labels.tolist(), probabilities.tolist()):
                 table.writerow([i, data.predict_timestep, data.class_names[label], *(f"{p:.6f}" for p in row)])
-        os.replace(unfinished, path)
         print(path)
