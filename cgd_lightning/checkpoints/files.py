@@ -24,8 +24,18 @@ from cgd_lightning.files import whole
 def save(model: Model, path: str | Path, dataset: str | None = None, partner: str | None = None) -> None:
     """Write `model` alone, without a training state, to the file `path`, whole or not at all."""
     weights = {f"ema.{name}": tensor for name, tensor in model.state_dict().items()}
+    write({"cgd": describe(model, dataset, partner), "state_dict": weights}, path)
+
+
+def write(contents: dict[str, Any], path: str | Path) -> None:
+    """Write `contents` to the file `path`, whole or not at all. Raises OSError if the disk does not take it."""
     with whole(path) as unfinished:
-        torch.save({"cgd": describe(model, dataset, partner), "state_dict": weights}, unfinished)
+        try:
+            torch.save(contents, unfinished)
+        except RuntimeError as error:  # torch's word for a disk that is full
+            if "inline_container" not in str(error):
+                raise
+            raise OSError(f"{path}: could not be written; is the disk full?") from error
 
 
 def read(path: str | Path) -> Card:

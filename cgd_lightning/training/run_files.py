@@ -4,10 +4,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch.plugins import CheckpointIO
 
-from cgd_lightning.files import whole
+from cgd_lightning.checkpoints.files import write
 from cgd_lightning.training.resume import read_training
 
 
@@ -24,8 +23,7 @@ class RunFiles(CheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as unfinished:
-            torch.save(checkpoint, unfinished)
+        write(checkpoint, path)
         self.written.add(path.absolute())
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
