@@ -109,6 +109,8 @@ READ_ONLY = ("classifier", "diffusion", "judge", "weak", "samples", "ckpt", "fro
 
 _LEAVES = re.compile(r"[/\\~]|[A-Za-z]:[/\\]|.*(://|::)|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)
 
+_SCHEME = re.compile(r"^~|://|::")
+
 
 def lightning_classes() -> dict[str, Collection[str] | None]:
     """Import path -> arguments that a file may give, None for any, of the classes that are not ours.
@@ -183,8 +185,10 @@ class Gate:
         """Whether `text` is no path out of the current folder, or was typed, or lies in a folder that was."""
         if not _LEAVES.match(text) or text in self.typed:
             return True
-        path = PurePath(text)
-        return ".." not in path.parts and any(path.is_relative_to(folder) for folder in self.folders)
+        if _SCHEME.search(text):
+            return False
+        path = Path(os.path.abspath(text))
+        return any(path.is_relative_to(os.path.abspath(str(folder))) for folder in (".", *self.folders))
 
     def _check_object(self, spec: Any, key: str) -> None:
         class_path = str(spec["class_path"])
@@ -251,8 +255,3 @@ def _walk(value: Any) -> Iterator[Any]:
     elif _is_mapping(value):
         for _, part in _items(value):
             yield from _walk(part)
-
-
-def outside(path: str | Path) -> bool:
-    """Whether `path`, as it is written, leads out of the current folder."""
-    return bool(_LEAVES.match(str(path)))

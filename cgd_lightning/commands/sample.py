@@ -51,6 +51,8 @@ def run(args: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix=OWN_FILES) as folder:
         settings = parser(_sampler_of(words, recorded)).parse_args([*_as_config(recorded, Path(folder)), *words])
     gate.check(vars(settings), "")
+    if settings.out is None and settings.ckpt is not None and not gate.stays(settings.ckpt):
+        raise InputError(f"--ckpt {settings.ckpt}: stands in a file, outside this folder; say where the images go, with --out FOLDER")
     own = settings_with_scale(settings.guidance)
     typed = any(SCALE_OF_A_RULE.match(word) for word in words)
     if settings.scale is not None and (typed or (own is not None and own["scale"] != 1)):

@@ -8,6 +8,11 @@ from lightning.fabric.loggers.csv_logs import _ExperimentWriter
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
+from cgd_lightning.errors import InputError
+
+MOST_LETTERS = 100_000
+"""In the first line of metrics.csv."""
+
 
 class RunCSVLogger(CSVLogger):
     """A CSVLogger that keeps the rows that stand in the folder's metrics.csv already, where Lightning's deletes them."""
@@ -23,7 +28,10 @@ class _ContinuedWriter(_ExperimentWriter):
         file = Path(self.metrics_file_path)
         if file.is_file():
             with file.open(newline="", encoding="utf-8") as lines:
-                self.metrics_keys = next(csv.reader(lines), [])
+                first = lines.readline(MOST_LETTERS)
+            if len(first) == MOST_LETTERS or not first.rstrip("\r\n").isprintable():
+                raise InputError(f"{file}: not the metrics of a run; remove it, or start the run without --ckpt_path")
+            self.metrics_keys = next(csv.reader([first]), [])
 
     def log_hparams(self, params: dict) -> None:
         """Config files hold the hyper-parameters."""
