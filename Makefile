@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 MNIST := data
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test fuzz lint bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -14,6 +14,9 @@ demo: .venv/installed  ## train both networks on handwritten digits and show gui
 
 test: .venv/installed-dev  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+
+fuzz: .venv/installed-dev  ## read 20,000 hostile files of every kind
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
 
 lint: .venv/installed-dev  ## style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -21,13 +21,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cgd_lightning.errors import InputError
+from cgd_lightning.errors import InputError, one_line
 
 MOST_ENTRIES = 65_535
 MOST_DIRECTORY_BYTES = 8 * 2**20
 MOST_PICKLE_BYTES = 16 * 2**20
 MOST_OPCODES = 1_000_000
 MOST_DIMENSIONS = 8
+MOST_IN_A_SET = 100
 
 DTYPES = {
     "FloatStorage": torch.float32,
@@ -70,6 +71,11 @@ class Stored:
         """How many numbers it has."""
         return math.prod(self.shape)
 
+    @property
+    def bytes(self) -> int:
+        """How large it is in memory."""
+        return self.numel * self.storage.dtype.itemsize
+
 
 class Archive:
     """An open checkpoint file. `contents` is its pickle: dicts, lists, tuples, sets, strings, numbers and `Stored`.
@@ -83,16 +89,21 @@ class Archive:
         try:
             _check_directory(self.path)
             self._zip = zipfile.ZipFile(self.path)
+        except PermissionError:
+            raise
+        except _DAMAGE as error:
+            raise InputError(f"{path}: not a readable checkpoint, damaged or cut short: {one_line(error)}") from error
+        self._read_already: dict[Storage, Tensor] = {}
+        try:
             self._entries = self._list_entries()
-            self._read_already: dict[Storage, Tensor] = {}
             self.contents = self._unpickle()
         except MoreThanDataError as error:
+            self.close()
             raise InputError(
                 f"{path}: not a readable checkpoint, or one that holds more than plain data ({error}); nothing of it was run"
             ) from error
         except _DAMAGE as error:
-            if isinstance(error, PermissionError):
-                raise
+            self.close()
             raise InputError(f"{path}: not a readable checkpoint, damaged or cut short: {one_line(error)}") from error
 
     def tensor(self, stored: Stored) -> Tensor:
@@ -152,6 +163,8 @@ class Archive:
             return self._read_already[storage]
         try:
             data = bytearray(self._zip.read(self._entries[f"data/{storage.key}"]))
+            if len(data) != storage.count * storage.dtype.itemsize:
+                raise ValueError("a storage of another size than the file holds")
         except _DAMAGE as error:
             raise InputError(f"{self.path}: not a readable checkpoint, damaged or cut short: {one_line(error)}") from error
         self._read_already[storage] = torch.frombuffer(data, dtype=storage.dtype)
@@ -189,16 +202,17 @@ def _check_directory(path: Path) -> None:
     if place < 0 or len(tail) - place < 22:
         raise ValueError("not a zip file")
     entries, size, offset = struct.unpack("<H2L", tail[place + 10 : place + 20])
-    if entries == 0xFFFF or 0xFFFFFFFF in (size, offset):
-        entries, size = _long_directory(path, tail[max(place - 20, 0) : place])
+    locator = tail[max(place - 20, 0) : place]
+    if locator.startswith(b"PK\x06\x07"):  # zipfile follows it always
+        entries, size = _long_directory(path, locator)
+    elif entries == 0xFFFF or 0xFFFFFFFF in (size, offset):
+        raise ValueError("not a zip file")
     if entries > MOST_ENTRIES or size > MOST_DIRECTORY_BYTES:
         raise ValueError(f"{entries} entries in {size} bytes of directory")
 
 
 def _long_directory(path: Path, locator: bytes) -> tuple[int, int]:
     """(entries, bytes) of the directory of a zip of more than 4 GiB."""
-    if len(locator) != 20 or not locator.startswith(b"PK\x06\x07"):
-        raise ValueError("not a zip file")
     (place,) = struct.unpack("<Q", locator[8:16])
     with path.open("rb") as file:
         file.seek(place)
@@ -304,6 +318,8 @@ class _Interpreter:
 
     def reference(self, _: Any) -> None:
         kind, storage_type, key, _location, count = self.stack.pop()
+        if type(storage_type) is not _Name:
+            raise ValueError("a storage of no type")
         dtype = DTYPES[storage_type.text.removeprefix("torch ")]
         if kind != "storage" or type(key) is not str or type(count) is not int or self.size_of(key) != count * dtype.itemsize:
             raise ValueError("a storage of another size than the file holds")
@@ -320,11 +336,11 @@ class _Interpreter:
             self.push(_stored(*arguments[:4]))
         elif word == "_rebuild_parameter" and isinstance(arguments[0], Stored):
             self.push(arguments[0])
-        elif word == "Size":
+        elif word == "Size" and type(arguments[0]) in (list, tuple) and len(arguments[0]) <= MOST_DIMENSIONS:
             self.push(tuple(arguments[0]))
         elif word == "device":
-            self.push(":".join(map(str, arguments)))
-        elif word == "set" and all(type(value) in (str, int, float) for value in arguments[0]):
+            self.push("cpu")  # nobody asks
+        elif word == "set" and len(arguments[0]) <= MOST_IN_A_SET and all(type(value) in (str, int, float) for value in arguments[0]):
             self.push(set(arguments[0]))
         else:
             raise MoreThanDataError(f"a call of {word}")
@@ -337,7 +353,7 @@ class _Interpreter:
 
 def _stored(storage: Any, offset: Any, shape: Any, stride: Any) -> Stored:
     numbers = [offset, *shape, *stride]
-    plain = isinstance(storage, Storage) and all(type(number) is int and number >= 0 for number in numbers)
+    plain = isinstance(storage, Storage) and all(type(number) is int and 0 <= number < 2**63 for number in numbers)
     if not plain or len(shape) != len(stride) or len(shape) > MOST_DIMENSIONS:
         raise ValueError("a tensor of no shape")
     stored = Stored(storage, offset, tuple(shape), tuple(stride))
@@ -383,8 +399,3 @@ _ACTIONS: dict[str, Callable[[_Interpreter, Any], None]] = {
     "BUILD": _Interpreter.build,
     "BINPERSID": _Interpreter.reference,
 }
-
-
-def one_line(error: BaseException) -> str:
-    """An error's message in one line of at most 200 characters."""
-    return " ".join(str(error).split())[:200]

@@ -16,7 +16,7 @@ from torch.nn.modules.module import (
 )
 
 from cgd_lightning.checkpoints import schema
-from cgd_lightning.checkpoints.classes import NO_TRUST, Trust, construct, describe_object
+from cgd_lightning.checkpoints.classes import LISTED, NO_TRUST, Trust, construct, describe_object
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.schedules import NoiseSchedule
@@ -29,11 +29,18 @@ LARGEST_SIDE = 16_384
 MOST_PIXELS = 2**26
 
 MOST_PARAMETERS = 10**9
-MOST_LAYERS = 20_000
-"""Of a network that a file asks for, unless the user trusts any size. ADM's largest has 554 million and 1,000."""
+MOST_LAYERS = 5_000
+"""Of a network that a file asks for, unless the user trusts any size. ADM's largest has 554 million and about 1,500."""
 
 Model: TypeAlias = Denoiser | NoisyClassifier | CleanClassifier
 KINDS: dict[str, type[Model]] = {"diffusion": Denoiser, "classifier": NoisyClassifier, "judge": CleanClassifier}
+
+NETWORKS = {
+    "diffusion": ("UNet", "MLP"),
+    "classifier": ("EncoderUNet", "MLPClassifier"),
+    "judge": ("ConvNet",),
+}
+"""The networks of ours that each kind may have."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ def decode(data: Any, path: str | Path) -> Card:
         raise InputError(f"{path}: not a checkpoint of cgd-lightning")
     if type(data.get("format")) is int and data["format"] > FORMAT:
         raise InputError(
-            f"{path}: written by cgd-lightning {ascii(data.get('version'))[1:-1][:40]} in format {str(data['format'])[:20]}, "
+            f"{path}: written by cgd-lightning {schema.shown(data.get('version'))} in format {schema.shown(data['format'])}, "
             f"and this version reads up to {FORMAT}; update cgd-lightning"
         )
     data = {"class_shares": [], **data}  # not in checkpoints of 0.1.0 written before mixtures of classes
@@ -106,6 +113,13 @@ def decode(data: Any, path: str | Path) -> Card:
 def _contradiction(card: Card) -> str | None:
     """What in a card does not go with what else stands there."""
     classes, arguments = len(card.class_names), card.network["init_args"]
+    home = LISTED.get(card.network["class_path"], "")
+    if home and home.rpartition(".")[2] not in NETWORKS[card.kind]:
+        return f"network: {home.rpartition('.')[2]}, where one of {', '.join(NETWORKS[card.kind])} was wanted"
+    if home and card.image_shape and card.image_shape[1] != card.image_shape[2]:
+        return f"image_shape: {card.image_shape}, where a square was wanted"
+    if arguments.get("num_classes") is not None and arguments["num_classes"] not in (classes, classes + 1):
+        return f"network: num_classes {schema.shown(arguments['num_classes'])} of {classes} classes"
     if card.kind != "judge" and card.schedule is None:
         return "schedule"
     if card.kind != "diffusion" and not classes:
@@ -118,7 +132,7 @@ def _contradiction(card: Card) -> str | None:
     outputs = (channels, channels and 2 * channels) if card.kind == "diffusion" else (classes,)
     for name, wanted in (("in_channels", (channels,)), ("image_size", (height,)), ("out_channels", outputs)):
         if None not in wanted and name in arguments and arguments[name] not in wanted:
-            return f"network: {name} {ascii(arguments[name])[:40]}, and images of shape {card.image_shape} of {classes} classes"
+            return f"network: {name} {schema.shown(arguments[name])}, and images of shape {card.image_shape} of {classes} classes"
     return None
 
 
@@ -129,7 +143,7 @@ def _spec(value: Any) -> dict[str, Any]:
 
 def _kind(value: Any) -> str:
     if type(value) is not str or value not in KINDS:
-        raise ValueError(ascii(value)[:60])
+        raise ValueError(schema.shown(value))
     return value
 
 
@@ -171,7 +185,7 @@ def _optional(value: Any) -> str | None:
 
 def _prediction(value: Any) -> str | None:
     if value not in (None, "eps", "x0", "v"):
-        raise ValueError(ascii(value)[:60])
+        raise ValueError(schema.shown(value))
     return value
 
 
@@ -204,7 +218,9 @@ def build(card: Card, path: str | Path = "checkpoint", trust: Trust = NO_TRUST, 
             return NoisyClassifier(network, schedule, names, shape, card.class_shares)
         return Denoiser(network, schedule, card.prediction, shape, names)  # type: ignore[arg-type]
     except InputError as error:
-        raise error if str(error).startswith(str(path)) else InputError(f"{path}: {error}") from error
+        if str(error).startswith(str(path)):
+            raise
+        raise InputError(f"{path}: {error}") from error
 
 
 @contextmanager

@@ -6,13 +6,12 @@ nothing else is imported. Its arguments are plain values of the types that its c
 
 import importlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from cgd_lightning.checkpoints import schema
-from cgd_lightning.checkpoints.archive import one_line
-from cgd_lightning.errors import InputError
+from cgd_lightning.errors import InputError, one_line
 
 OURS = {
     "networks.convnet": ("ConvNet",),
@@ -94,10 +93,12 @@ def find_class(class_path: Any, base: type, where: object, trust: Trust) -> type
     imported, or is something else.
     """
     if type(class_path) is not str or len(class_path) > 300 or not _DOTTED.fullmatch(class_path):
-        raise InputError(f"{where}: names {ascii(class_path)[:60]}, which is not the import path of a class")
+        raise InputError(f"{where}: names {schema.shown(class_path)}, which is not the import path of a class")
     trusted = trust.covers(class_path)
     if class_path not in LISTED and not trusted:
         raise InputError(f"{where}: {not_listed(class_path)}")
+    if not trusted and not LISTED[class_path].startswith(_home_of(base)):  # before anything is imported
+        raise InputError(f"{where}: names {class_path}, which is not a {base.__name__}")
     module, _, name = (class_path if trusted else LISTED[class_path]).rpartition(".")
     try:
         cls = getattr(importlib.import_module(module), name)
@@ -106,6 +107,12 @@ def find_class(class_path: Any, base: type, where: object, trust: Trust) -> type
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise InputError(f"{where}: names {class_path}, which is not a {base.__name__}")
     return cls
+
+
+def _home_of(base: type) -> str:
+    """The package with the listed classes that are derived from `base`."""
+    own = base.__module__.startswith("cgd_lightning.")
+    return base.__module__.rpartition(".")[0] if own else "cgd_lightning.networks"
 
 
 def not_listed(class_path: str) -> str:
@@ -183,8 +190,3 @@ def describe_object(thing: Any) -> dict[str, Any]:
     if not hasattr(thing, "init_args"):
         raise InputError(f"{cls.__name__} does not remember its constructor arguments; derive it from cgd_lightning.networks.Network")
     return {"class_path": f"{module}.{cls.__qualname__}", "init_args": dict(thing.init_args)}
-
-
-def is_spec(value: Any) -> bool:
-    """Whether `value` describes an object."""
-    return isinstance(value, Mapping) and "class_path" in value

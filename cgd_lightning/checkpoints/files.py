@@ -20,6 +20,9 @@ from cgd_lightning.checkpoints.runs import find
 from cgd_lightning.errors import InputError
 from cgd_lightning.files import whole
 
+MOST_CONFIG = 2**18
+"""Characters in the configuration of a training."""
+
 
 def save(model: Model, path: str | Path, dataset: str | None = None, partner: str | None = None) -> None:
     """Write `model` alone, without a training state, to the file `path`, whole or not at all."""
@@ -57,7 +60,7 @@ def stored_config(path: str | Path) -> str | None:
     """The text of the configuration of the training that wrote a checkpoint, if it tells; nothing has looked into it."""
     with opened(path) as archive:
         text = archive.contents.get("cgd_config")
-    if text is not None and (type(text) is not str or len(text) > 2**17):
+    if text is not None and (type(text) is not str or len(text) > MOST_CONFIG):
         raise InputError(f"{path}: its configuration is damaged")
     return text
 
@@ -92,6 +95,8 @@ def load(
         if not state:
             raise InputError(f"{path}: holds no {weights} weights")
         numbers = sum(stored.numel for stored in state.values())
+        if sum(stored.bytes for stored in state.values()) > 2 * path.stat().st_size:
+            raise InputError(f"{path}: its weights are damaged: {numbers:,} of them, which are more than the file holds")
         if not trust.any_size and (numbers > MOST_PARAMETERS or len(state) > MOST_LAYERS):
             most = f"{MOST_PARAMETERS:,} in {MOST_LAYERS:,}"
             raise InputError(f"{path}: {numbers:,} parameters in {len(state):,} tensors; more than {most} want --trust-size")

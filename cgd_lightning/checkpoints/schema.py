@@ -3,7 +3,6 @@
 Everything here raises `ValueError` with the end of a sentence, which the caller begins with the file.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -12,6 +11,7 @@ MOST_VALUES = 10_000
 """Values in an argument, all lists and mappings in it counted."""
 
 MOST_LETTERS = 10_000
+MOST_LETTERS_IN_ALL = 100_000
 DEEPEST = 16
 LARGEST = 2**63
 
@@ -21,12 +21,13 @@ Nested = Callable[[Any, type], Any]
 
 def plain(value: Any) -> Any:
     """A copy of `value`: None, a bool, a finite number, a string, or lists and mappings of these."""
-    left = MOST_VALUES
+    left, letters = MOST_VALUES, MOST_LETTERS_IN_ALL
 
     def copy(value: Any, depth: int) -> Any:
-        nonlocal left
+        nonlocal left, letters
         left -= 1
-        if left < 0 or depth > DEEPEST:
+        letters -= len(value) if type(value) is str else 0
+        if left < 0 or letters < 0 or depth > DEEPEST:
             raise ValueError(f"more than {MOST_VALUES} values, or deeper than {DEEPEST} lists in lists")
         if isinstance(value, list | tuple):
             parts = [copy(part, depth + 1) for part in value]
@@ -38,11 +39,18 @@ def plain(value: Any) -> Any:
     return copy(value, 0)
 
 
+def shown(value: Any) -> str:
+    """What `value` is, in a few words; of what holds others, the type alone, for it may hold very many."""
+    if type(value) in (bool, NoneType, float) or (type(value) is int and value.bit_length() < 200):
+        return str(value)
+    return ascii(value[:60]) if type(value) is str else f"a {type(value).__name__}"
+
+
 def scalar(value: Any) -> Any:
     """`value` itself: None, a bool, a finite number below 2^63, or a string that can be printed."""
     if type(value) in (int, float):
-        if not (math.isfinite(value) and abs(value) < LARGEST):
-            raise ValueError(f"the number {str(value)[:40]}")
+        if not abs(value) < LARGEST:  # nor not a number
+            raise ValueError(f"the number {shown(value)}, where one below 2^63 was wanted")
         return value
     if type(value) in (bool, NoneType):
         return value
@@ -63,7 +71,7 @@ def text(value: Any, letters: int = MOST_LETTERS) -> str:
 def integer(value: Any, low: int, high: int) -> int:
     """`value` itself: an int from `low` to `high`."""
     if type(value) is not int or not low <= value <= high:
-        raise ValueError(f"{ascii(value)[:60]}, where an integer from {low} to {high} was wanted")
+        raise ValueError(f"{shown(value)}, where an integer from {low} to {high} was wanted")
     return value
 
 
@@ -89,7 +97,7 @@ def typed(value: Any, hint: Any, nested: Nested) -> Any:
     if origin is Literal:
         if type(value) is str and value in get_args(hint):
             return value
-        raise ValueError(f"{ascii(value)[:60]}, where one of {', '.join(map(str, get_args(hint)))} was wanted")
+        raise ValueError(f"{shown(value)}, where one of {', '.join(map(str, get_args(hint)))} was wanted")
     if hint in (None, NoneType) and value is None:
         return None
     if hint in (bool, int, float, str):
@@ -104,7 +112,7 @@ def typed(value: Any, hint: Any, nested: Nested) -> Any:
         return parts if isinstance(value, list) else tuple(parts)
     elif isinstance(hint, type) and hint is not NoneType and origin is None and isinstance(value, Mapping):
         return nested(value, hint)
-    raise ValueError(f"{ascii(value)[:60]}, where {getattr(hint, '__name__', hint)} was wanted")
+    raise ValueError(f"{shown(value)}, where {getattr(hint, '__name__', hint)} was wanted")
 
 
 def _one_of(value: Any, hints: Sequence[Any], nested: Nested) -> Any:
@@ -114,5 +122,4 @@ def _one_of(value: Any, hints: Sequence[Any], nested: Nested) -> Any:
             return typed(value, hint, nested)
         except ValueError as error:
             problems.append(error)
-    described = isinstance(value, Mapping) and "class_path" in value
-    raise problems[-1] if not described else max(problems, key=lambda error: len(str(error)))
+    raise max(problems, key=lambda error: len(str(error)))  # the one that looked furthest

@@ -5,16 +5,10 @@ What was typed on the command line is trusted as it stands, and so is what `--tr
 checked in the settings as they were merged, before anything is made of them.
 """
 
-import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
 from importlib import import_module
-from inspect import signature
-from pathlib import Path, PurePath
 from typing import Any
-
-from cgd_lightning.checkpoints.classes import LISTED, Trust, not_listed
-from cgd_lightning.errors import InputError
 
 OPTIMIZERS = (
     "ASGD",
@@ -107,9 +101,22 @@ TYPED_FROM = (
 READ_ONLY = ("classifier", "diffusion", "judge", "weak", "samples", "ckpt", "from", "root")
 """Settings that are paths of files which are read and never written."""
 
-_LEAVES = re.compile(r"[/\\~]|[A-Za-z]:[/\\]|.*(://|::)|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)
+WRITTEN = ("default_root_dir", "dirpath", "save_dir", "dir", "sub_dir", "out", "ckpt_path")
+"""Settings that are paths of what is written."""
 
-_SCHEME = re.compile(r"^~|://|::")
+WORDS = {
+    "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
+    "trainer.profiler": ("simple", "advanced"),
+    "trainer.strategy": ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_find_unused_parameters_true"),
+}
+"""Settings for which Lightning has words that mean classes, and those that a file may use."""
+
+FILENAME = re.compile(r"([\w.=-]|\{[\w/]+(:0?\d?\d?(\.\d\d?)?[df]?)?\})*", re.ASCII)
+"""A template of ModelCheckpoint, whose numbers stay numbers."""
+
+LEAVES = re.compile(r"[/\\~]|[A-Za-z]:[/\\]|.*(://|::|\$)|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)
+
+SCHEME = re.compile(r"^~|://|::")
 
 
 def lightning_classes() -> dict[str, Collection[str] | None]:
@@ -136,122 +143,3 @@ def typed_classes(typed: Collection[str]) -> set[str]:
     names = [name for name in typed if name.isidentifier()]
     paths = {f"{module}.{name}" for module in TYPED_FROM for name in names if hasattr(import_module(module), name)}
     return paths | {home for path in paths if (home := defined_as(path))}
-
-
-class Gate:
-    """Checks merged settings of a command.
-
-    typed: every value that stands on the command line, also in lists and mappings. trust: what `--trust` names. other_classes: as
-    `lightning_classes` gives them, where files of this command may name such. options: the names of the options typed.
-    """
-
-    def __init__(
-        self, typed: Collection[str], trust: Trust, other_classes: Mapping[str, Collection[str] | None], options: Collection[str]
-    ) -> None:
-        self.typed, self.trust, self.other_classes, self.options = frozenset(typed), trust, other_classes, frozenset(options)
-        environment = [value for name, value in os.environ.items() if name.startswith("CGD_")]
-        self.folders = [PurePath(value) for value in (*typed, *environment) if _LEAVES.match(value)]
-        self.by_name = typed_classes(self.typed) if other_classes else set()
-
-    def trusts(self, class_path: str) -> bool:
-        """Whether the user named this class himself."""
-        return class_path in self.typed or class_path in self.by_name or self.trust.covers(class_path)
-
-    def check(self, value: Any, key: str) -> None:
-        """Raises InputError, naming the setting, for a class or a path in `value` that only a file can have given, and may not.
-
-        key: the name of the setting, as data.init_args.root.
-        """
-        if isinstance(value, str | PurePath):
-            self._check_text(str(value), key)
-        elif isinstance(value, list | tuple | set):
-            for part in value:
-                self.check(part, key)
-        elif _is_mapping(value):
-            if "class_path" in value:
-                self._check_object(value, key)
-            else:
-                for name, part in _items(value):
-                    self.check(part, f"{key}.{name}" if key else str(name))
-
-    def _check_text(self, text: str, key: str) -> None:
-        if key.rpartition(".")[2] not in READ_ONLY and not self.stays(text):
-            raise InputError(
-                f"{key}: a file says {text[:200]!r}, which is outside this folder; nothing of it was touched. "
-                f"If you mean it, give it on the command line: --{key} {text[:200]}"
-            )
-
-    def stays(self, text: str) -> bool:
-        """Whether `text` is no path out of the current folder, or was typed, or lies in a folder that was."""
-        if not _LEAVES.match(text) or text in self.typed:
-            return True
-        if _SCHEME.search(text):
-            return False
-        path = Path(os.path.abspath(text))
-        return any(path.is_relative_to(os.path.abspath(str(folder))) for folder in (".", *self.folders))
-
-    def _check_object(self, spec: Any, key: str) -> None:
-        class_path = str(spec["class_path"])
-        arguments = {**dict(_items(spec.get("init_args") or {})), **dict(_items(spec.get("dict_kwargs") or {}))}
-        if self.trusts(class_path):
-            for name, part in arguments.items():
-                self._check_inside(part, f"{key}.init_args.{name}")
-        elif class_path in LISTED:
-            for name, part in arguments.items():
-                self.check(part, f"{key}.init_args.{name}")
-        elif class_path in self.other_classes:
-            self._check_other(class_path, arguments, key)
-        else:
-            raise InputError(f"{key}: a file {not_listed(class_path)}")
-
-    def _check_inside(self, value: Any, key: str) -> None:
-        """A trusted class takes what it likes, but the classes in its arguments are those that a file may name, too."""
-        if isinstance(value, list | tuple | set):
-            for part in value:
-                self._check_inside(part, key)
-        elif _is_mapping(value):
-            if "class_path" in value:
-                self._check_object(value, key)
-            else:
-                for name, part in _items(value):
-                    self._check_inside(part, f"{key}.{name}")
-
-    def _check_other(self, class_path: str, arguments: Mapping[str, Any], key: str) -> None:
-        known = self.other_classes[class_path]
-        parameters = signature(_import(class_path)).parameters
-        for name, part in arguments.items():
-            default = parameters[name].default if name in parameters else None
-            if known is not None and name not in known and part is not None and part != default:
-                raise InputError(
-                    f"{key}: a file gives {class_path.rpartition('.')[2]} the argument {name}, and may give "
-                    f"{', '.join(known) or 'none'}; nothing of it was run. Give it on the command line, or add --trust {class_path}"
-                )
-            if any((_is_mapping(inner) and "class_path" in inner) or callable(inner) for inner in _walk(part)):
-                raise InputError(
-                    f"{key}.init_args.{name}: a file describes an object, where a plain value was wanted; nothing of it was run"
-                )
-            self.check(part, f"{key}.init_args.{name}")
-
-
-def _import(class_path: str) -> Any:
-    module, _, name = class_path.rpartition(".")
-    return getattr(import_module(module), name)
-
-
-def _is_mapping(value: Any) -> bool:
-    """Also of a jsonargparse Namespace, which is no Mapping."""
-    return isinstance(value, Mapping) or type(value).__name__ == "Namespace"
-
-
-def _items(value: Any) -> Iterator[tuple[str, Any]]:
-    return iter(value.items() if isinstance(value, Mapping) else vars(value).items())
-
-
-def _walk(value: Any) -> Iterator[Any]:
-    yield value
-    if isinstance(value, list | tuple | set):
-        for part in value:
-            yield from _walk(part)
-    elif _is_mapping(value):
-        for _, part in _items(value):
-            yield from _walk(part)

@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cgd_lightning.commands.plain_files import NO_LINK, open_plain
 from cgd_lightning.errors import InputError
-from cgd_lightning.files import whole
+from cgd_lightning.files import NO_LINK, open_plain, whole
 
 try:
     import fcntl

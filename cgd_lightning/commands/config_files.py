@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,23 @@ import yaml
 from jsonargparse import ActionConfigFile, get_loader, set_loader
 
 import cgd_lightning
+from cgd_lightning.checkpoints.files import MOST_CONFIG
+from cgd_lightning.errors import one_line
+from cgd_lightning.files import open_plain
 
 OWN_FILES = "cgd-own-"
 """Prefix of the temporary folders by which commands hand settings to a parser; the user need not hear of them."""
 
-MOST_BYTES = 2**18
+MOST_BYTES = MOST_CONFIG
 MOST_EVENTS = 20_000
 MOST_ALIASES = 100
 DEEPEST = 50
+
+DEEPEST_FILES = 3
+
+SETTINGS = {"config", "trainer", "model", "data", "checkpoint", "guided_sampler", "network", "optimizer", "schedule", "sampler"}
+SETTINGS |= {"guidance", "weight", "image_weight", "rule", "rules", "callbacks", "logger", "strategy", "plugins", "profiler", "init_args"}
+"""Settings in whose place the name of a file may stand."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -26,7 +35,9 @@ class PackagedConfigFile(ActionConfigFile):
     """`--config NAME`: a file, or the packaged config of that name."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
-        super().__call__(parser, cfg, str(config_path(values)), option_string)
+        path = config_path(values)
+        check_nested(path)
+        super().__call__(parser, cfg, str(path), option_string)
 
 
 def config_path(name: str) -> Path:
@@ -46,6 +57,37 @@ def config_path(name: str) -> Path:
     if int(os.environ.get("LOCAL_RANK", 0)) == 0 and not path.parent.name.startswith(OWN_FILES):
         print(f"config: {path}", file=sys.stderr)
     return path
+
+
+def check_nested(path: Path, deep: int = 0) -> None:
+    """Raises TypeError if a file that stands in place of settings in the configuration `path` is no plain file of its size.
+
+    The parser reads such a file, as in `model: model.yaml`, before it looks at anything.
+    """
+    try:
+        with open_plain(path.resolve(), MOST_BYTES) as file:
+            contents = load_yaml(file.read().decode())
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise TypeError(f"{path}: {one_line(error)}") from error
+    for key, value in _texts(contents):
+        if key in SETTINGS and len(value) < 1000 and "\0" not in value:
+            for inner in (Path(value), path.parent / value):
+                if inner.exists() and not inner.is_dir():
+                    if deep == DEEPEST_FILES:
+                        raise TypeError(f"{path}: names the file {inner}, and more than {DEEPEST_FILES} files name one another")
+                    check_nested(inner, deep + 1)
+
+
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every string in `value` with the name of the setting that it is."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts(part, key)
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield from _texts(part, str(name))
 
 
 def packaged_configs() -> list[Path]:

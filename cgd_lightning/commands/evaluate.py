@@ -27,6 +27,8 @@ def run(args: list[str]) -> None:
     words, gate = take_trusted(args[1:])
     options = parser(words, gate.trust)
     settings = options.parse_args(words)
+    gate.check(vars(settings), "")
+    gate.keep_downloads_here(settings.data)
     if settings.samples is None or settings.judge is None:
         raise InputError("wanted the samples and the judge: cgd evaluate --samples runs/diffusion/version_0/samples/0 --judge runs/judge")
     path = checkpoints.find(settings.judge)

@@ -35,7 +35,7 @@ PUBLISHED = {
 }
 """The options that a file may give to a model which the library lists as its own."""
 
-MOST_CLASSES = 100_000
+MOST_CLASSES = 10_000
 
 
 def foreign_classifier(
@@ -73,13 +73,17 @@ def foreign_classifier(
 
 def check_published(call: str, path: str, positional: Sequence[Any], named: dict[str, Any]) -> None:
     """Raises InputError unless the call makes a model that its library lists, with options of `PUBLISHED` and weights of its own."""
+    named = dict(named)
     package, name = path.partition(".")[0], path.rpartition(".")[2]
     if package not in PUBLISHED:
         raise _untrusted(call, package)
     try:
         makers = {"torchvision": ("torchvision.models.get_model",), "timm": ("timm.create_model",)}[package]
         if path in makers:
-            name, *positional = [*positional, *([named.pop("name")] if "name" in named else [])]
+            words = [*positional, *([named.pop("name")] if "name" in named else [])]
+            if not words:
+                raise _untrusted(call, package)
+            name, *positional = words
         elif path not in (f"torchvision.models.{name}", f"timm.models.{name}", f"timm.{name}"):
             raise _untrusted(call, package)
         plain = {**dict(zip(PUBLISHED[package], positional)), **named}

@@ -15,8 +15,10 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ImportError, NotImplementedError, ValueError) as error:
         raise InputError(f"device {name!r}: not to be had here ({str(error).splitlines()[0]}); try --device auto") from error
+    if device.type == "meta":
+        raise InputError("device 'meta': holds no numbers; try --device auto")
     return device
 
 

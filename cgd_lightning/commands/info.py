@@ -8,6 +8,9 @@ import yaml
 from cgd_lightning import checkpoints
 from cgd_lightning.errors import InputError
 
+SHOWN = 100
+"""Of the names of the classes."""
+
 
 def run(args: list[str]) -> None:
     """Run `args`: "info" and the path of a checkpoint, version folder or run folder."""
@@ -20,4 +23,8 @@ def run(args: list[str]) -> None:
     path = checkpoints.find(args[1])
     card, sizes = checkpoints.read(path), checkpoints.sizes(path)
     facts = {"file": str(path), "written": datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "seconds")}
-    yaml.safe_dump({**facts, **sizes, **vars(card)}, sys.stdout, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    told = {**facts, **sizes, **vars(card)}
+    for name in ("class_names", "class_shares"):
+        if len(told[name]) > SHOWN:
+            told[name] = [*told[name][:SHOWN], f"... {len(told[name])} in all"]
+    yaml.safe_dump(told, sys.stdout, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonargparse import Namespace
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
@@ -31,9 +32,11 @@ import cgd_lightning.data.folder
 import cgd_lightning.data.vision
 import cgd_lightning.networks  # noqa: F401  (so that short names are known)
 from cgd_lightning import checkpoints
+from cgd_lightning.checkpoints import schema
 from cgd_lightning.checkpoints.classes import check_spec
-from cgd_lightning.commands.allowed import Gate
+from cgd_lightning.checkpoints.files import MOST_CONFIG
 from cgd_lightning.commands.config_files import OWN_FILES, PackagedConfigFile
+from cgd_lightning.commands.gate import Gate
 from cgd_lightning.commands.hardware import fast_bf16, pick_device
 from cgd_lightning.commands.parser import OneLineErrors, instantiate, take_trusted
 from cgd_lightning.commands.runs import discard_unused, run_folder
@@ -61,7 +64,7 @@ def run(args: list[str]) -> None:
     """Run `args`: one of Lightning's commands and its options."""
     quieten()
     # Lightning starts the other processes of a run with these words.
-    argv, sys.argv = sys.argv, [sys.argv[0], *args]
+    argv, sys.argv = sys.argv, [_script(), *args]
     args, gate = take_trusted(args, lightning=True)
     try:
         with tempfile.TemporaryDirectory(prefix=OWN_FILES) as folder, soft_interrupt() as interrupted:
@@ -85,6 +88,12 @@ def run(args: list[str]) -> None:
     finally:
         discard_unused()
         sys.argv = argv
+
+
+def _script() -> str:
+    """The script that the other processes of a run start with: this one's, or `cgd` where a file called -c or the like would be taken."""
+    beside = Path(sys.executable).with_name("cgd")
+    return str(beside) if sys.argv[0].startswith("-") and beside.is_file() else sys.argv[0]
 
 
 @contextmanager
@@ -214,12 +223,19 @@ class TrainingCLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Nothing: the configuration decides, and a checkpoint holds weights and the state of the training."""
 
+    def _set_seed(self) -> None:
+        seed = self._get(self.config, "seed_everything")
+        if type(seed) is int and not 0 <= seed < 2**32:
+            raise InputError(f"seed_everything {seed}: wanted 0 to 4294967295")
+        super()._set_seed()
+
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
+        for name in ("trainer", "model", "data", "checkpoint", "guided_sampler"):
+            if not isinstance(config[name], Namespace):
+                raise InputError(f"{name}: {schema.shown(config[name])}, where settings were wanted")
         self.gate.check({name: value for name, value in vars(config).items() if name != "config"}, "")
-        data: Any = config.data.get("init_args") or {}
-        if "download" in data and not self.gate.stays(str(data["root"])) and "--data.download" not in self.gate.options:
-            data["download"] = False
+        self.gate.keep_downloads_here(config.data)
         trainer = config.trainer
         if trainer.precision is None:
             name = trainer.accelerator if trainer.accelerator in ("auto", "cpu") else "auto"
@@ -237,6 +253,10 @@ class TrainingCLI(LightningCLI):
         plugins = options.plugins if isinstance(options.plugins, list) else [options.plugins] if options.plugins else []
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins = [*plugins, RunFiles()]
+        if not self.gate.trust.any_size:
+            check_size(self.model, self.datamodule)
+        if options.fast_dev_run and self.config[self.subcommand].ckpt_path:
+            self.config_init[self.subcommand]["ckpt_path"] = str(checkpoints.find(self.config[self.subcommand].ckpt_path))
         stored = self.prepare_run(options) if self.subcommand == "fit" and not options.fast_dev_run else []
         self.trainer = self.instantiate_trainer(callbacks=[*stored, *own, FiniteLoss(), *bar], plugins=plugins)
         if self.config[self.subcommand].ckpt_path and type(self.trainer.strategy).load_checkpoint is not Strategy.load_checkpoint:
@@ -246,21 +266,29 @@ class TrainingCLI(LightningCLI):
     def prepare_run(self, options: Any) -> list[Callback]:
         """Give the run its folder, and what writes there the way to it; the callback that keeps its configuration."""
         config = self.config[self.subcommand]
-        if not self.gate.trust.any_size:
-            check_size(self.model, self.datamodule)
+        dump = self._parser(self.subcommand).dump(config, skip_unset=False)
+        if len(dump) > MOST_CONFIG:
+            raise InputError(f"a configuration of {len(dump):,} characters with all its defaults; wanted at most {MOST_CONFIG:,}")
         name = Path(str(config.config[0])).stem if config.config else type(self.model).__name__.removesuffix("Module").lower()
+        if name in ("", ".", ".."):
+            raise InputError(f"a run called {name!r}, after its configuration {config.config[0]}; give the file another name")
+        self.gate.check_place(Path(options.default_root_dir) / name, "trainer.default_root_dir")
         folder, ckpt_path = run_folder(options.default_root_dir, name, config.ckpt_path, getattr(self.model, "kind", None))
         self.folder, self.config_init[self.subcommand]["ckpt_path"] = folder, ckpt_path
+        self.gate.check_place(folder, "ckpt_path")
         options.default_root_dir = str(folder)
         if config.trainer.logger is not False:
             given = options.logger if isinstance(options.logger, list) else [options.logger]
-            options.logger = log_to(folder, [logger for logger in given if isinstance(logger, Logger)])
+            loggers = [logger for logger in given if isinstance(logger, Logger)]
+            if any(isinstance(logger, WandbLogger) for logger in loggers):
+                check_wandb_settings(self.gate)
+            options.logger = log_to(folder, loggers)
         self._get(self.config_init, "checkpoint").dirpath = str(folder)
         sampler = self._get(self.config_init, "guided_sampler")
         sampler.folder, sampler.trust = folder, self.gate.trust
         if rank_zero_only.rank == 0:
             print(f"run: {folder}" + (f", continuing from {ckpt_path}" if ckpt_path else ""), file=sys.stderr)
-        return [StoredConfig(self._parser(self.subcommand).dump(config, skip_unset=False), folder)]
+        return [StoredConfig(dump, folder)]
 
     def _run_subcommand(self, subcommand: str) -> None:
         try:
@@ -286,9 +314,19 @@ class TrainingCLI(LightningCLI):
         if not isinstance(self.model, ClassifierModule):
             raise InputError("cgd predict gives a classifier's probabilities; images of a diffusion model: cgd sample --ckpt RUN")
         file = Path(self.config_init["predict"]["ckpt_path"])
+        self.gate.check_place(file.parent, "ckpt_path")
         table = file.parent / f"predictions-t{self.datamodule.predict_timestep}.csv"
         self.trainer.callbacks.append(ProbabilityTable(table))
         self.config_init["predict"]["return_predictions"] = False
+
+
+def check_wandb_settings(gate: Gate) -> None:
+    """Raises InputError if a file in this folder would decide which server Weights & Biases sends the user's key to."""
+    settings = Path(os.environ.get("WANDB_DIR", ".")) / "wandb" / "settings"
+    if os.path.lexists(settings) and not gate.trusts("lightning.pytorch.loggers.wandb.WandbLogger"):
+        raise InputError(
+            f"{settings}: says where Weights & Biases sends your key; remove it, or if it is yours type --trainer.logger WandbLogger"
+        )
 
 
 class StoredConfig(Callback):

@@ -20,6 +20,8 @@ def run(args: list[str]) -> None:
     words, gate = take_trusted(args[1:])
     options = parser(words, gate.trust)
     settings = options.parse_args(words)
+    gate.check(vars(settings), "")
+    gate.keep_downloads_here(settings.data)
     if settings.ckpt is None:
         raise InputError("which diffusion model? give --ckpt runs/NAME, a version folder or a file")
     if min(settings.num_images, settings.batch_size) < 1:

@@ -62,7 +62,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _run(args: list[str]) -> None:
-    from cgd_lightning.errors import InputError
+    from cgd_lightning.errors import InputError, printable
 
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal does not know is shown by its code
         if isinstance(stream, io.TextIOWrapper):
@@ -73,13 +73,19 @@ def _run(args: list[str]) -> None:
     except (InputError, FloatingPointError, OSError, UnicodeError) as error:
         if "CGD_DEBUG" in os.environ:
             raise
-        _fail(f"cgd {args[0]}: {' '.join(str(error).split())}", 1)
+        _fail(f"cgd {args[0]}: {printable(str(error))}", 1)
     except MemoryError:
         _fail(f"cgd {args[0]}: out of memory; give a smaller batch size or fewer samples", 1)
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":
+        if "CGD_DEBUG" in os.environ:
             raise
-        _fail(f"cgd {args[0]}: {str(error).splitlines()[0]} Give a smaller batch size, or --precision bf16", 1)
+        if type(error).__name__ == "OutOfMemoryError":
+            _fail(f"cgd {args[0]}: {str(error).splitlines()[0]} Give a smaller batch size, or --precision bf16", 1)
+        _fail(f"cgd {args[0]}: {type(error).__name__}: {printable(str(error))[:500]}; CGD_DEBUG=1 shows where", 1)
+    except Exception as error:  # a file or a library that nobody foresaw; the user still gets one line
+        if "CGD_DEBUG" in os.environ:
+            raise
+        _fail(f"cgd {args[0]}: {type(error).__name__}: {printable(str(error))[:500]}; CGD_DEBUG=1 shows where", 1)
     except KeyboardInterrupt:
         _fail(f"cgd {args[0]}: interrupted", 130)
 

@@ -10,7 +10,7 @@ from cgd_lightning import checkpoints
 from cgd_lightning.commands.foreign import CALL
 from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.diffusion.guidance import Rule
-from cgd_lightning.errors import InputError
+from cgd_lightning.errors import InputError, printable
 
 
 def find_pair(settings: Namespace, rule: Rule, *, explicit: bool, off: bool) -> tuple[Path, checkpoints.Card, Path | str | None]:
@@ -72,4 +72,4 @@ def _swap_hint(kind: str) -> str:
 def say(text: str) -> None:
     """Tell the user, on standard error, once for all processes."""
     if int(os.environ.get("LOCAL_RANK", 0)) == 0:
-        print(text, file=sys.stderr)
+        print(printable(text), file=sys.stderr)

@@ -14,9 +14,10 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from cgd_lightning.checkpoints.classes import LISTED, Trust, not_listed
-from cgd_lightning.commands.allowed import Gate, defined_as, lightning_classes
+from cgd_lightning.commands.allowed import defined_as, lightning_classes
 from cgd_lightning.commands.config_files import load_yaml, packaged_configs
-from cgd_lightning.errors import InputError
+from cgd_lightning.commands.gate import Gate
+from cgd_lightning.errors import InputError, printable
 
 _NAME = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?:\(.*)?$", re.DOTALL | re.ASCII)
 
@@ -30,7 +31,7 @@ class OneLineErrors(ArgumentParser):
         options = [option for action in self._actions for option in action.option_strings]
         command = self.prog.replace(" [options]", "")
         see = f"; see {command} --help" if " " in command else ""
-        print(f"error: {command}: {one_line(str(message), options)}{see}", file=sys.stderr)
+        print(f"error: {command}: {printable(one_line(str(message), options))}{see}", file=sys.stderr)
         self.exit(2)
 
 
@@ -50,7 +51,7 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
     wanted = [path for path in re.findall(r"<class '([\w.]+)'>", text) if path not in ("NoneType", "str")]
     if value and wanted:
         known = f"; known here: {', '.join(short_names(wanted[0]))}" if "." in wanted[0] else ""
-        return f"{name}{value[1]!r} is not a {wanted[0].rpartition('.')[2]}{known}"
+        return f"{name}{value[1][:100]!r} is not a {wanted[0].rpartition('.')[2]}{known}"
     if missing := re.search(r"Expected a dot import path string: (\S+)", text):
         return f"{name}no class {missing[1]!r}; give one of the known names or an import path"
     return text if len(text) < 400 else f"{text[:180]} ... {text[-200:]}"
@@ -113,7 +114,10 @@ def take_trusted(args: Sequence[str], lightning: bool = False) -> tuple[list[str
     words = iter(args)
     for word in words:
         if word == "--trust":
-            names += filter(None, next(words, "").split(","))
+            name = next(words, "")
+            if not name or name.startswith("-"):
+                raise InputError("--trust: wanted the name of a package, module or class behind it")
+            names += filter(None, name.split(","))
         elif word.startswith("--trust="):
             names += filter(None, word.partition("=")[2].split(","))
         elif word in ("--trust-size", "--trust_size"):

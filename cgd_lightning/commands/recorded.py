@@ -1,6 +1,7 @@
 """What an earlier `cgd sample` recorded in samples.json, as values: a closed list of options, each of its own type."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,12 @@ from cgd_lightning.errors import InputError
 
 MOST_BYTES = 16 * 2**20
 
-MOST_SAMPLES = 10_000_000
+MOST_SAMPLES = 1_000_000
 """Of one `cgd sample`."""
+
+MOST_RULES = 100
+
+MOST_VALUES = 2**20
 
 Check = Callable[[Any, str, Trust], Any]
 """(value, file, trust) -> the value, checked."""
@@ -23,7 +28,7 @@ Check = Callable[[Any, str, Trust], Any]
 def _one_of(*words: str) -> Check:
     def check(value: Any, where: str, trust: Trust) -> str:
         if type(value) is not str or value not in words:
-            raise ValueError(f"{ascii(value)[:60]}, where one of {', '.join(words)} was wanted")
+            raise ValueError(f"{schema.shown(value)}, where one of {', '.join(words)} was wanted")
         return value
 
     return check
@@ -49,7 +54,7 @@ def _number(value: Any, where: str, trust: Trust) -> float | None:
 
 def _switch(value: Any, where: str, trust: Trust) -> bool:
     if type(value) is not bool:
-        raise ValueError(f"{ascii(value)[:60]}, where true or false was wanted")
+        raise ValueError(f"{schema.shown(value)}, where true or false was wanted")
     return value
 
 
@@ -59,7 +64,9 @@ def _sampler(value: Any, where: str, trust: Trust) -> dict[str, Any]:
 
 def _rules(value: Any, where: str, trust: Trust) -> Any:
     if isinstance(value, list):
-        return [check_spec(rule, Rule, where, trust) for rule in value[:1000]]
+        if len(value) > MOST_RULES:
+            raise ValueError(f"{len(value)} rules, where at most {MOST_RULES} were wanted")
+        return [check_spec(rule, Rule, where, trust) for rule in value]
     return check_spec(value, Rule, where, trust)
 
 
@@ -67,7 +74,7 @@ OPTIONS: dict[str, Check] = {
     "ckpt": _optional,
     "classifier": _optional,
     "scale": _number,
-    "labels": _optional,
+    "labels": lambda value, where, trust: None if value is None else schema.text(value, MOST_SAMPLES),
     "num_samples": _integer(1, MOST_SAMPLES),
     "sampler": _sampler,
     "guidance": _rules,
@@ -95,17 +102,22 @@ def read_recorded(name: str, trust: Trust) -> dict[str, Any]:
     if path.stat().st_size > MOST_BYTES:
         raise InputError(f"{where}: {path.stat().st_size} bytes; a samples.json has at most {MOST_BYTES}")
     try:
-        options = schema.mapping(schema.mapping(json.loads(path.read_text(encoding="utf-8")))["options"])
+        text = path.read_text(encoding="utf-8")
+        if sum(map(text.count, ",[{")) > MOST_VALUES:
+            raise ValueError(f"more than {MOST_VALUES} values")
+        options = schema.mapping(schema.mapping(json.loads(text))["options"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{where}: not a samples.json written by cgd sample") from error
     checked = {}
     for option, value in options.items():
         if option not in OPTIONS:
-            raise InputError(f"{where}: records the option {ascii(option)[:60]}, which cgd sample does not have")
+            raise InputError(f"{where}: records the option {schema.shown(option)}, which cgd sample does not have")
         try:
             checked[option] = OPTIONS[option](value, where, trust)
         except InputError:
             raise
         except ValueError as error:
             raise InputError(f"{where}: {option}: {error}") from error
+    if checked.pop("compile", False):
+        print(f"note: {where} was made with --compile, which is not taken from a file", file=sys.stderr)
     return checked

@@ -27,7 +27,7 @@ def run_folder(root: str | Path, name: str, ckpt_path: str | None, kind: str | N
     """
     run = Path(root) / name
     if ckpt_path is None:
-        return claim(run), None
+        return new_version(run), None
     if ckpt_path == "last":
         folders = [folder for folder in checkpoints.versions(run) if any(_kept(folder))]
         if not folders:
@@ -42,7 +42,7 @@ def run_folder(root: str | Path, name: str, ckpt_path: str | None, kind: str | N
     if file.parent.name.startswith("version_") and (file.name == "last.ckpt" or ckpt_path == "last"):
         check_no_links(file.parent)
         return file.parent, str(file)
-    return claim(run), str(file)
+    return new_version(run), str(file)
 
 
 def newest_whole(folders: list[Path], kind: str | None) -> Path:
@@ -93,7 +93,7 @@ def discard_unused() -> None:
                 folder.parent.rmdir()
 
 
-def claim(run: Path) -> Path:
+def new_version(run: Path) -> Path:
     """A version folder of `run` that nobody else has, made here, or by the process that started this one.
 
     A process that something else started beside the first one, as torchrun does, makes none: the first one alone writes.

@@ -53,6 +53,8 @@ def run(args: list[str]) -> None:
     gate.check(vars(settings), "")
     if settings.out is None and settings.ckpt is not None and not gate.stays(settings.ckpt):
         raise InputError(f"--ckpt {settings.ckpt}: stands in a file, outside this folder; say where the images go, with --out FOLDER")
+    if settings.out is None and settings.ckpt is not None and Path(settings.ckpt).exists():
+        gate.check_place(checkpoints.find(settings.ckpt).parent / "samples", "out")
     own = settings_with_scale(settings.guidance)
     typed = any(SCALE_OF_A_RULE.match(word) for word in words)
     if settings.scale is not None and (typed or (own is not None and own["scale"] != 1)):
@@ -71,8 +73,8 @@ def _sampler_of(words: Sequence[str], recorded: Mapping[str, Any]) -> str:
     for file in (file for file in files if os.path.isfile(file) and os.path.getsize(file) <= MOST_BYTES):
         with suppress(OSError, yaml.YAMLError, TypeError, KeyError):
             typed.insert(0, load_yaml(Path(file).read_text(encoding="utf-8"))["sampler"]["class_path"])
-    asked = [recorded.get("sampler", {}).get("class_path"), os.environ.get("CGD_SAMPLE__SAMPLER"), *typed]
-    return next((name for name in reversed(asked) if name and re.fullmatch(r"[\w.]+", name)), "DDIM")
+    asked: list[Any] = [recorded.get("sampler", {}).get("class_path"), os.environ.get("CGD_SAMPLE__SAMPLER"), *typed]
+    return next((name for name in reversed(asked) if isinstance(name, str) and re.fullmatch(r"[\w.]+", name)), "DDIM")
 
 
 def parser(sampler: str = "DDIM") -> OneLineErrors:
@@ -160,7 +162,7 @@ def sample(
     if settings.ckpt is None:
         raise InputError("which diffusion model? give --ckpt runs/NAME, a version folder or a file, or --from samples.json")
     for option in ("num_samples", "batch_size"):
-        if not 1 <= settings[option] <= MOST_SAMPLES:
+        if type(settings[option]) is not int or not 1 <= settings[option] <= MOST_SAMPLES:
             raise InputError(f"--{option} {settings[option]}: wanted 1 to {MOST_SAMPLES:,}")
     ready = instantiate(parser(settings.sampler.class_path), settings)
     rule = compose(ready.guidance, settings.scale, settings.clamp)

@@ -10,7 +10,7 @@ from jsonargparse import Namespace
 
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints import schema
-from cgd_lightning.checkpoints.classes import LISTED, Trust, check_spec
+from cgd_lightning.checkpoints.classes import LISTED, SHORT, Trust, check_spec
 from cgd_lightning.commands.config_files import load_yaml
 from cgd_lightning.commands.parser import OneLineErrors, instantiate
 from cgd_lightning.errors import InputError
@@ -49,13 +49,14 @@ def stored_data(path: Path, trust: Trust, named: bool = False) -> dict[str, Any]
         return None
     try:
         class_path = schema.mapping(stored).get("class_path")
-        if named and class_path not in LISTED and not trust.covers(str(class_path)):
-            return None
-        data = check_spec(stored, NoisingDataModule, f"{path}: its data set", trust, without=OF_THIS_MACHINE)
     except ValueError as error:
-        raise InputError(str(error) if isinstance(error, InputError) else f"{path}: its data set is {error}") from error
-    own = class_path not in LISTED
-    data["init_args"] = {k: v for k, v in data["init_args"].items() if not (own and isinstance(v, str | dict | list))}
+        raise InputError(f"{path}: its data set is {error}") from error
+    ours = class_path in (*LISTED, *SHORT)
+    if named and not ours and not trust.covers(str(class_path)):
+        return None
+    data = check_spec(stored, NoisingDataModule, f"{path}: its data set", trust, without=OF_THIS_MACHINE)
+    if not ours:  # what the texts of another class mean is not known: they may be paths
+        data["init_args"] = {name: value for name, value in data["init_args"].items() if not isinstance(value, str | dict | list)}
     return data
 
 

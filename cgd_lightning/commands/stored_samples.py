@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from cgd_lightning.commands.plain_files import open_plain
 from cgd_lightning.diffusion.targets import Target, check_targets
 from cgd_lightning.errors import InputError
+from cgd_lightning.files import open_plain
 
 RECORD_BYTES = 2**24
 RECORD_VALUES = 2**20

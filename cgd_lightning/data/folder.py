@@ -5,7 +5,9 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Lock
 
 import torch
 from PIL import Image, ImageOps
@@ -23,6 +25,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 PIXELS = 2**26
 """At most so many pixels has an image, half of them in WebP; decoding takes up to 10 bytes a pixel, in WebP 18."""
+
+_large = Lock()
+"""Large images are decoded one at a time, however many threads there are."""
 
 LARGEST = 4096
 """Width and height that images are brought to, at most."""
@@ -118,9 +123,10 @@ def decode(file: Path, image_shape: tuple[int, int, int]) -> Tensor:
             most = PIXELS // 2 if image.format == "WEBP" else PIXELS
             if image.width * image.height > most:
                 raise InputError(f"{file}: {image.width} x {image.height} pixels; wanted at most {most}; make it smaller or take it away")
-            ImageOps.exif_transpose(image, in_place=True)
-            flat = _flatten(image, mode)
-            fitted = ImageOps.fit(flat, (width, height), Image.Resampling.BICUBIC)
+            with _large if image.width * image.height > PIXELS // 4 else nullcontext():
+                ImageOps.exif_transpose(image, in_place=True)
+                flat = _flatten(image, mode)
+                fitted = ImageOps.fit(flat, (width, height), Image.Resampling.BICUBIC)
     except InputError:
         raise
     except Image.DecompressionBombError as error:

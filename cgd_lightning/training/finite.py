@@ -6,6 +6,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from cgd_lightning.training.run_checkpoint import RunCheckpoint
+
 
 class FiniteLoss(Callback):
     """Keeps the first step with a loss that is not finite on the device, and reads it now and then and before every checkpoint."""
@@ -39,7 +41,7 @@ class FiniteLoss(Callback):
         """Raises FloatingPointError if there is a first bad step."""
         first = first_bad.item()
         if first != torch.inf:
-            last = next((own.written for own in trainer.checkpoint_callbacks if hasattr(own, "written")), None)
+            last = next((own.last for own in trainer.checkpoint_callbacks if isinstance(own, RunCheckpoint)), None)
             kept = f"{last} is from before, and is kept" if last else "no checkpoint was written"
             raise FloatingPointError(
                 f"the loss is not finite at step {first:.0f}; {kept}. "

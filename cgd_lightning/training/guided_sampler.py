@@ -40,7 +40,7 @@ ROWS = 20
 REFERENCE = 10_000
 """At most so many held-out images are compared with."""
 
-HARMLESS = (InputError, FloatingPointError, OSError, torch.OutOfMemoryError)
+HARMLESS = (ValueError, FloatingPointError, OSError, RuntimeError, TypeError, LookupError)
 """What may go wrong with a sample while the training goes on."""
 
 DTYPES = {"bf16-mixed": torch.bfloat16, "bf16-true": torch.bfloat16, "16-mixed": torch.float16, "16-true": torch.float16}
@@ -115,7 +115,7 @@ class GuidedSampler(Callback):
         return {"validations": self.validations}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.validations = state_dict["validations"]
+        self.validations = int(state_dict["validations"])
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look for the partner and the judge. Raises InputError for one that is there and does not fit, before anything was trained."""

@@ -1,6 +1,8 @@
 """Where a run logs: metrics.csv always, which a continued run goes on writing, and what else the user chose, in the run's folder too."""
 
 import csv
+import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,10 +10,11 @@ from lightning.fabric.loggers.csv_logs import _ExperimentWriter
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
-from cgd_lightning.errors import InputError
+from cgd_lightning.errors import InputError, one_line
+from cgd_lightning.files import open_plain
 
-MOST_LETTERS = 100_000
-"""In the first line of metrics.csv."""
+MOST_BYTES = 2**26
+"""Of metrics.csv, which Lightning reads whole."""
 
 
 class RunCSVLogger(CSVLogger):
@@ -26,15 +29,26 @@ class RunCSVLogger(CSVLogger):
 class _ContinuedWriter(_ExperimentWriter):
     def _check_log_dir_exists(self) -> None:
         file = Path(self.metrics_file_path)
-        if file.is_file():
-            with file.open(newline="", encoding="utf-8") as lines:
-                first = lines.readline(MOST_LETTERS)
-            if len(first) == MOST_LETTERS or not first.rstrip("\r\n").isprintable():
-                raise InputError(f"{file}: not the metrics of a run; remove it, or start the run without --ckpt_path")
-            self.metrics_keys = next(csv.reader([first]), [])
+        if os.path.lexists(file):
+            self.metrics_keys = read_header(file)
 
     def log_hparams(self, params: dict) -> None:
         """Config files hold the hyper-parameters."""
+
+
+def read_header(file: Path) -> list[str]:
+    """The names of the columns in a metrics.csv. Raises InputError if it is not a plain table of at most `MOST_BYTES`."""
+    try:
+        with io.TextIOWrapper(open_plain(file, MOST_BYTES), encoding="utf-8", newline="") as lines:
+            table = csv.reader(lines, strict=True)
+            header = next(table, [])
+            if not all(len(row) <= len(header) for row in table):
+                raise ValueError("a row with more columns than the first one")
+    except (csv.Error, OSError, ValueError) as error:
+        raise InputError(
+            f"{file}: not the metrics of a run ({one_line(error)}); remove it, or start the run without --ckpt_path"
+        ) from error
+    return header
 
 
 def log_to(folder: Path, chosen: Sequence[Logger]) -> list[Logger]:

@@ -69,6 +69,7 @@ class TrainingModule(LightningModule, ABC):
         parts = ["", *(f"_q{q}" for q in range(QUARTILES))] if self.by_timestep else [""]
         self.held_out = nn.ModuleDict({name + part: MeanMetric(nan_strategy="disable") for name in self.measures for part in parts})
         self._averaged_step = 0
+        self._resumed: dict[str, Any] | None = None
 
     @abstractmethod
     def build(self, network: NetworkFactory, data: NoisingDataModule) -> checkpoints.Model:
@@ -165,6 +166,13 @@ class TrainingModule(LightningModule, ABC):
         kept = resume.checked(checkpoint, self)
         checkpoint.clear()
         checkpoint.update(kept)
+        self._resumed = checkpoint
+
+    def on_fit_start(self) -> None:
+        """The optimisers are there now, and what was stored of them has not reached them yet."""
+        if self._resumed is not None:
+            resume.fit_states(self._resumed, self.trainer)
+        self._resumed = None
 
 
 def check_size(module: TrainingModule, data: NoisingDataModule) -> None:

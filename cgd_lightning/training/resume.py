@@ -16,12 +16,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch import __version__ as lightning_version
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, Timer
 from torch import Tensor
+from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from cgd_lightning.checkpoints import schema
 from cgd_lightning.checkpoints.archive import Archive, Stored
 from cgd_lightning.checkpoints.files import mismatch, opened
-from cgd_lightning.errors import InputError
+from cgd_lightning.errors import InputError, one_line
 
 MOST_VALUES = 1_000_000
 DEEPEST = 24
@@ -75,7 +76,7 @@ class _Reader:
         if self.values > MOST_VALUES or depth > DEEPEST:
             raise InputError(f"{self.archive.path}: more than {MOST_VALUES} values, or deeper than {DEEPEST} levels")
         if isinstance(value, Stored):
-            self.bytes -= value.numel * value.storage.dtype.itemsize
+            self.bytes -= value.bytes
             if self.bytes < 0:
                 raise InputError(f"{self.archive.path}: its tensors are larger than the file")
             return self.archive.tensor(value)
@@ -90,6 +91,8 @@ class _Reader:
 def checked(checkpoint: Mapping[str, Any], module: LightningModule) -> dict[str, Any]:
     """What of `checkpoint`, as `read_training` gives it, may reach the objects of a run of `module`.
 
+    `fit_states` looks at the states of optimisers and learning rates, once these are there.
+
     Raises InputError, naming file and entry, for what does not fit them.
     """
     trainer = module.trainer
@@ -101,15 +104,36 @@ def checked(checkpoint: Mapping[str, Any], module: LightningModule) -> dict[str,
         if trainer.state.fn != "fit":
             return {**kept, "callbacks": {}}
         kept["loops"] = {"fit_loop": _counters(checkpoint["loops"].get("fit_loop"), trainer.fit_loop.state_dict())}
-        kept["optimizer_states"] = [_optimizer(state, module) for state in _listed(checkpoint["optimizer_states"])]
-        kept["lr_schedulers"] = [_schedule(state) for state in _listed(checkpoint["lr_schedulers"])]
+        kept["optimizer_states"] = _listed(checkpoint["optimizer_states"])
+        kept["lr_schedulers"] = _listed(checkpoint["lr_schedulers"])
         kept["callbacks"] = _callbacks(checkpoint.get("callbacks") or {}, trainer)
         kept |= _own_states(checkpoint, trainer)
     except InputError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{where}: not the state of such a training: {' '.join(str(error).split())[:200]}") from error
+    except _ODD as error:
+        raise InputError(f"{where}: not the state of such a training: {one_line(error)}") from error
     return kept
+
+
+_ODD = (ValueError, TypeError, KeyError, AttributeError, RuntimeError, IndexError)
+"""What comes of looking at a state that is none."""
+
+
+def fit_states(kept: dict[str, Any], trainer: Trainer) -> None:
+    """Put into `kept`, as `checked` gives it, the states of optimisers and learning rates, as far as they fit those of `trainer`.
+
+    Raises InputError, naming file and entry, for what does not.
+    """
+    try:
+        for name, live in (("optimizer_states", trainer.optimizers), ("lr_schedulers", trainer.lr_scheduler_configs)):
+            if len(kept[name]) != len(live):
+                raise ValueError(f"{len(kept[name])} {name}, where {len(live)} were wanted")
+        optimizers = zip(trainer.optimizers, kept["optimizer_states"], strict=True)
+        kept["optimizer_states"] = [_optimizer(state, optimizer) for optimizer, state in optimizers]
+        schedules = zip(trainer.lr_scheduler_configs, kept["lr_schedulers"], strict=True)
+        kept["lr_schedulers"] = [_schedule(state, own.scheduler) for own, state in schedules]
+    except _ODD as error:
+        raise InputError(f"{trainer.ckpt_path}: not the state of such a training: {one_line(error)}") from error
 
 
 def _weights(state: Any, module: LightningModule, where: str) -> dict[str, Tensor]:
@@ -132,7 +156,7 @@ def _counters(value: Any, like: Any) -> Any:
         return {name: _counters(value[name], part) for name, part in like.items() if name != "combined_loader"}
     if type(like) is bool:
         if type(value) is not bool:
-            raise ValueError(f"{ascii(value)[:40]} for a switch")
+            raise ValueError(f"{schema.shown(value)} for a switch")
         return value
     return schema.integer(value, 0, LARGEST)
 
@@ -143,47 +167,71 @@ def _listed(value: Any) -> list[Any]:
     return value
 
 
-def _optimizer(state: Any, module: LightningModule) -> dict[str, Any]:
+def _optimizer(state: Any, live: Optimizer) -> dict[str, Any]:
     schema.mapping(state, ("state", "param_groups"))
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    kept: dict[int, dict[str, Any]] = {}
-    for index, own in state["state"].items():
-        schema.integer(index, 0, len(parameters) - 1)
-        kept[index] = {name: _moment(value, parameters[index]) for name, value in schema.mapping(own).items()}
-    return {"state": kept, "param_groups": [_group(group) for group in _listed(state["param_groups"])]}
+    parameters = [parameter for group in live.param_groups for parameter in group["params"]]
+    groups = zip(live.state_dict()["param_groups"], _listed(state["param_groups"]), strict=True)
+    moments = state["state"]
+    if not set(moments) <= set(range(len(parameters))):
+        raise ValueError("moments of other parameters")
+    names = next(iter(moments.values())).keys() if moments else ()
+    if moments and isinstance(live, Adam) and not {"step", "exp_avg", "exp_avg_sq"} <= set(names):
+        raise ValueError(f"the moments {', '.join(map(str, names))[:100]}, where those of Adam were wanted")
+    for index, own in moments.items():
+        if own.keys() != names:
+            raise ValueError("other moments of one parameter than of another")
+        for name, value in own.items():
+            _check_moment(name, value, parameters[index])
+    return {"state": moments, "param_groups": [_group(theirs, group) for group, theirs in groups]}
 
 
-def _moment(value: Any, parameter: Tensor) -> Any:
-    """What an optimiser keeps of a parameter: tensors no larger than it, or numbers."""
-    if isinstance(value, Tensor):
-        if value.numel() > max(parameter.numel(), 1) or (value.ndim == parameter.ndim and value.ndim and value.shape != parameter.shape):
-            raise ValueError(f"a tensor {list(value.shape)} for a parameter {list(parameter.shape)}")
-        return value
-    return schema.scalar(value)
+def _check_moment(name: str, value: Any, parameter: Tensor) -> None:
+    """Raises ValueError unless `value` is a number, or floating numbers in the shape of the parameter, or one alone."""
+    if not isinstance(value, Tensor):
+        if type(value) not in (int, float):
+            raise ValueError(f"a {type(value).__name__} for {schema.shown(name)} of a parameter")
+        schema.scalar(value)
+    elif not value.is_floating_point() or (value.ndim and value.shape != parameter.shape) or (not value.ndim and name.startswith("exp_")):
+        raise ValueError(f"{schema.shown(name)}: a tensor {list(value.shape)} of {value.dtype} for a parameter {list(parameter.shape)}")
 
 
-def _group(group: Any) -> dict[str, Any]:
-    for name, value in schema.mapping(group).items():
-        numbers = value if isinstance(value, list | tuple) else [value]
-        if not all(isinstance(number, int | float | None | str) for number in numbers):
-            raise ValueError(f"{name} of an optimiser")
-        for number in numbers:
-            schema.scalar(number)
-    if type(group.get("lr")) not in (int, float) or group["lr"] < 0:
-        raise ValueError(f"learning rate {group.get('lr')}")
-    return group
+def _group(group: Any, live: dict[str, Any]) -> dict[str, Any]:
+    """The settings of `live`, which are those of this run, with the learning rate that `group` had come to."""
+    schema.mapping(group)
+    if group["params"] != live["params"]:
+        raise ValueError("an optimiser of other parameters")
+    if not _alike(group["lr"], live["lr"]) or group["lr"] < 0:
+        raise ValueError(f"learning rate {schema.shown(group['lr'])}")
+    missing = [name for name, value in live.items() if name not in group and type(value) in (int, float, tuple)]
+    if missing:
+        raise ValueError(f"of another optimiser, which has no {missing[0]}; give the --model.optimizer of its own run")
+    if not _alike(group.get("initial_lr", 0.0), 0.0):
+        raise ValueError("initial_lr of an optimiser")
+    return {**live, **{name: group[name] for name in ("lr", "initial_lr") if name in group}}
 
 
-def _schedule(state: Any) -> dict[str, Any]:
-    """Counters and rates of a schedule of the learning rate; its functions are those of the live one."""
+def _alike(value: Any, live: Any) -> bool:
+    """Whether `value` is what may take the place of a setting: a number for a number, a list of as many numbers for a list."""
+    if isinstance(live, list | tuple):
+        alike = isinstance(value, list | tuple) and len(value) == len(live)
+        return alike and all(_alike(part, own) for part, own in zip(value, live))
+    if type(live) in (int, float):
+        return type(value) in (int, float) and math.isfinite(value)
+    return value is None or type(value) is bool if live is None else type(value) is type(live) and value == value
+
+
+def _schedule(state: Any, live: LRScheduler) -> dict[str, Any]:
+    """The state of `live`, with those counters and rates in their place that `state` has for them; its functions are its own."""
+    own, saved = live.state_dict(), schema.mapping(state)
     kept = {}
-    for name, value in schema.mapping(state).items():
-        if name == "lr_lambdas":
-            kept[name] = [None] * len(_listed(value))
-            continue
+    for name, value in own.items():
         numbers = value if isinstance(value, list) else [value]
-        plain = all(type(number) in (int, float, bool) and math.isfinite(number) for number in numbers)
-        if plain and not hasattr(LRScheduler, name) and name != "optimizer":
+        plain = all(type(number) in (int, float, bool) for number in numbers)
+        if name == "last_epoch" or (plain and name in saved):
+            if not _alike(saved[name], value):
+                raise ValueError(f"{name} {schema.shown(saved[name])} of a learning rate")
+            kept[name] = saved[name]
+        else:
             kept[name] = value
     return kept
 
@@ -198,28 +246,21 @@ def _callbacks(states: Any, trainer: Trainer) -> dict[str, Any]:
         package = type(callback).__module__.partition(".")[0]
         entries = getattr(callback, "resumes", STATES.get(type(callback)))
         if entries is not None:
-            kept[callback.state_key] = {name: _number(state[name]) for name in entries if name in schema.mapping(state)}
+            found = {name: _number(state[name]) for name in entries if schema.mapping(state).get(name) is not None}
+            if found.keys() == set(entries) or isinstance(callback, Checkpoint):
+                kept[callback.state_key] = found
         elif package not in ("lightning", "pytorch_lightning", "cgd_lightning") and not isinstance(callback, Checkpoint):
-            kept[callback.state_key] = _plain(state)
+            kept[callback.state_key] = state
     return kept
 
 
 def _number(value: Any) -> Any:
-    if value is None or (isinstance(value, Tensor) and value.ndim == 0):
+    if isinstance(value, Tensor) and value.ndim == 0:
         return value
     if isinstance(value, dict):
         return {name: _number(part) for name, part in value.items()}
     if type(value) not in (int, float, bool):
-        raise ValueError(f"{ascii(value)[:40]} in the state of a callback")
-    return value
-
-
-def _plain(value: Any) -> Any:
-    """`value` itself, if there is nothing in it but plain data and tensors."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple | set):
-        return type(value)(_plain(part) for part in value)
+        raise ValueError(f"{schema.shown(value)} in the state of a callback")
     return value
 
 
@@ -231,5 +272,5 @@ def _own_states(checkpoint: Mapping[str, Any], trainer: Trainer) -> dict[str, An
         kept["MixedPrecision"] = {name: schema.scalar(value) for name, value in schema.mapping(scaler, SCALER).items()}
     name = type(trainer.datamodule).__qualname__  # type: ignore[attr-defined]
     if name in checkpoint and name not in ("state_dict", "loops", "callbacks"):
-        kept[name] = _plain(checkpoint[name])
+        kept[name] = checkpoint[name]
     return kept

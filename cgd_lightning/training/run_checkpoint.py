@@ -34,7 +34,7 @@ class RunCheckpoint(ModelCheckpoint):
             self.best_k_models = {str(best): score}
 
     @property
-    def written(self) -> Path | None:
+    def last(self) -> Path | None:
         """last.ckpt, if it is there."""
         last = Path(str(self.dirpath)) / "last.ckpt"
         return last if self.dirpath is not None and last.is_file() else None

@@ -306,8 +306,8 @@ def test_a_class_of_a_trusted_module_is_loaded(foreign: Path) -> None:
     [
         "torch.hub.load",
         "torch.load",
-        "cgd_lightning.checkpoint.os.system",
-        "cgd_lightning.checkpoint.os",
+        "cgd_lightning.checkpoints.archive.os.system",
+        "cgd_lightning.checkpoints.archive.os",
         "cgd_lightning.errors.InputError",
         "torch.nn",
         "torch",
@@ -327,7 +327,7 @@ def test_a_trusted_package_is_no_way_to_anything_but_networks_and_schedules(clas
 
 def test_a_schedule_is_no_network_and_a_network_no_schedule(file: Path) -> None:
     edit(file, lambda contents: contents["cgd"]["network"].update(class_path="cgd_lightning.diffusion.schedules.Linear", init_args={}))
-    with pytest.raises(InputError, match=f"{file}: names cgd_lightning.diffusion.schedules.Linear, which is not a Module"):
+    with pytest.raises(InputError, match=f"{file}: its description is damaged: network: Linear, where one of UNet, MLP was wanted"):
         checkpoints.load(file)
     edit(file, lambda contents: contents["cgd"].update(checkpoints.describe(denoiser())))
     edit(file, lambda contents: contents["cgd"]["schedule"].update(class_path="cgd_lightning.UNet"))
@@ -344,8 +344,11 @@ DAMAGED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "unknown schedule argument": (lambda c: c["cgd"]["schedule"]["init_args"].update(beta=3), "does not take the arguments"),
     "schedule out of range": (lambda c: c["cgd"]["schedule"]["init_args"].update(beta_end=7), "betas from"),
     "arguments that are a list": (lambda c: c["cgd"]["network"].update(init_args=[8, 1, 1]), "its description is damaged: network: a list"),
-    "newer format": (lambda c: c["cgd"].update(format=2, version="9.1"), "written by cgd-lightning 9.1 in format 2"),
-    "newer format with other parts": (lambda c: c.update(cgd={"format": 2, "version": "9.1"}), "written by cgd-lightning 9.1 in format 2"),
+    "newer format": (lambda c: c["cgd"].update(format=2, version="9.1"), "cgd-lightning '9.1' in format 2"),
+    "newer format with other parts": (
+        lambda c: c.update(cgd={"format": 2, "version": "9.1"}),
+        "written by cgd-lightning '9.1' in format 2",
+    ),
     "no format": (lambda c: c["cgd"].pop("format"), "its description is damaged: format"),
     "unknown kind": (lambda c: c["cgd"].update(kind="video"), "its description is damaged: kind: 'video'"),
     "no network": (lambda c: c["cgd"].pop("network"), "its description is damaged: network"),

@@ -125,7 +125,14 @@ STATES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a rate that is no number": (lambda c: c["optimizer_states"][0]["param_groups"][0].update(lr=float("nan")), "nan"),
     "a rate below nothing": (lambda c: c["optimizer_states"][0]["param_groups"][0].update(lr=-1.0), "learning rate -1"),
     "moments of another shape": (lambda c: c["optimizer_states"][0]["state"][0].update(exp_avg=torch.ones(3, 3)), "a tensor [3, 3]"),
-    "moments of a parameter that is not there": (lambda c: c["optimizer_states"][0]["state"].update({10**9: {}}), "1000000000"),
+    "moments of a parameter that is not there": (
+        lambda c: c["optimizer_states"][0]["state"].update({10**9: {}}),
+        "moments of other parameters",
+    ),
+    "moments that are missing": (lambda c: [own.pop("exp_avg") for own in c["optimizer_states"][0]["state"].values()], "those of Adam"),
+    "a rate of two numbers": (lambda c: c["lr_schedulers"][0].update(base_lrs=[1.0, 2.0]), "base_lrs"),
+    "no epoch": (lambda c: c["lr_schedulers"][0].pop("last_epoch"), "last_epoch"),
+    "settings of another kind": (lambda c: c["optimizer_states"][0]["param_groups"][0].update(betas=1), "betas"),
     "counters of another loop": (lambda c: c["loops"].update(fit_loop={"a": 1}), "counters"),
     "a counter below nothing": (
         lambda c: c["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"].update(ready=-1),
@@ -179,7 +186,7 @@ def test_a_checkpoint_of_slurm_in_the_folder_of_all_runs_is_not_read(workplace: 
 
 
 def test_a_folder_named_by_the_environment_is_neither_used_nor_removed(workplace: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd) -> None:
-    for number, value in enumerate(("precious", "1:precious", f"{os.getppid() + 1}:precious")):
+    for number, value in enumerate(("precious", "1:precious", f"{os.getppid() + 10**6}:precious")):
         Path("precious").mkdir(exist_ok=True)
         Path("precious/config.yaml").write_text("kept")
         monkeypatch.setenv("CGD_RUN_FOLDER", value)
@@ -329,3 +336,29 @@ def test_weights_of_nothing_are_told_when_they_are_loaded(workplace: Path) -> No
     edit(LAST, lambda contents: [value.fill_(float("nan")) for value in contents["state_dict"].values() if value.is_floating_point()])
     with pytest.raises(InputError, match="its weights are not finite"):
         checkpoints.load(LAST)
+
+
+def test_a_training_by_another_optimiser_is_told_so(workplace: Path, cgd: Cgd) -> None:
+    code, _, err = cgd("fit", *ON, "--model.optimizer=SGD", "--model.optimizer.lr=0.1")
+    assert code == 1
+    [error] = errors(err)
+    assert "of another optimiser, which has no momentum; give the --model.optimizer of its own run" in error
+
+
+FROZEN = """
+from cgd_lightning import EncoderUNet
+class Frozen(EncoderUNet):
+    def __init__(self, image_size: int, in_channels: int, out_channels: int, model_channels: int = 8, **options):
+        super().__init__(image_size, in_channels, out_channels, model_channels, channel_mult=(1,), norm_groups=2, attention_resolutions=())
+        next(iter(self.parameters())).requires_grad_(False)
+"""
+
+
+def test_a_network_with_a_frozen_layer_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "frozen.py").write_text(FROZEN)
+    short = [word for word in TINY_CLASSIFIER if "network" not in word and "max_steps" not in word]
+    words = [*CGD, "fit", *short, "--model.network=frozen.Frozen"]
+    for extra in (["--trainer.max_steps=6"], ["--trainer.max_steps=12", "--ckpt_path=last"]):
+        done = subprocess.run([*words, *extra], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 0, done.stderr
+    assert "version_0: 12 steps" in done.stdout
