@@ -116,7 +116,7 @@ FILENAME = re.compile(r"([\w.=-]|\{[\w/]+(:0?\d?\d?(\.\d\d?)?[df]?)?\})*", re.AS
 
 LEAVES = re.compile(r"[/\\~]|[A-Za-z]:[/\\]|.*(://|::|\$)|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)
 
-SCHEME = re.compile(r"^~|://|::")
+SCHEME = re.compile(r"^~|://|::|\$")
 
 
 def lightning_classes() -> dict[str, Collection[str] | None]:

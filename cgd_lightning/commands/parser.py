@@ -5,11 +5,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
+from functools import partial
 from importlib.util import find_spec
 from inspect import isabstract
 from pathlib import Path
 from typing import Any, NoReturn
 
+import typeshed_client
+import typeshed_client.finder
 import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
@@ -156,6 +159,9 @@ def allow_imports(names: set[str]) -> None:
     again = {name for name in _allowed if within.covers(name)}
     before = sorted(_allowed - again)
     _allowed.update(names)
+    # It asks a Python in the current folder for its path, which would import a json.py that lies there.
+    folders = [Path(folder) for folder in sys.path if folder]
+    typeshed_client.get_search_context = partial(typeshed_client.finder.get_search_context, search_path=folders)
     set_parsing_settings(
         import_path_denylist=["*", *before],
         import_path_allowlist=sorted(names | again),

@@ -1,6 +1,7 @@
 """What a configuration file may name: a walk through every class, and through every argument of each."""
 
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -82,7 +83,7 @@ def events() -> Iterator[list[str]]:
             "socket.getaddrinfo",
             "urllib.Request",
         ):
-            seen.append(event)
+            seen.append(f"{event} {arguments[:2]}")
         if event in ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "shutil.rmtree", "os.symlink"):
             seen.append(f"{event} {arguments[0]}")
         if event == "open" and isinstance(arguments[0], str) and "outside" in arguments[0]:
@@ -192,7 +193,7 @@ FILES = {
     ),
     "a name that is a path": (
         "trainer: {callbacks: [{class_path: ModelCheckpoint, init_args: {filename: ../../x, monitor: val/loss}}]}",
-        "where a plain name",
+        "which is no plain name",
     ),
     "a logger elsewhere": ("trainer: {logger: {class_path: CSVLogger, init_args: {save_dir: 'local:///tmp/x'}}}", "outside this folder"),
     "runs elsewhere": ("trainer: {default_root_dir: /tmp/x}", "outside this folder"),
@@ -211,6 +212,21 @@ FILES = {
     ),
     "a nested file at a URL": ("model: http://127.0.0.1:9/x.yaml", ""),
     "a file of data at a URL": ("data: {class_path: Folder, init_args: {root: 'http://127.0.0.1:9/x'}}", "no such folder"),
+    "a template that becomes a path": (
+        "trainer: {callbacks: [{class_path: ModelCheckpoint, init_args: {filename: '{step:c}{step:c}/x', monitor: val/loss}}]}",
+        "which is no plain name",
+    ),
+    "a template that grows": (
+        "trainer: {callbacks: [{class_path: ModelCheckpoint, init_args: {filename: '{step:>9999999999}', monitor: val/loss}}]}",
+        "which is no plain name",
+    ),
+    "a home": ("trainer: {default_root_dir: $HOME/sub}", "outside this folder"),
+    "another profiler by a word": ("trainer: {profiler: pytorch}", "may say simple, advanced"),
+    "another strategy by a word": ("trainer: {strategy: deepspeed}", "may say auto, ddp"),
+    "a compiler": ("model: {init_args: {compile: true}}", "torch.compile, which runs a compiler"),
+    "a pipe for settings": ("data: pipe", "not a regular file"),
+    "a seed past all seeds": ("seed_everything: 10000000000000000000000", "wanted 0 to 4294967295"),
+    "a number for a group": ("checkpoint: 3", "checkpoint"),
     "an alias bomb": ("a: &a [x, x, x, x]\nb: &b [*a, *a, *a, *a]\nc: &c [*b, *b, *b, *b]\n", "alias"),
     "a deep list": ("trainer: {callbacks: " + "[" * 200 + "]" * 200 + "}", "deeper than"),
     "a long file": ("# " + "x" * 300_000, "at most"),
@@ -230,6 +246,7 @@ FILES = {
 @pytest.mark.parametrize(("text", "says"), FILES.values(), ids=FILES)
 def test_a_hostile_configuration_is_one_line_and_leaves_nothing(text: str, says: str, workplace: Path, events: list[str], cgd: Cgd) -> None:
     Path("hostile.yaml").write_text(text)
+    os.mkfifo("pipe")
     words = [word for word in TINY_CLASSIFIER if "model_channels" not in word] if "model_channels" in text else TINY_CLASSIFIER
     events.clear()
     code, _, err = cgd("fit", *words, "--config=hostile.yaml")

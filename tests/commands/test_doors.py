@@ -292,7 +292,12 @@ def test_a_module_that_lies_beside_the_data_is_not_imported(workplace: Path) -> 
     alone = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONSAFEPATH")}
     script = Path(sys.executable).with_name("cgd")
     short = ["--trainer.max_steps=1", "--trainer.val_check_interval=1"]
-    for words in (["info", "runs/diffusion"], ["fit", *TINY_CLASSIFIER, *short], ["sample", "--ckpt=runs/diffusion", "--num_samples=1"]):
+    Path("strategy.yaml").write_text("trainer: {devices: 1, strategy: {class_path: DDPStrategy, init_args: {static_graph: true}}}")
+    for words in (
+        ["info", "runs/diffusion"],
+        ["fit", *TINY_CLASSIFIER, *short, "--config=strategy.yaml"],
+        ["sample", "--ckpt=runs/diffusion", "--num_samples=1"],
+    ):
         done = subprocess.run([script, *words], cwd=workplace, capture_output=True, text=True, env=alone, timeout=100)
         assert done.returncode == 0, done.stderr
     Path("mine.py").write_text("from cgd_lightning import DDIM\nclass Mine(DDIM): pass\n")
@@ -362,3 +367,82 @@ def test_a_network_with_a_frozen_layer_goes_on(tmp_path: Path) -> None:
         done = subprocess.run([*words, *extra], cwd=tmp_path, capture_output=True, text=True, timeout=100)
         assert done.returncode == 0, done.stderr
     assert "version_0: 12 steps" in done.stdout
+
+
+LINKS: dict[str, tuple[str, list[str]]] = {
+    "a new version": ("runs/classifier", ["fit", *TINY_CLASSIFIER]),
+    "all runs": ("runs", ["fit", *TINY_CLASSIFIER]),
+    "a version to go on with": ("runs/classifier", ["fit", *ON]),
+    "the table of a version": ("runs/classifier/version_0", ["predict", "--ckpt_path=runs/classifier", "--trainer.accelerator=cpu"]),
+    "samples": (
+        "runs/diffusion/version_0/samples",
+        ["sample", "--ckpt=runs/diffusion", "--num_samples=1", "--sampler.steps=2", "--scale=0"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("place", "words"), LINKS.values(), ids=LINKS)
+def test_a_link_on_the_way_leads_nothing_out_of_the_folder(place: str, words: list[str], workplace: Path, cgd: Cgd) -> None:
+    outside = workplace.parent / f"{workplace.name}-outside"
+    if Path(place).exists():
+        shutil.move(place, outside)
+    else:
+        outside.mkdir()
+    Path(place).symlink_to(outside)
+    before = {file: file.read_bytes() for file in outside.rglob("*") if file.is_file()}
+    code, _, err = cgd(*words)
+    assert code == 1, err
+    assert "by its name or by a link" in errors(err)[0] or "a link" in errors(err)[0]
+    assert before == {file: file.read_bytes() for file in outside.rglob("*") if file.is_file()}
+
+
+def test_a_link_that_is_typed_is_followed(workplace: Path, cgd: Cgd) -> None:
+    outside = workplace.parent / f"{workplace.name}-outside"
+    shutil.move("runs", outside)
+    Path("runs").symlink_to(outside)
+    short = ["--trainer.max_steps=1", "--trainer.val_check_interval=1"]
+    code, _, err = cgd("fit", *TINY_CLASSIFIER, *short, "--trainer.default_root_dir=runs")
+    assert code == 0, err
+    code, _, err = cgd("sample", "--ckpt=runs/diffusion", "--num_samples=1", "--sampler.steps=2")
+    assert code == 0, err
+    assert (outside / "classifier/version_1/last.ckpt").is_file()
+    assert (outside / "diffusion/version_0/samples/0/grid.png").is_file()
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "last.ckpt", "best.ckpt"])
+def test_a_pipe_in_a_run_folder_is_not_waited_on(name: str, workplace: Path, cgd: Cgd) -> None:
+    (LAST.parent / name).unlink()
+    os.mkfifo(LAST.parent / name)
+    code, _, err = cgd("fit", *ON)
+    assert "Traceback" not in err
+    assert code == (0 if name == "best.ckpt" else 1 if name == "metrics.csv" else code)
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2,3\n", 'a,b\n"x', "a\n" + "x" * 200_000, "\udcff"])
+def test_metrics_that_are_no_table_are_one_line(text: str, workplace: Path, cgd: Cgd) -> None:
+    (LAST.parent / "metrics.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
+    code, _, err = cgd("fit", *ON)
+    assert "Traceback" not in err
+    assert code == (0 if not text else 1), err
+
+
+def test_a_record_that_asks_for_a_compiler_does_not_get_it(workplace: Path, cgd: Cgd) -> None:
+    assert cgd("sample", "--ckpt=runs/diffusion", "--num_samples=1", "--sampler.steps=2", "--scale=0", "--out=one")[0] == 0
+    Path("two.json").write_text(Path("one/samples.json").read_text().replace('"compile": false', '"compile": true'))
+    code, _, err = cgd("sample", "--from=two.json", "--out=two")
+    assert code == 0, err
+    assert "is not taken from a file" in err
+
+
+def test_where_wandb_sends_the_key_is_not_said_by_a_file_of_the_folder(workplace: Path, cgd: Cgd) -> None:
+    Path("wandb").mkdir()
+    Path("wandb/settings").write_text("[default]\nbase_url = http://127.0.0.1:9\n")
+    code, _, err = cgd("fit", *TINY_CLASSIFIER, "--config=wandb.yaml")
+    assert code == 1
+    assert "wandb/settings: says where Weights & Biases sends your key" in errors(err)[0]
+
+
+def test_tensorboards_packaged_configuration_works_in_a_fresh_process(workplace: Path) -> None:
+    short = ["--trainer.max_steps=1", "--trainer.val_check_interval=1", "--config=tensorboard.yaml"]
+    done = subprocess.run([*CGD, "fit", *TINY_CLASSIFIER, *short], cwd=workplace, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr

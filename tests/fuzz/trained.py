@@ -73,6 +73,7 @@ class Training:
         check_training(file, self.module.kind)
         connector = self.trainer._checkpoint_connector
         connector._restore_modules_and_callbacks(str(file))
+        self.module.on_fit_start()
         connector.restore_training_state()
         connector.resume_end()
         for parameter in self.module.parameters():
