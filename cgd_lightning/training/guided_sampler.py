@@ -21,6 +21,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from cgd_lightning import checkpoints
+from cgd_lightning.checkpoints import schema
 from cgd_lightning.data.images import sample_images
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
@@ -115,7 +116,10 @@ class GuidedSampler(Callback):
         return {"validations": self.validations}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.validations = int(state_dict["validations"])
+        try:
+            self.validations = schema.integer(state_dict["validations"], 0, 2**53)
+        except ValueError as error:
+            raise InputError(f"the state of guided_sampler in this checkpoint: {error}") from error
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look for the partner and the judge. Raises InputError for one that is there and does not fit, before anything was trained."""
