@@ -106,3 +106,7 @@ def _start_quickly(args: list[str]) -> None:
 def _fail(message: str, status: int) -> None:
     print(f"error: {message}", file=sys.stderr)
     sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

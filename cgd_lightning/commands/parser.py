@@ -2,6 +2,7 @@
 
 import re
 import sys
+import traceback
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
@@ -142,11 +143,19 @@ def options_of(args: Sequence[str]) -> frozenset[str]:
 
 
 def home_of(name: str) -> str | None:
-    """The import path of what is typed as `name`, in the module that defines it; None for what cannot be imported."""
+    """The import path of what is typed as `name`, in the module that defines it; None if there is no such module.
+
+    Raises InputError, with the file and the line, if the module cannot be imported.
+    """
+    top = name.partition(".")[0]
     try:
         return defined_as(name)
-    except Exception:  # whatever a module of the user's raises is told when the parser imports it
-        return None
+    except Exception as error:  # whatever a module of the user's raises; the parser would say that there is no such class
+        if isinstance(error, ModuleNotFoundError) and (error.name or top).partition(".")[0] == top:
+            return None
+        places = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+        where = f"{places[-1].filename}, line {places[-1].lineno}: " if places else ""
+        raise InputError(f"{name} cannot be imported: {where}{type(error).__name__}: {error}") from error
 
 
 _allowed: set[str] = set()

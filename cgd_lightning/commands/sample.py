@@ -55,6 +55,9 @@ def run(args: list[str]) -> None:
         raise InputError(f"--ckpt {settings.ckpt}: stands in a file, outside this folder; say where the images go, with --out FOLDER")
     if settings.out is None and settings.ckpt is not None and Path(settings.ckpt).exists():
         gate.check_place(checkpoints.find(settings.ckpt).parent / "samples", "out")
+    if recorded and settings.ckpt is not None and settings.ckpt == recorded.get("ckpt") and not Path(settings.ckpt).exists():
+        moved = "if it was moved, name it with --ckpt, and its classifier with --classifier"
+        raise InputError(f"--from: its model {settings.ckpt} is not there; {moved}")
     own = settings_with_scale(settings.guidance)
     typed = any(SCALE_OF_A_RULE.match(word) for word in words)
     if settings.scale is not None and (typed or (own is not None and own["scale"] != 1)):

@@ -132,7 +132,6 @@ STATES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "moments that are missing": (lambda c: [own.pop("exp_avg") for own in c["optimizer_states"][0]["state"].values()], "those of Adam"),
     "a rate of two numbers": (lambda c: c["lr_schedulers"][0].update(base_lrs=[1.0, 2.0]), "base_lrs"),
     "no epoch": (lambda c: c["lr_schedulers"][0].pop("last_epoch"), "last_epoch"),
-    "settings of another kind": (lambda c: c["optimizer_states"][0]["param_groups"][0].update(betas=1), "betas"),
     "counters of another loop": (lambda c: c["loops"].update(fit_loop={"a": 1}), "counters"),
     "a counter below nothing": (
         lambda c: c["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"].update(ready=-1),
@@ -446,3 +445,25 @@ def test_tensorboards_packaged_configuration_works_in_a_fresh_process(workplace:
     short = ["--trainer.max_steps=1", "--trainer.val_check_interval=1", "--config=tensorboard.yaml"]
     done = subprocess.run([*CGD, "fit", *TINY_CLASSIFIER, *short], cwd=workplace, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_is_wrong_in_a_file_of_ones_own_is_told(workplace: Path) -> None:
+    Path("broken.py").write_text("import cgd_lightning\nfrom cgd_lightning import NoSuchThing\n")
+    for words in (
+        ["sample", "--ckpt=runs/diffusion", "--sampler=broken.Mine"],
+        ["fit", *TINY_CLASSIFIER, "--trainer.callbacks=broken.Mine"],
+    ):
+        done = subprocess.run([*CGD, *words], cwd=workplace, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 1
+        [error] = errors(done.stderr)
+        assert "broken.Mine cannot be imported" in error
+        assert "broken.py, line 2: ImportError: cannot import name 'NoSuchThing'" in error
+
+
+def test_a_record_whose_model_was_moved_says_how_to_name_it(workplace: Path, cgd: Cgd) -> None:
+    assert cgd("sample", "--ckpt=runs/diffusion", "--num_samples=1", "--sampler.steps=2", "--scale=0", "--out=one")[0] == 0
+    shutil.move("runs", "moved")
+    code, _, err = cgd("sample", "--from=one/samples.json", "--out=two")
+    assert code == 1
+    assert "if it was moved, name it with --ckpt" in errors(err)[0]
+    assert cgd("sample", "--from=one/samples.json", "--out=two", "--ckpt=moved/diffusion")[0] == 0

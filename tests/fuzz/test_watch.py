@@ -43,7 +43,9 @@ def outcome(act: Callable[[Path], object], folder: Path) -> Outcome:
 
 
 def refuse(message: str) -> None:
-    raise InputError(message)
+    error = InputError("")
+    error.args = (message,)  # which InputError itself would have made one line
+    raise error
 
 
 def connect(_: Path) -> None:
