@@ -78,10 +78,12 @@ def instantiate(parser: ArgumentParser, settings: Namespace) -> Any:
     try:
         return parser.instantiate(settings)
     except ValueError as error:
+        seen: list[BaseException] = []
         cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, InputError):
+        while cause is not None and cause not in seen:
+            if isinstance(cause, InputError | OSError):
                 raise InputError(str(cause)) from error
+            seen.append(cause)
             cause = cause.__cause__ or cause.__context__
         if "tensorboard" in str(error):
             raise ModuleNotFoundError("neither tensorboard nor tensorboardX is installed") from error

@@ -40,7 +40,7 @@ def run_folder(root: str | Path, name: str, ckpt_path: str | None, kind: str | N
         file = checkpoints.find(ckpt_path)
         check_training(file, kind)
     if file.parent.name.startswith("version_") and (file.name == "last.ckpt" or ckpt_path == "last"):
-        check_no_links(file.parent)
+        check_own_files(file.parent)
         return file.parent, str(file)
     return new_version(run), str(file)
 
@@ -75,11 +75,12 @@ def check_training(file: Path, kind: str | None) -> None:
     check_whole(file)
 
 
-def check_no_links(folder: Path) -> None:
-    """Raises InputError if `folder`, or a file or folder directly in it, is a link: a run writes into its own files alone."""
+def check_own_files(folder: Path) -> None:
+    """Raises InputError if `folder`, or what lies directly in it or its samples, is a link or a pipe."""
     for path in (folder, *folder.iterdir(), *(folder / "samples").glob("*")):
-        if path.is_symlink():
-            raise InputError(f"{path}: a link; a run that goes on writes into its own files alone: remove it, or put the file itself there")
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            what = "a link" if path.is_symlink() else "no regular file"
+            raise InputError(f"{path}: {what}; a run that goes on writes into its own files alone: remove it, or put the file itself there")
 
 
 def discard_unused() -> None:

@@ -153,6 +153,9 @@ class FashionMNIST(_Grey28):
     class_names = tuple(name.lower().replace("/", " or ") for name in datasets.FashionMNIST.classes)
 
 
+LARGEST_BATCH = 2**26
+
+
 class CIFAR10(VisionDataModule):
     """60,000 photographs, 32 x 32, in 10 classes: 45,000 to train on, 5,000 in val, 10,000 in test. Krizhevsky 2009."""
 
@@ -161,6 +164,12 @@ class CIFAR10(VisionDataModule):
     class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     image_shape = (3, 32, 32)
     held_out = 5000
+
+    def _check_files(self, train: bool) -> None:
+        """Files of 31 MB; torchvision compares their MD5 before it unpickles them, which takes a minute for a very long one."""
+        for file in (Path(self.root) / datasets.CIFAR10.base_folder).glob("*"):
+            if file.is_file() and file.stat().st_size > LARGEST_BATCH:
+                raise ValueError(f"{file.name} has {file.stat().st_size} bytes; wanted at most {LARGEST_BATCH}")
 
     def _tensors(self, data: Any) -> tuple[Tensor, Tensor]:
         return torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(data.targets)

@@ -413,8 +413,17 @@ def test_a_pipe_in_a_run_folder_is_not_waited_on(name: str, workplace: Path, cgd
     (LAST.parent / name).unlink()
     os.mkfifo(LAST.parent / name)
     code, _, err = cgd("fit", *ON)
-    assert "Traceback" not in err
-    assert code == (0 if name == "best.ckpt" else 1 if name == "metrics.csv" else code)
+    assert code == 1, err
+    assert f"{name}: " in errors(err)[0]
+    assert "no regular file" in errors(err)[0]
+
+
+def test_a_pipe_among_the_samples_of_a_run_is_told(workplace: Path, cgd: Cgd) -> None:
+    (LAST.parent / "samples").mkdir()
+    os.mkfifo(LAST.parent / "samples/measures.jsonl")
+    code, _, err = cgd("fit", *ON)
+    assert code == 1
+    assert "measures.jsonl: no regular file" in errors(err)[0]
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2,3\n", 'a,b\n"x', "a\n" + "x" * 200_000, "\udcff"])

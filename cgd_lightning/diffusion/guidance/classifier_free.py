@@ -82,7 +82,8 @@ class Autoguidance(Rule):
         if self.scale == 0:
             return denoise
         if not isinstance(self.weak, Denoiser):
-            raise InputError(f"autoguidance by {self.weak}: wanted a loaded diffusion model, weaker than the one that is guided")
+            what = self.weak if isinstance(self.weak, str) else f"a {type(self.weak).__name__}"
+            raise InputError(f"autoguidance by {what}: wanted a loaded diffusion model, weaker than the one that is guided")
         if self.weak.conditional and isinstance(denoise, Labelled) and self.weak.class_names != denoise.denoiser.class_names:
             raise InputError(
                 f"autoguidance: the weak model knows the classes {', '.join(self.weak.class_names)}, and the guided one "
