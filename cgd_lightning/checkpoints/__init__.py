@@ -1,10 +1,11 @@
 """Checkpoints that know what they are, and are read as plain data."""
 
-from cgd_lightning.checkpoints.card import KINDS, MOST_LAYERS, MOST_PARAMETERS, Card, Model, at_most, build, describe
+from cgd_lightning.checkpoints.card import KINDS, Card, Model, build, describe
 from cgd_lightning.checkpoints.classes import Trust
 from cgd_lightning.checkpoints.files import load, read, save, sizes, stored_config
 from cgd_lightning.checkpoints.pairs import check_judge, check_pair, check_shapes, find_classifier
 from cgd_lightning.checkpoints.runs import find, find_partner, versions
+from cgd_lightning.checkpoints.size import MOST_LAYERS, MOST_PARAMETERS, at_most
 
 __all__ = [
     "KINDS",

@@ -1,19 +1,13 @@
 """What a checkpoint says of itself: its card, plain data under "cgd", and the model that it describes."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.module import (
-    register_module_module_registration_hook,
-    register_module_parameter_registration_hook,
-)
+from torch import nn
 
 from cgd_lightning.checkpoints import schema
 from cgd_lightning.checkpoints.classes import LISTED, NO_TRUST, Trust, construct, describe_object
@@ -27,10 +21,6 @@ MOST_CLASSES = 100_000
 MOST_LETTERS = 1_000
 LARGEST_SIDE = 16_384
 MOST_PIXELS = 2**26
-
-MOST_PARAMETERS = 10**9
-MOST_LAYERS = 5_000
-"""Of a network that a file asks for, unless the user trusts any size. ADM's largest has 554 million and about 1,500."""
 
 Model: TypeAlias = Denoiser | NoisyClassifier | CleanClassifier
 KINDS: dict[str, type[Model]] = {"diffusion": Denoiser, "classifier": NoisyClassifier, "judge": CleanClassifier}
@@ -221,30 +211,3 @@ def build(card: Card, path: str | Path = "checkpoint", trust: Trust = NO_TRUST, 
         if str(error).startswith(str(path)):
             raise
         raise InputError(f"{path}: {error}") from error
-
-
-@contextmanager
-def at_most(parameters: int, layers: int, what: str) -> Iterator[None]:
-    """Raises InputError, beginning with `what`, as soon as more is built in this block than so many numbers in so many layers.
-
-    Built on the meta device, where a tensor has no memory, a network of any size meets this first.
-    """
-    built = {"parameters": 0, "layers": 0}
-
-    def count(kind: str, number: int, most: int) -> None:
-        built[kind] += number
-        if built[kind] > most:
-            raise InputError(f"{what} of more than {most:,} {kind}")
-
-    def parameter(module: nn.Module, name: str, value: Tensor | None) -> None:
-        count("parameters", 0 if value is None else value.numel(), parameters)
-
-    def layer(module: nn.Module, name: str, value: nn.Module | None) -> None:
-        count("layers", 1, layers)
-
-    hooks = [register_module_parameter_registration_hook(parameter), register_module_module_registration_hook(layer)]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()

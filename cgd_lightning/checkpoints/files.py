@@ -13,10 +13,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from cgd_lightning.checkpoints.archive import Archive, Stored
-from cgd_lightning.checkpoints.card import MOST_LAYERS, MOST_PARAMETERS, Card, Model, at_most, build, decode, describe
+from cgd_lightning.checkpoints.archive import Archive
+from cgd_lightning.checkpoints.card import Card, Model, build, decode, describe
 from cgd_lightning.checkpoints.classes import Trust
+from cgd_lightning.checkpoints.pickled import Stored
 from cgd_lightning.checkpoints.runs import find
+from cgd_lightning.checkpoints.size import MOST_LAYERS, MOST_PARAMETERS, at_most
 from cgd_lightning.errors import InputError
 from cgd_lightning.files import whole
 

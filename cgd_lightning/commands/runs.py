@@ -10,7 +10,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from cgd_lightning import checkpoints
 from cgd_lightning.errors import InputError
-from cgd_lightning.training.resume import check_whole
+from cgd_lightning.training.training_file import check_whole
 
 CLAIMED = "CGD_RUN_FOLDER"
 """Environment variable by which the processes that Lightning starts learn the first one's folder: its process number, and the folder."""

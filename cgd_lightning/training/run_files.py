@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch.plugins import CheckpointIO
 
 from cgd_lightning.checkpoints.files import write
-from cgd_lightning.training.resume import read_training
+from cgd_lightning.training.training_file import read_training
 
 
 class RunFiles(CheckpointIO):

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from cgd_lightning import checkpoints
-from cgd_lightning.checkpoints.archive import MOST_ENTRIES, MOST_OPCODES, MOST_PICKLE_BYTES, Archive, Stored
+from cgd_lightning.checkpoints.archive import MOST_ENTRIES, MOST_PICKLE_BYTES, Archive
+from cgd_lightning.checkpoints.pickled import MOST_OPCODES, Stored
 from cgd_lightning.errors import InputError
 
 

@@ -14,7 +14,7 @@ from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.schedules import Cosine, Linear
 from cgd_lightning.networks import MLP, ConvNet, MLPClassifier, UNet
-from cgd_lightning.training.resume import check_whole, read_training
+from cgd_lightning.training.training_file import check_whole, read_training
 from tests.fuzz import pickles, values
 from tests.fuzz.damage import damaged, lying_zip
 from tests.fuzz.outcome import Attempt

@@ -1,0 +1,61 @@
+"""What a checkpoint tells of its own measurement: its network and data set, as settings before those of the user."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import nn
+
+from cgd_lightning import checkpoints
+from cgd_lightning.checkpoints.classes import check_spec
+from cgd_lightning.commands.gate import Gate
+from cgd_lightning.commands.stored_data import stored_data, stored_weighting
+from cgd_lightning.diffusion.schedules import NoiseSchedule
+from cgd_lightning.errors import InputError
+
+MODULES = {"diffusion": "DiffusionModule", "classifier": "ClassifierModule", "judge": "JudgeModule"}
+
+
+def with_own_config(args: list[str], folder: Path, gate: Gate) -> list[str]:
+    """`args` with `--ckpt_path` resolved to a file, and the model and the data set that it tells put before the user's own options.
+
+    Both are values that a schema has checked; of the configuration of the training only plain options of the data are read.
+    """
+    place = next((i for i, arg in enumerate(args) if re.match(r"--ckpt_path(=|$)", arg)), None)
+    if place is None:
+        if "--help" in args or "-h" in args:
+            return args
+        raise InputError(f"cgd {args[0]} needs a checkpoint: cgd {args[0]} --ckpt_path runs/NAME")
+    joined = "=" in args[place]
+    value = args[place].partition("=")[2] if joined else (args[place + 1 : place + 2] or [""])[0]
+    file = checkpoints.find(value)
+    card = checkpoints.read(file)
+    rest = args[1:place] + args[place + (1 if joined else 2) :]
+    stored = {"model": stored_model(file, card, gate.trust)}
+    data = stored_data(file, gate.trust, named=any(re.match(r"--data(=|$)", word) for word in rest))
+    if data is not None:
+        if card.schedule is not None:
+            data["init_args"]["schedule"] = check_spec(card.schedule, NoiseSchedule, file, gate.trust)
+        stored["data"] = data
+    config = folder / "stored.yaml"
+    config.write_text(yaml.safe_dump(stored), encoding="utf-8")
+    print(f"checkpoint: {file}", file=sys.stderr)
+    return [args[0], "--config", str(config), *rest, "--ckpt_path", str(file)]
+
+
+def stored_model(file: Path, card: checkpoints.Card, trust: checkpoints.Trust) -> dict[str, Any]:
+    """The module that measures a checkpoint as its training did, in values: by its card, with default options of training."""
+    network = check_spec(card.network, nn.Module, file, trust, without=("image_size", "in_channels", "out_channels"))
+    network["init_args"] = {name: _as_list(value) for name, value in network["init_args"].items()}
+    init_args: dict[str, Any] = {"network": network}
+    if card.kind == "diffusion":
+        outputs = card.network["init_args"].get("out_channels")
+        init_args |= {"prediction": card.prediction, "learned_variance": outputs == 2 * card.image_shape[0]}
+        init_args["min_snr_gamma"] = stored_weighting(file)
+    return {"class_path": f"cgd_lightning.{MODULES[card.kind]}", "init_args": init_args}
+
+
+def _as_list(value: Any) -> Any:
+    return [_as_list(part) for part in value] if isinstance(value, list | tuple) else value
