@@ -24,7 +24,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """The formats of these endings alone: for EPS, Pillow runs Ghostscript, whatever the ending."""
 
 PIXELS = 2**26
-"""At most so many pixels has an image, half of them in WebP; decoding takes up to 10 bytes a pixel, in WebP 18."""
+"""At most so many pixels has an image, half of them in GIF and WebP; decoding takes up to 10 bytes a pixel, in WebP 18."""
 
 _large = Lock()
 """Large images are decoded one at a time, however many threads there are."""
@@ -120,7 +120,7 @@ def decode(file: Path, image_shape: tuple[int, int, int]) -> Tensor:
     mode = "L" if channels == 1 else "RGB"
     try:
         with Image.open(file, formats=FORMATS) as image:
-            most = PIXELS // 2 if image.format == "WEBP" else PIXELS
+            most = PIXELS // 2 if image.format in ("GIF", "WEBP") else PIXELS
             if image.width * image.height > most:
                 raise InputError(f"{file}: {image.width} x {image.height} pixels; wanted at most {most}; make it smaller or take it away")
             with _large if image.width * image.height > PIXELS // 4 else nullcontext():

@@ -130,9 +130,9 @@ def _optimizer(state: Any, live: Optimizer) -> dict[str, Any]:
 
 
 def _check_moment(name: str, value: Any, parameter: Tensor) -> None:
-    """Raises ValueError unless `value` is a number, or floating numbers in the shape of the parameter, or one alone."""
+    """Raises ValueError unless `value` is the number of steps, or floating numbers in the shape of the parameter, or one alone."""
     if not isinstance(value, Tensor):
-        if type(value) not in (int, float):
+        if name != "step" or type(value) not in (int, float):
             raise ValueError(f"a {type(value).__name__} for {schema.shown(name)} of a parameter")
         schema.scalar(value)
     elif not value.is_floating_point() or (value.ndim and value.shape != parameter.shape) or (not value.ndim and name.startswith("exp_")):
