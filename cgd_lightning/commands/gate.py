@@ -130,7 +130,7 @@ class Gate:
 
     def _check_other(self, class_path: str, arguments: Mapping[str, Any], key: str) -> None:
         known = self.other_classes[class_path]
-        defaults = filled_in(class_path)
+        defaults = {} if known is None else filled_in(class_path)
         for name, part in arguments.items():
             if known is not None and name not in known and part is not None and part != defaults.get(name):
                 raise InputError(

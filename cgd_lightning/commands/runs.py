@@ -56,7 +56,7 @@ def newest_whole(folders: list[Path], kind: str | None) -> Path:
                 problems.append(str(error))
                 continue
             for problem in problems:
-                if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+                if rank_zero_only.rank == 0:
                     print(f"passed over: {problem}", file=sys.stderr)
             return file
     raise InputError(f"nothing to go on from: {'; '.join(problems)[:600]}; start the run without --ckpt_path")
@@ -102,7 +102,7 @@ def new_version(run: Path) -> Path:
     process, _, claimed = os.environ.get(CLAIMED, "").partition(":")
     if claimed and process in (str(os.getpid()), str(os.getppid())):
         return Path(claimed)
-    if rank_zero_only.rank > 0:  # type: ignore[attr-defined]
+    if rank_zero_only.rank > 0:
         return run / "version_of_the_first_process"
     newest = next(iter(checkpoints.versions(run)), None)
     number = int(newest.name.removeprefix("version_")) + 1 if newest else 0

@@ -161,7 +161,7 @@ def _alike(value: Any, live: Any) -> bool:
         return alike and all(_alike(part, own) for part, own in zip(value, live))
     if type(live) in (int, float):
         return type(value) in (int, float) and math.isfinite(value)
-    return value is None or type(value) is bool if live is None else type(value) is type(live) and value == value
+    return type(value) is type(live)
 
 
 def _schedule(state: Any, live: LRScheduler) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def _schedule(state: Any, live: LRScheduler) -> dict[str, Any]:
 def _callbacks(states: Any, trainer: Trainer) -> dict[str, Any]:
     """The states of the callbacks that are there: of ours and Lightning's, numbers alone; of your own, plain data."""
     kept = {}
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+    for callback in trainer.callbacks:
         state = schema.mapping(states).get(callback.state_key)
         if state is None:
             continue
@@ -214,7 +214,7 @@ def _own_states(checkpoint: Mapping[str, Any], trainer: Trainer) -> dict[str, An
     scaler = checkpoint.get("MixedPrecision")
     if scaler is not None:
         kept["MixedPrecision"] = {name: schema.scalar(value) for name, value in schema.mapping(scaler, SCALER).items()}
-    name = type(trainer.datamodule).__qualname__  # type: ignore[attr-defined]
+    name = type(trainer.datamodule).__qualname__
     if name in checkpoint and name not in ("state_dict", "loops", "callbacks"):
         kept[name] = checkpoint[name]
     return kept

@@ -160,7 +160,7 @@ def tensor(numbers: int, shape: tuple[int, ...], stride: tuple[int, ...], offset
     class Persistent:
         pass
 
-    class Pickler(pickle._Pickler):  # type: ignore[name-defined, misc]
+    class Pickler(pickle.Pickler):
         def persistent_id(self, thing: Any) -> Any:
             return ("storage", getattr(torch, kind), "0", "cpu", numbers) if isinstance(thing, Persistent) else None
 
