@@ -1,9 +1,11 @@
-"""What a guided step costs over its parts: predictor forward, classifier forward, and backward to the input alone.
+"""What a guided step costs over its parts: predictor forward, classifier forward, and backward to
+the input alone.
 
     python benchmarks/guided_step.py --runs runs
 
-Uses the trained MNIST pair. Whole trajectories of guided DDIM alternate with bare loops that do for every step no more than the three
-parts, on the same images in the same precision. The last line is the median of the ratios of neighbours.
+Uses the trained MNIST pair. Whole trajectories of guided DDIM alternate with bare loops that do for
+every step no more than the three parts, on the same images in the same precision. The last line is
+the median of the ratios of neighbours.
 """
 
 import argparse
@@ -24,12 +26,17 @@ BATCH, STEPS, TURNS = 128, 3, 40
 
 def main() -> None:
     """Print both times and their ratio."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--runs", type=Path, default=Path("runs"))
     runs = options.parse_args().runs
     device = pick_device("auto")
     dtype = pick_dtype("auto", device)
-    denoiser, classifier = (checkpoints.load(runs / f"mnist-{kind}", device=device) for kind in ("diffusion", "classifier"))
+    denoiser, classifier = (
+        checkpoints.load(runs / f"mnist-{kind}", device=device)
+        for kind in ("diffusion", "classifier")
+    )
     labels = torch.arange(BATCH, device=device) % 10
     denoise = Chain([ClassifierGuidance(5.0), Clamp()]).bind(denoiser, classifier, labels)
     levels = denoiser.schedule.levels(STEPS)[:-1]
@@ -60,8 +67,13 @@ def main() -> None:
                 if turn > 0:
                     seconds[work.__name__].append(time.perf_counter() - begin)
     both = {name: statistics.median(values) / STEPS for name, values in seconds.items()}
-    ratio = statistics.median(guided / bare for guided, bare in zip(seconds["guided"], seconds["bare"]))
-    print(f"a guided step {both['guided'] * 1e3:.1f} ms, its parts {both['bare'] * 1e3:.1f} ms: {ratio - 1:+.1%} (median of {TURNS} pairs)")
+    ratio = statistics.median(
+        guided / bare for guided, bare in zip(seconds["guided"], seconds["bare"])
+    )
+    print(
+        f"a guided step {both['guided'] * 1e3:.1f} ms, its parts {both['bare'] * 1e3:.1f} ms: "
+        f"{ratio - 1:+.1%} (median of {TURNS} pairs)"
+    )
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
     cgd fit --config mnist-judge.yaml; cgd fit --config mnist-classifier.yaml; cgd fit --config mnist-diffusion.yaml
     python benchmarks/samplers.py --out runs/samplers
 
-Every row makes the same 2,000 digits three times, from other noise each time, at scale 16 unless it says otherwise. Beside its values stand
-the differences from the first row, seed by seed, as their mean and the half width of its 95% interval (Student's t, 2 degrees of
-freedom). Samples that are in the folder already are not made again, so that a run can be interrupted.
+Every row makes the same 2,000 digits three times, from other noise each time, at scale 16 unless it
+says otherwise. Beside its values stand the differences from the first row, seed by seed, as their
+mean and the half width of its 95% interval (Student's t, 2 degrees of freedom). Samples that are in
+the folder already are not made again, so that a run can be interrupted.
 """
 
 import argparse
@@ -27,7 +28,12 @@ from cgd_lightning.evaluation.metrics import frechet_distance, precision_recall
 N, SEEDS = 2000, (0, 1, 2)
 T_QUANTILE = 4.303
 
-STOCHASTIC = ["--sampler=DDIM", "--sampler.steps=20", "--sampler.eta=1", "--sampler.spacing=trailing"]
+STOCHASTIC = [
+    "--sampler=DDIM",
+    "--sampler.steps=20",
+    "--sampler.eta=1",
+    "--sampler.spacing=trailing",
+]
 RAMP = [f"--guidance.weight{option}" for option in ("=Ramp", ".low=-7", ".high=0", ".start=0.2")]
 
 ROWS = {
@@ -44,17 +50,26 @@ ROWS = {
 
 def main() -> None:
     """Make what samples are missing and print the table."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--out", type=Path, default=Path("runs/samplers"))
     options.add_argument("--rows", help="numbers of the rows, 0,3; default: all")
     options.add_argument("--data.root", dest="root", default="data")
     given = options.parse_args()
-    chosen = [list(ROWS)[int(number)] for number in given.rows.split(",")] if given.rows else list(ROWS)
+    chosen = (
+        [list(ROWS)[int(number)] for number in given.rows.split(",")] if given.rows else list(ROWS)
+    )
     for row in chosen:
         for seed in SEEDS:
             folder = given.out / re.sub(r"\W+", "-", row) / str(seed)
             if not (folder / "samples.json").exists():
-                words = ["sample", "--ckpt=runs/mnist-diffusion", f"--num_samples={N}", f"--seed={seed}"]
+                words = [
+                    "sample",
+                    "--ckpt=runs/mnist-diffusion",
+                    f"--num_samples={N}",
+                    f"--seed={seed}",
+                ]
                 sampling.run([*words, "--format=npz", f"--out={folder}", *ROWS[row]])
     judge = checkpoints.load("runs/mnist-judge")
     reference, _ = look(judge, MNIST(given.root, download=False).split("test").images)
@@ -65,19 +80,35 @@ def main() -> None:
             images, targets = read_samples(given.out / re.sub(r"\W+", "-", row) / str(seed))
             features, classes = look(judge, images)
             recognised = 100 * hit(classes, targets).double().mean().item()
-            values[row].append((recognised, frechet_distance(reference, features), *precision_recall(reference, features)))
+            values[row].append(
+                (
+                    recognised,
+                    frechet_distance(reference, features),
+                    *precision_recall(reference, features),
+                )
+            )
     print(
-        "| sampler, evaluations | recognised % | difference | FID-lite | difference | precision | recall |\n|---|---|---|---|---|---|---|"
+        "| sampler, evaluations | recognised % | difference | FID-lite | difference | precision | "
+        "recall |\n|---|---|---|---|---|---|---|"
     )
     first = values[chosen[0]]
     for row, seeds in values.items():
         recognised, fid, precision, recall = (mean(column) for column in zip(*seeds))
-        apart = [_interval([a[i] - b[i] for a, b in zip(seeds, first)]) if seeds is not first else "" for i in (0, 1)]
-        print(f"| {row} | {recognised:.2f} | {apart[0]} | {fid:.3f} | {apart[1]} | {precision:.3f} | {recall:.3f} |")
+        apart = [
+            _interval([a[i] - b[i] for a, b in zip(seeds, first)]) if seeds is not first else ""
+            for i in (0, 1)
+        ]
+        print(
+            f"| {row} | {recognised:.2f} | {apart[0]} | {fid:.3f} | {apart[1]} | {precision:.3f} | "
+            f"{recall:.3f} |"
+        )
 
 
 def _interval(differences: list[float]) -> str:
-    return f"{mean(differences):+.2f} +- {T_QUANTILE * stdev(differences) / math.sqrt(len(differences)):.2f}"
+    return (
+        f"{mean(differences):+.2f} +- "
+        f"{T_QUANTILE * stdev(differences) / math.sqrt(len(differences)):.2f}"
+    )
 
 
 if __name__ == "__main__":

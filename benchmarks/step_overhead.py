@@ -2,8 +2,9 @@
 
     python benchmarks/step_overhead.py --data.root data
 
-Trains as `cgd fit` does. In turn with every few of its steps as many bare ones are made: forward, backward, clipping of the gradient and
-optimiser step of a copy of the network, in the same precision, on one batch that is ready. The last line is the ratio of the two medians.
+Trains as `cgd fit` does. In turn with every few of its steps as many bare ones are made: forward,
+backward, clipping of the gradient and optimiser step of a copy of the network, in the same
+precision, on one batch that is ready. The last line is the ratio of the two medians.
 """
 
 import statistics
@@ -24,7 +25,9 @@ TURN, STEPS, WARM_UP = 5, 100, 20
 
 
 class BareSteps(Callback):
-    """Times whole steps of the training, from the end of one to the end of the next, and bare steps between them."""
+    """Times whole steps of the training, from the end of one to the end of the next, and bare steps
+    between them.
+    """
 
     trained: ClassVar[list[float]] = []
     bare: ClassVar[list[float]] = []
@@ -34,7 +37,14 @@ class BareSteps(Callback):
         self.optimizer = pl_module.optimizer(self.network.parameters())
         self.end: float | None = None
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: NoisyBatch, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: NoisyBatch,
+        batch_idx: int,
+    ) -> None:
         _wait(batch)
         now = time.perf_counter()
         if self.end is not None and trainer.global_step > WARM_UP:
@@ -65,7 +75,14 @@ def _wait(batch: NoisyBatch) -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        own = ["--trainer.default_root_dir", folder, "--trainer.callbacks+=__main__.BareSteps", f"--trainer.max_steps={STEPS}"]
+        own = [
+            "--trainer.default_root_dir",
+            folder,
+            "--trainer.callbacks+=__main__.BareSteps",
+            f"--trainer.max_steps={STEPS}",
+        ]
         lightning_cli.run(["fit", "--config=mnist-diffusion.yaml", *own, *sys.argv[1:]])
     trained, bare = statistics.median(BareSteps.trained), statistics.median(BareSteps.bare)
-    print(f"a step {trained * 1e3:.1f} ms, a bare one {bare * 1e3:.1f} ms: {trained / bare - 1:+.1%}")
+    print(
+        f"a step {trained * 1e3:.1f} ms, a bare one {bare * 1e3:.1f} ms: {trained / bare - 1:+.1%}"
+    )

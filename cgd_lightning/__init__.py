@@ -1,6 +1,7 @@
 """Classifier-guided diffusion as PyTorch Lightning modules with one command line.
 
-The names below are imported when they are first used, so that importing the package costs nothing and never imports Lightning by itself.
+The names below are imported when they are first used, so that importing the package costs nothing
+and never imports Lightning by itself.
 """
 
 from importlib import import_module

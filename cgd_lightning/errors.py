@@ -4,16 +4,22 @@ LONGEST = 1_500
 
 
 class InputError(ValueError):
-    """Something that a user gave: the message says what came, what was wanted and what to do, in one line that can be printed."""
+    """Something that a user gave: the message says what came, what was wanted and what to do, in
+    one line that can be printed.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
 
 
 def printable(message: str) -> str:
-    """`message` in one line: what cannot be printed by its code, and the middle of what is too long left out."""
+    """`message` in one line: what cannot be printed by its code, and the middle of what is too long
+    left out.
+    """
     words = " ".join(message.split())
-    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in words[: 2 * LONGEST])
+    text = "".join(
+        letter if letter.isprintable() else ascii(letter)[1:-1] for letter in words[: 2 * LONGEST]
+    )
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 4 :]}"
 
 

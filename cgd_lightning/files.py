@@ -1,4 +1,5 @@
-"""Files that are whole or not there: written beside their final name, flushed to the disk, and renamed.
+"""Files that are whole or not there: written beside their final name, flushed to the disk, and
+renamed.
 
 And files of a folder that a stranger may have filled: no link is followed, no pipe waited on.
 """
@@ -18,8 +19,8 @@ NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(
 def whole(path: str | Path) -> Iterator[Path]:
     """The name of a new file, which becomes `path` when the block ends well.
 
-    A kill, an error or a full disk before that leaves what stood at `path`. A link at either name is
-    replaced and never followed.
+    A kill, an error or a full disk before that leaves what stood at `path`. A link at either name
+    is replaced and never followed.
     """
     path = Path(path)
     unfinished = path.with_name(f".{path.name}.tmp")

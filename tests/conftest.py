@@ -1,4 +1,6 @@
-"""What many tests share: an exact Gaussian mixture, whose denoiser and classifier are known in closed form."""
+"""What many tests share: an exact Gaussian mixture, whose denoiser and classifier are known in
+closed form.
+"""
 
 import math
 import os
@@ -10,7 +12,13 @@ from torch import Tensor, nn
 
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
-from cgd_lightning.diffusion.schedules import Cosine, Linear, NoiseSchedule, Sigmoid, VarianceExploding
+from cgd_lightning.diffusion.schedules import (
+    Cosine,
+    Linear,
+    NoiseSchedule,
+    Sigmoid,
+    VarianceExploding,
+)
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
@@ -20,9 +28,16 @@ SCHEDULES = [Linear(), Cosine(), Sigmoid(), VarianceExploding()]
 
 
 class Mixture(nn.Module):
-    """Class k is N(means[k], diag(variances[k])) with prior weights[k], on images of SHAPE, in float64."""
+    """Class k is N(means[k], diag(variances[k])) with prior weights[k], on images of SHAPE, in
+    float64.
+    """
 
-    def __init__(self, schedule: NoiseSchedule, classes: list[int] | None = None, weights: tuple[float, ...] | None = None) -> None:
+    def __init__(
+        self,
+        schedule: NoiseSchedule,
+        classes: list[int] | None = None,
+        weights: tuple[float, ...] | None = None,
+    ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(7)
         chosen = classes if classes is not None else [0, 1, 2]
@@ -44,7 +59,9 @@ class Mixture(nn.Module):
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         which = torch.multinomial(self.weights.detach(), n, replacement=True, generator=generator)
         noise = torch.randn(n, 4, generator=generator, dtype=torch.float64)
-        return (self.means[which] + self.variances[which].sqrt() * noise).detach().reshape(n, *SHAPE)
+        return (
+            (self.means[which] + self.variances[which].sqrt() * noise).detach().reshape(n, *SHAPE)
+        )
 
 
 class ExactEps(Mixture):
@@ -66,13 +83,21 @@ class ExactLogits(Mixture):
         return self.joint(x_t, t)
 
 
-def exact_denoiser(schedule: NoiseSchedule, classes: list[int] | None = None, weights: tuple[float, ...] | None = None) -> Denoiser:
+def exact_denoiser(
+    schedule: NoiseSchedule,
+    classes: list[int] | None = None,
+    weights: tuple[float, ...] | None = None,
+) -> Denoiser:
     """Of the mixture of some classes as often as in the data, or of all in other proportions."""
-    return Denoiser(ExactEps(schedule, classes, weights).requires_grad_(False), schedule, "eps", SHAPE, NAMES)
+    return Denoiser(
+        ExactEps(schedule, classes, weights).requires_grad_(False), schedule, "eps", SHAPE, NAMES
+    )
 
 
 def exact_classifier(schedule: NoiseSchedule) -> NoisyClassifier:
-    return NoisyClassifier(ExactLogits(schedule).requires_grad_(False), schedule, NAMES, SHAPE, PRIOR)
+    return NoisyClassifier(
+        ExactLogits(schedule).requires_grad_(False), schedule, NAMES, SHAPE, PRIOR
+    )
 
 
 class Draws:

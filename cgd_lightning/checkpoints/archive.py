@@ -1,8 +1,8 @@
 """The file format of a checkpoint: a zip of one pickle and of raw numbers.
 
 `torch.save` writes `NAME/data.pkl`, a pickle in which tensors stand as references (`pickled`), and
-`NAME/data/KEY`, the numbers of each storage. What is declared (entries, sizes, shapes) is held against
-the size of the file before anything is read, and the checksum of what is read is verified.
+`NAME/data/KEY`, the numbers of each storage. What is declared (entries, sizes, shapes) is held
+against the size of the file before anything is read, and the checksum of what is read is verified.
 """
 
 import os
@@ -24,10 +24,11 @@ MOST_PICKLE_BYTES = 16 * 2**20
 
 
 class Archive:
-    """An open checkpoint file. `contents` is its pickle: dicts, lists, tuples, sets, strings, numbers and `Stored`.
+    """An open checkpoint file. `contents` is its pickle: dicts, lists, tuples, sets, strings,
+    numbers and `Stored`.
 
-    Raises InputError, naming the file, if it is damaged, cut short, of another format, larger inside
-    than out, or holds more than plain data; nothing of it was run.
+    Raises InputError, naming the file, if it is damaged, cut short, of another format, larger
+    inside than out, or holds more than plain data; nothing of it was run.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -38,7 +39,9 @@ class Archive:
         except PermissionError:
             raise
         except _DAMAGE as error:
-            raise InputError(f"{path}: not a readable checkpoint, damaged or cut short: {one_line(error)}") from error
+            raise InputError(
+                f"{path}: not a readable checkpoint, damaged or cut short: {one_line(error)}"
+            ) from error
         self._read_already: dict[Storage, Tensor] = {}
         try:
             self._entries = self._list_entries()
@@ -46,14 +49,19 @@ class Archive:
         except MoreThanDataError as error:
             self.close()
             raise InputError(
-                f"{path}: not a readable checkpoint, or one that holds more than plain data ({error}); nothing of it was run"
+                f"{path}: not a readable checkpoint, or one that holds more than plain data "
+                f"({error}); nothing of it was run"
             ) from error
         except _DAMAGE as error:
             self.close()
-            raise InputError(f"{path}: not a readable checkpoint, damaged or cut short: {one_line(error)}") from error
+            raise InputError(
+                f"{path}: not a readable checkpoint, damaged or cut short: {one_line(error)}"
+            ) from error
 
     def tensor(self, stored: Stored) -> Tensor:
-        """The numbers of `stored`. Tensors that share a storage share it again. Raises InputError if it is damaged."""
+        """The numbers of `stored`. Tensors that share a storage share it again. Raises InputError
+        if it is damaged.
+        """
         numbers = self._read(stored.storage).as_strided(stored.shape, stored.stride, stored.offset)
         whole = stored.numel == stored.storage.count
         return numbers if whole else numbers.clone()
@@ -65,7 +73,9 @@ class Archive:
         except _DAMAGE as error:
             damaged = one_line(error)
         if damaged is not None:
-            raise InputError(f"{self.path}: not a readable checkpoint, damaged or cut short: {damaged}")
+            raise InputError(
+                f"{self.path}: not a readable checkpoint, damaged or cut short: {damaged}"
+            )
 
     def close(self) -> None:
         """Give the file back."""
@@ -79,14 +89,24 @@ class Archive:
 
     def _list_entries(self) -> dict[str, zipfile.ZipInfo]:
         entries = self._zip.infolist()
-        if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
+        if any(
+            entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries
+        ):
             raise ValueError("compressed or encrypted entries")
         if sum(entry.file_size for entry in entries) > self.path.stat().st_size:
             raise ValueError("entries that are larger than the file")
-        roots = [name.removesuffix("data.pkl") for name in self._zip.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
+        roots = [
+            name.removesuffix("data.pkl")
+            for name in self._zip.namelist()
+            if name.count("/") == 1 and name.endswith("/data.pkl")
+        ]
         if len(roots) != 1:
             raise ValueError("no data.pkl, or several")
-        named = {entry.filename.removeprefix(roots[0]): entry for entry in entries if entry.filename.startswith(roots[0])}
+        named = {
+            entry.filename.removeprefix(roots[0]): entry
+            for entry in entries
+            if entry.filename.startswith(roots[0])
+        }
         if len(named) != len(entries):
             raise ValueError("entries with the same name, or out of place")
         return named
@@ -95,7 +115,9 @@ class Archive:
         if self._entries["data.pkl"].file_size > MOST_PICKLE_BYTES:
             raise ValueError(f"a description of more than {MOST_PICKLE_BYTES >> 20} MiB")
         order = self._entries.get("byteorder")
-        if order is not None and (order.file_size > 8 or self._zip.read(order).decode() != sys.byteorder):
+        if order is not None and (
+            order.file_size > 8 or self._zip.read(order).decode() != sys.byteorder
+        ):
             raise ValueError("written on a machine of another byte order")
         return Interpreter(self._size_of).run(self._zip.read(self._entries["data.pkl"]))
 
@@ -112,7 +134,9 @@ class Archive:
             if len(data) != storage.count * storage.dtype.itemsize:
                 raise ValueError("a storage of another size than the file holds")
         except _DAMAGE as error:
-            raise InputError(f"{self.path}: not a readable checkpoint, damaged or cut short: {one_line(error)}") from error
+            raise InputError(
+                f"{self.path}: not a readable checkpoint, damaged or cut short: {one_line(error)}"
+            ) from error
         self._read_already[storage] = torch.frombuffer(data, dtype=storage.dtype)
         return self._read_already[storage]
 
@@ -134,7 +158,8 @@ _DAMAGE = (
 
 
 def _check_directory(path: Path) -> None:
-    """Raises ValueError unless the file ends as a zip does, with a directory of a size that can be read.
+    """Raises ValueError unless the file ends as a zip does, with a directory of a size that can be
+    read.
 
     zipfile itself reads a directory of any length into memory before it looks at it.
     """

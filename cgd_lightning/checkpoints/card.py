@@ -1,4 +1,6 @@
-"""What a checkpoint says of itself: its card, plain data under "cgd", and the model that it describes."""
+"""What a checkpoint says of itself: its card, plain data under "cgd", and the model that it
+describes.
+"""
 
 import math
 from dataclasses import dataclass, field, fields
@@ -23,7 +25,11 @@ LARGEST_SIDE = 16_384
 MOST_PIXELS = 2**26
 
 Model: TypeAlias = Denoiser | NoisyClassifier | CleanClassifier
-KINDS: dict[str, type[Model]] = {"diffusion": Denoiser, "classifier": NoisyClassifier, "judge": CleanClassifier}
+KINDS: dict[str, type[Model]] = {
+    "diffusion": Denoiser,
+    "classifier": NoisyClassifier,
+    "judge": CleanClassifier,
+}
 
 NETWORKS = {
     "diffusion": ("UNet", "MLP"),
@@ -35,7 +41,9 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class Card:
-    """What a checkpoint says of itself. `network` and `schedule` are {"class_path": ..., "init_args": {...}}."""
+    """What a checkpoint says of itself. `network` and `schedule` are {"class_path": ...,
+    "init_args": {...}}.
+    """
 
     format: int
     version: str
@@ -51,7 +59,9 @@ class Card:
     class_shares: list[float] = field(default_factory=list)
 
 
-def describe(model: Model, dataset: str | None = None, partner: str | None = None) -> dict[str, Any]:
+def describe(
+    model: Model, dataset: str | None = None, partner: str | None = None
+) -> dict[str, Any]:
     """The card of `model` as plain data, to store under "cgd" in its checkpoint."""
     schedule = getattr(model, "schedule", None)
     card = Card(
@@ -83,7 +93,10 @@ def decode(data: Any, path: str | Path) -> Card:
             f"{path}: written by cgd-lightning {schema.shown(data.get('version'))} in format {schema.shown(data['format'])}, "
             f"and this version reads up to {FORMAT}; update cgd-lightning"
         )
-    data = {"class_shares": [], **data}  # not in checkpoints of 0.1.0 written before mixtures of classes
+    data = {
+        "class_shares": [],
+        **data,
+    }  # not in checkpoints of 0.1.0 written before mixtures of classes
     values, wrong = {}, []
     for name in (entry.name for entry in fields(Card)):
         try:
@@ -105,10 +118,16 @@ def _contradiction(card: Card) -> str | None:
     classes, arguments = len(card.class_names), card.network["init_args"]
     home = LISTED.get(card.network["class_path"], "")
     if home and home.rpartition(".")[2] not in NETWORKS[card.kind]:
-        return f"network: {home.rpartition('.')[2]}, where one of {', '.join(NETWORKS[card.kind])} was wanted"
+        return (
+            f"network: {home.rpartition('.')[2]}, where one of {', '.join(NETWORKS[card.kind])} "
+            "was wanted"
+        )
     if home and card.image_shape and card.image_shape[1] != card.image_shape[2]:
         return f"image_shape: {card.image_shape}, where a square was wanted"
-    if arguments.get("num_classes") is not None and arguments["num_classes"] not in (classes, classes + 1):
+    if arguments.get("num_classes") is not None and arguments["num_classes"] not in (
+        classes,
+        classes + 1,
+    ):
         return f"network: num_classes {schema.shown(arguments['num_classes'])} of {classes} classes"
     if card.kind != "judge" and card.schedule is None:
         return "schedule"
@@ -120,15 +139,25 @@ def _contradiction(card: Card) -> str | None:
         return f"class_shares: {len(card.class_shares)} of {classes} classes"
     channels, height = card.image_shape[:2] or (None, None)
     outputs = (channels, channels and 2 * channels) if card.kind == "diffusion" else (classes,)
-    for name, wanted in (("in_channels", (channels,)), ("image_size", (height,)), ("out_channels", outputs)):
+    for name, wanted in (
+        ("in_channels", (channels,)),
+        ("image_size", (height,)),
+        ("out_channels", outputs),
+    ):
         if None not in wanted and name in arguments and arguments[name] not in wanted:
-            return f"network: {name} {schema.shown(arguments[name])}, and images of shape {card.image_shape} of {classes} classes"
+            return (
+                f"network: {name} {schema.shown(arguments[name])}, and images of shape "
+                f"{card.image_shape} of {classes} classes"
+            )
     return None
 
 
 def _spec(value: Any) -> dict[str, Any]:
     spec = schema.mapping(value, ("class_path", "init_args"))
-    return {"class_path": schema.text(spec.get("class_path"), 300), "init_args": schema.plain(schema.mapping(spec.get("init_args") or {}))}
+    return {
+        "class_path": schema.text(spec.get("class_path"), 300),
+        "init_args": schema.plain(schema.mapping(spec.get("init_args") or {})),
+    }
 
 
 def _kind(value: Any) -> str:
@@ -158,7 +187,9 @@ def _names(value: Any) -> list[str]:
 def _shares(value: Any) -> list[float]:
     if not isinstance(value, list) or len(value) > MOST_CLASSES:
         raise ValueError(f"wanted at most {MOST_CLASSES} shares")
-    if not all(type(share) in (int, float) and math.isfinite(share) and 0 <= share <= 1 for share in value):
+    if not all(
+        type(share) in (int, float) and math.isfinite(share) and 0 <= share <= 1 for share in value
+    ):
         raise ValueError("a share that is not between 0 and 1")
     return value
 
@@ -195,7 +226,9 @@ _CHECKS: dict[str, Any] = {
 }
 
 
-def build(card: Card, path: str | Path = "checkpoint", trust: Trust = NO_TRUST, device: str = "cpu") -> Model:
+def build(
+    card: Card, path: str | Path = "checkpoint", trust: Trust = NO_TRUST, device: str = "cpu"
+) -> Model:
     """The model that a card describes, with fresh weights on `device`."""
     with torch.device(device):
         network = construct(card.network, nn.Module, path, trust)

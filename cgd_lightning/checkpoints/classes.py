@@ -46,7 +46,12 @@ def _paths(module: str, name: str) -> list[str]:
     return [".".join([*parts[:end], name]) for end in range(len(parts), 0, -1)]
 
 
-LISTED = {path: _paths(module, name)[0] for module, names in OURS.items() for name in names for path in _paths(module, name)}
+LISTED = {
+    path: _paths(module, name)[0]
+    for module, names in OURS.items()
+    for name in names
+    for path in _paths(module, name)
+}
 """Every import path of the classes in `OURS`, and the one under which each is defined."""
 
 SHORT = {name: _paths(module, name)[0] for module, names in OURS.items() for name in names}
@@ -68,7 +73,10 @@ class Trust:
 
     def __post_init__(self) -> None:
         for name in self.names:
-            if not re.fullmatch(r"([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?", name) or name.partition(".")[0] == "jsonargparse":
+            if (
+                not re.fullmatch(r"([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?", name)
+                or name.partition(".")[0] == "jsonargparse"
+            ):
                 raise InputError(f"--trust {name}: wanted the name of a package, as it is imported")
 
     @classmethod
@@ -80,7 +88,9 @@ class Trust:
 
     def covers(self, class_path: str) -> bool:
         """Whether the class at `class_path` is one of `names`, or in one of them."""
-        return any(class_path == name or class_path.startswith(f"{name}.") for name in self.names if name)
+        return any(
+            class_path == name or class_path.startswith(f"{name}.") for name in self.names if name
+        )
 
 
 NO_TRUST = Trust()
@@ -93,17 +103,23 @@ def find_class(class_path: Any, base: type, where: object, trust: Trust) -> type
     imported, or is something else.
     """
     if type(class_path) is not str or len(class_path) > 300 or not _DOTTED.fullmatch(class_path):
-        raise InputError(f"{where}: names {schema.shown(class_path)}, which is not the import path of a class")
+        raise InputError(
+            f"{where}: names {schema.shown(class_path)}, which is not the import path of a class"
+        )
     trusted = trust.covers(class_path)
     if class_path not in LISTED and not trusted:
         raise InputError(f"{where}: {not_listed(class_path)}")
-    if not trusted and not LISTED[class_path].startswith(_home_of(base)):  # before anything is imported
+    if not trusted and not LISTED[class_path].startswith(
+        _home_of(base)
+    ):  # before anything is imported
         raise InputError(f"{where}: names {class_path}, which is not a {base.__name__}")
     module, _, name = (class_path if trusted else LISTED[class_path]).rpartition(".")
     try:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{where}: names the class {class_path}, which cannot be imported: {one_line(error)}") from error
+        raise InputError(
+            f"{where}: names the class {class_path}, which cannot be imported: {one_line(error)}"
+        ) from error
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise InputError(f"{where}: names {class_path}, which is not a {base.__name__}")
     return cls
@@ -121,15 +137,25 @@ def not_listed(class_path: str) -> str:
     if package == "cgd_lightning":
         return f"names {class_path}, which is no class that a file may name; nothing of it was run"
     # Of a package as large as these, one class is enough to trust.
-    name = class_path if package in ("lightning", "pytorch_lightning", "torch", "torchmetrics", "torchvision") else package
-    return f"names the class {class_path}, and {package!r} is not trusted; nothing of it was run. If you trust it, add --trust {name}"
+    name = (
+        class_path
+        if package in ("lightning", "pytorch_lightning", "torch", "torchmetrics", "torchvision")
+        else package
+    )
+    return (
+        f"names the class {class_path}, and {package!r} is not trusted; nothing of it was run. If "
+        f"you trust it, add --trust {name}"
+    )
 
 
-def check_spec(spec: Any, base: type, where: object, trust: Trust, without: Sequence[str] = ()) -> dict[str, Any]:
-    """`spec`, {"class_path": ..., "init_args": {...}}, as a file describes an object derived from `base`, checked.
+def check_spec(
+    spec: Any, base: type, where: object, trust: Trust, without: Sequence[str] = ()
+) -> dict[str, Any]:
+    """`spec`, {"class_path": ..., "init_args": {...}}, as a file describes an object derived from
+    `base`, checked.
 
-    The arguments of a listed class have the types that its constructor declares, those of a trusted one
-    are plain values. without: arguments that are left out. Raises InputError for anything else.
+    The arguments of a listed class have the types that its constructor declares, those of a trusted
+    one are plain values. without: arguments that are left out. Raises InputError for anything else.
     """
 
     def nested(inner: Any, inner_base: type) -> dict[str, Any]:
@@ -156,12 +182,17 @@ def check_spec(spec: Any, base: type, where: object, trust: Trust, without: Sequ
         try:
             if listed and name not in hints:
                 raise ValueError("an argument that it does not have")
-            checked[name] = schema.typed(value, hints[name], nested) if listed else schema.plain(value)
+            checked[name] = (
+                schema.typed(value, hints[name], nested) if listed else schema.plain(value)
+            )
         except InputError:
             raise
         except ValueError as error:
             raise InputError(f"{refused}: {ascii(name)[1:-1][:60]}: {error}") from error
-    return {"class_path": given["class_path"] if not listed else LISTED[given["class_path"]], "init_args": checked}
+    return {
+        "class_path": given["class_path"] if not listed else LISTED[given["class_path"]],
+        "init_args": checked,
+    }
 
 
 def construct(spec: Any, base: type, where: object, trust: Trust) -> Any:
@@ -175,12 +206,19 @@ def construct(spec: Any, base: type, where: object, trust: Trust) -> Any:
         return cls(**checked["init_args"])
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-    except Exception as error:  # whatever a constructor raises for arguments that it was not written for
-        raise InputError(f"{where}: {spec['class_path']} does not take the arguments stored there: {one_line(error)}") from error
+    except (
+        Exception
+    ) as error:  # whatever a constructor raises for arguments that it was not written for
+        raise InputError(
+            f"{where}: {spec['class_path']} does not take the arguments stored there: "
+            f"{one_line(error)}"
+        ) from error
 
 
 def describe_object(thing: Any) -> dict[str, Any]:
-    """The spec of `thing`: its import path, as short as the packages above the class allow, and constructor arguments."""
+    """The spec of `thing`: its import path, as short as the packages above the class allow, and
+    constructor arguments.
+    """
     cls = type(thing)
     parts = cls.__module__.split(".")
     for end in range(1, len(parts) + 1):
@@ -188,5 +226,8 @@ def describe_object(thing: Any) -> dict[str, Any]:
         if getattr(importlib.import_module(module), cls.__qualname__, None) is cls:
             break
     if not hasattr(thing, "init_args"):
-        raise InputError(f"{cls.__name__} does not remember its constructor arguments; derive it from cgd_lightning.networks.Network")
+        raise InputError(
+            f"{cls.__name__} does not remember its constructor arguments; derive it from "
+            "cgd_lightning.networks.Network"
+        )
     return {"class_path": f"{module}.{cls.__qualname__}", "init_args": dict(thing.init_args)}

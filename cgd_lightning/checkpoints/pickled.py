@@ -1,8 +1,8 @@
 """A pickle of plain data, interpreted without calling anything.
 
-`pickletools` decodes it, and a closed list of 30 opcodes is interpreted: containers, strings and numbers,
-and of all that a pickle can name the few words of `_NAMES`, none of which is imported. A tensor stays a
-reference to numbers that lie elsewhere in the file.
+`pickletools` decodes it, and a closed list of 30 opcodes is interpreted: containers, strings and
+numbers, and of all that a pickle can name the few words of `_NAMES`, none of which is imported. A
+tensor stays a reference to numbers that lie elsewhere in the file.
 """
 
 import math
@@ -149,7 +149,9 @@ class Interpreter:
 
     def _top(self, kind: type) -> Any:
         if type(self.stack[-1]) is not kind:
-            raise MoreThanDataError(f"{type(self.stack[-1]).__name__} where a {kind.__name__} was wanted")
+            raise MoreThanDataError(
+                f"{type(self.stack[-1]).__name__} where a {kind.__name__} was wanted"
+            )
         return self.stack[-1]
 
     def name(self, text: str) -> None:
@@ -162,7 +164,12 @@ class Interpreter:
         if type(storage_type) is not _Name:
             raise ValueError("a storage of no type")
         dtype = DTYPES[storage_type.text.removeprefix("torch ")]
-        if kind != "storage" or type(key) is not str or type(count) is not int or self.size_of(key) != count * dtype.itemsize:
+        if (
+            kind != "storage"
+            or type(key) is not str
+            or type(count) is not int
+            or self.size_of(key) != count * dtype.itemsize
+        ):
             raise ValueError("a storage of another size than the file holds")
         self.push(Storage(dtype, key, count))
 
@@ -177,24 +184,36 @@ class Interpreter:
             self.push(_stored(*arguments[:4]))
         elif word == "_rebuild_parameter" and isinstance(arguments[0], Stored):
             self.push(arguments[0])
-        elif word == "Size" and type(arguments[0]) in (list, tuple) and len(arguments[0]) <= MOST_DIMENSIONS:
+        elif (
+            word == "Size"
+            and type(arguments[0]) in (list, tuple)
+            and len(arguments[0]) <= MOST_DIMENSIONS
+        ):
             self.push(tuple(arguments[0]))
         elif word == "device":
             self.push("cpu")  # nobody asks
-        elif word == "set" and len(arguments[0]) <= MOST_IN_A_SET and all(type(value) in (str, int, float) for value in arguments[0]):
+        elif (
+            word == "set"
+            and len(arguments[0]) <= MOST_IN_A_SET
+            and all(type(value) in (str, int, float) for value in arguments[0])
+        ):
             self.push(set(arguments[0]))
         else:
             raise MoreThanDataError(f"a call of {word}")
 
     def build(self, _: Any) -> None:
-        """The attributes of an OrderedDict, such as the versions of a state_dict's modules, are left out."""
+        """The attributes of an OrderedDict, such as the versions of a state_dict's modules, are
+        left out.
+        """
         self.stack.pop()
         self._top(dict)
 
 
 def _stored(storage: Any, offset: Any, shape: Any, stride: Any) -> Stored:
     numbers = [offset, *shape, *stride]
-    plain = isinstance(storage, Storage) and all(type(number) is int and 0 <= number < 2**63 for number in numbers)
+    plain = isinstance(storage, Storage) and all(
+        type(number) is int and 0 <= number < 2**63 for number in numbers
+    )
     if not plain or len(shape) != len(stride) or len(shape) > MOST_DIMENSIONS:
         raise ValueError("a tensor of no shape")
     stored = Stored(storage, offset, tuple(shape), tuple(stride))

@@ -1,4 +1,6 @@
-"""Where checkpoints are found: a file, a version folder, or a run folder, of which the newest version counts."""
+"""Where checkpoints are found: a file, a version folder, or a run folder, of which the newest
+version counts.
+"""
 
 import re
 from collections.abc import Sequence
@@ -8,25 +10,36 @@ from cgd_lightning.errors import InputError
 
 
 def find(path: str | Path, names: Sequence[str] = ("best.ckpt", "last.ckpt")) -> Path:
-    """The checkpoint file that `path` means: a file, a version folder, or a run folder, of which the newest version counts.
+    """The checkpoint file that `path` means: a file, a version folder, or a run folder, of which
+    the newest version counts.
 
-    names: the files of a folder that count, the first of them that is there. Raises InputError if there is none.
+    names: the files of a folder that count, the first of them that is there. Raises InputError if
+    there is none.
     """
     path = Path(path)
     if path.is_file():
         return path
     if not path.is_dir():
-        raise InputError(f"{path}: no such checkpoint, version folder or run folder{_runs_near(path)}")
+        raise InputError(
+            f"{path}: no such checkpoint, version folder or run folder{_runs_near(path)}"
+        )
     for folder in (path, *versions(path)):
         for name in names:
             if (folder / name).is_file():
                 return folder / name
-    raise InputError(f"{path}: neither best.ckpt nor last.ckpt in this folder or a version_N in it{_runs_near(path)}")
+    raise InputError(
+        f"{path}: neither best.ckpt nor last.ckpt in this folder or a version_N in "
+        f"it{_runs_near(path)}"
+    )
 
 
 def versions(run: Path) -> list[Path]:
     """The version_N folders of a run folder, newest first."""
-    numbered = [(int(match[1]), p) for p in run.glob("version_*") if (match := re.fullmatch(r"version_(\d+)", p.name))]
+    numbered = [
+        (int(match[1]), p)
+        for p in run.glob("version_*")
+        if (match := re.fullmatch(r"version_(\d+)", p.name))
+    ]
     return [path for _, path in sorted(numbered, reverse=True)]
 
 
@@ -38,7 +51,9 @@ def _runs_near(path: Path) -> str:
 
 
 def find_partner(partner: str, beside: Path) -> Path:
-    """The checkpoint file that `partner` means: as for `find`, or the run of that name in the folder `beside`, which holds runs."""
+    """The checkpoint file that `partner` means: as for `find`, or the run of that name in the
+    folder `beside`, which holds runs.
+    """
     try:
         return find(partner)
     except InputError:

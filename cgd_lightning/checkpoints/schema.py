@@ -1,6 +1,8 @@
-"""What may stand in a file: plain values within bounds, and, for an argument of a class, of its type.
+"""What may stand in a file: plain values within bounds, and, for an argument of a class, of its
+type.
 
-Everything here raises `ValueError` with the end of a sentence, which the caller begins with the file.
+Everything here raises `ValueError` with the end of a sentence, which the caller begins with the
+file.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +30,9 @@ def plain(value: Any) -> Any:
         left -= 1
         letters -= len(value) if type(value) is str else 0
         if left < 0 or letters < 0 or depth > DEEPEST:
-            raise ValueError(f"more than {MOST_VALUES} values, or deeper than {DEEPEST} lists in lists")
+            raise ValueError(
+                f"more than {MOST_VALUES} values, or deeper than {DEEPEST} lists in lists"
+            )
         if isinstance(value, list | tuple):
             parts = [copy(part, depth + 1) for part in value]
             return parts if isinstance(value, list) else tuple(parts)
@@ -40,7 +44,9 @@ def plain(value: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """What `value` is, in a few words; of what holds others, the type alone, for it may hold very many."""
+    """What `value` is, in a few words; of what holds others, the type alone, for it may hold very
+    many.
+    """
     if type(value) in (bool, NoneType, float) or (type(value) is int and value.bit_length() < 200):
         return str(value)
     return ascii(value[:60]) if type(value) is str else f"a {type(value).__name__}"
@@ -88,8 +94,8 @@ def mapping(value: Any, keys: Sequence[str] | None = None) -> dict[str, Any]:
 def typed(value: Any, hint: Any, nested: Nested) -> Any:
     """`value`, checked to be of the type that an argument is annotated with.
 
-    A class in the annotation means a description of an object, which `nested` checks. Nothing is of the
-    types Any, Callable and the like.
+    A class in the annotation means a description of an object, which `nested` checks. Nothing is of
+    the types Any, Callable and the like.
     """
     origin = get_origin(hint)
     if origin in (Union, UnionType):
@@ -97,7 +103,9 @@ def typed(value: Any, hint: Any, nested: Nested) -> Any:
     if origin is Literal:
         if type(value) is str and value in get_args(hint):
             return value
-        raise ValueError(f"{shown(value)}, where one of {', '.join(map(str, get_args(hint)))} was wanted")
+        raise ValueError(
+            f"{shown(value)}, where one of {', '.join(map(str, get_args(hint)))} was wanted"
+        )
     if hint in (None, NoneType) and value is None:
         return None
     if hint in (bool, int, float, str):
@@ -110,7 +118,12 @@ def typed(value: Any, hint: Any, nested: Nested) -> Any:
         inner = next(iter(get_args(hint)), None)
         parts = [typed(part, inner, nested) for part in value]
         return parts if isinstance(value, list) else tuple(parts)
-    elif isinstance(hint, type) and hint is not NoneType and origin is None and isinstance(value, Mapping):
+    elif (
+        isinstance(hint, type)
+        and hint is not NoneType
+        and origin is None
+        and isinstance(value, Mapping)
+    ):
         return nested(value, hint)
     raise ValueError(f"{shown(value)}, where {getattr(hint, '__name__', hint)} was wanted")
 

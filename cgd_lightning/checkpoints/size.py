@@ -13,12 +13,15 @@ from cgd_lightning.errors import InputError
 
 MOST_PARAMETERS = 10**9
 MOST_LAYERS = 5_000
-"""Of a network that a file asks for, unless the user trusts any size. ADM's largest has 554 million and about 1,500."""
+"""Of a network that a file asks for, unless the user trusts any size. ADM's largest has 554 million
+and about 1,500.
+"""
 
 
 @contextmanager
 def at_most(parameters: int, layers: int, what: str) -> Iterator[None]:
-    """Raises InputError, beginning with `what`, as soon as more is built in this block than so many numbers in so many layers.
+    """Raises InputError, beginning with `what`, as soon as more is built in this block than so many
+    numbers in so many layers.
 
     Built on the meta device, where a tensor has no memory, a network of any size meets this first.
     """
@@ -35,7 +38,10 @@ def at_most(parameters: int, layers: int, what: str) -> Iterator[None]:
     def layer(module: nn.Module, name: str, value: nn.Module | None) -> None:
         count("layers", 1, layers)
 
-    hooks = [register_module_parameter_registration_hook(parameter), register_module_module_registration_hook(layer)]
+    hooks = [
+        register_module_parameter_registration_hook(parameter),
+        register_module_module_registration_hook(layer),
+    ]
     try:
         yield
     finally:

@@ -1,8 +1,9 @@
-"""What a configuration file may say: classes by name, plain values, and paths that stay in this folder.
+"""What a configuration file may say: classes by name, plain values, and paths that stay in this
+folder.
 
-A file names the classes of `checkpoints.classes.OURS`, and those below with the arguments given there.
-What was typed on the command line is trusted as it stands, and so is what `--trust` names. All of it is
-checked in the settings as they were merged, before anything is made of them.
+A file names the classes of `checkpoints.classes.OURS`, and those below with the arguments given
+there. What was typed on the command line is trusted as it stands, and so is what `--trust` names.
+All of it is checked in the settings as they were merged, before anything is made of them.
 """
 
 import re
@@ -79,7 +80,8 @@ LIGHTNING: dict[str, dict[str, str]] = {
     },
     "strategies": {
         "DDPStrategy": (
-            "model_averaging_period process_group_backend timeout start_method find_unused_parameters gradient_as_bucket_view static_graph"
+            "model_averaging_period process_group_backend timeout start_method "
+            "find_unused_parameters gradient_as_bucket_view static_graph"
         ),
     },
     "plugins": {
@@ -120,19 +122,24 @@ SCHEME = re.compile(r"^~|://|::|\$")
 
 
 def lightning_classes() -> dict[str, Collection[str] | None]:
-    """Import path -> arguments that a file may give, None for any, of the classes that are not ours.
+    """Import path -> arguments that a file may give, None for any, of the classes that are not
+    ours.
 
     Each stands there under the name in `LIGHTNING` and under that of the module that defines it.
     """
     given: dict[str, Collection[str] | None] = {f"torch.optim.{name}": None for name in OPTIMIZERS}
     given |= {f"torch.optim.lr_scheduler.{name}": None for name in SCHEDULERS}
     for part, classes in LIGHTNING.items():
-        given |= {f"lightning.pytorch.{part}.{name}": words.split() for name, words in classes.items()}
+        given |= {
+            f"lightning.pytorch.{part}.{name}": words.split() for name, words in classes.items()
+        }
     return given | {home: words for path, words in given.items() if (home := defined_as(path))}
 
 
 def defined_as(class_path: str) -> str | None:
-    """The import path of the class at `class_path` in the module that defines it, None if there is none."""
+    """The import path of the class at `class_path` in the module that defines it, None if there is
+    none.
+    """
     module, _, name = class_path.rpartition(".")
     cls: Any = getattr(import_module(module), name, None)
     return f"{cls.__module__}.{cls.__qualname__}" if hasattr(cls, "__qualname__") else None
@@ -141,5 +148,10 @@ def defined_as(class_path: str) -> str | None:
 def typed_classes(typed: Collection[str]) -> set[str]:
     """The import paths of the classes of Lightning and torch that are typed by their bare names."""
     names = [name for name in typed if name.isidentifier()]
-    paths = {f"{module}.{name}" for module in TYPED_FROM for name in names if hasattr(import_module(module), name)}
+    paths = {
+        f"{module}.{name}"
+        for module in TYPED_FROM
+        for name in names
+        if hasattr(import_module(module), name)
+    }
     return paths | {home for path in paths if (home := defined_as(path))}

@@ -1,4 +1,6 @@
-"""`cgd sample --animate`: the denoising as a GIF, x_t on the left and the predicted clean image on the right."""
+"""`cgd sample --animate`: the denoising as a GIF, x_t on the left and the predicted clean image on
+the right.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,10 +23,13 @@ MILLISECONDS, LAST = 80, 2000
 class Animation:
     """Watches the first chunk of `generate` and keeps a frame of every few evaluations.
 
-    targets: of that chunk. written: how their rows are called. evaluations: of the denoiser, about how many there will be.
+    targets: of that chunk. written: how their rows are called. evaluations: of the denoiser, about
+    how many there will be.
     """
 
-    def __init__(self, targets: Sequence[Target], written: dict[Target, str], evaluations: int) -> None:
+    def __init__(
+        self, targets: Sequence[Target], written: dict[Target, str], evaluations: int
+    ) -> None:
         self.places = grid_places(targets, columns=5)
         self.names = [written[target] for target in self.places]
         self.every = -(-evaluations // FRAMES)
@@ -50,11 +55,15 @@ class Animation:
         return grid([bytes_[places] for places in self.places.values()], self.names)
 
     def save(self, path: Path) -> None:
-        """Write the frames to the file `path`, the last one, that of the last evaluation, shown longer."""
+        """Write the frames to the file `path`, the last one, that of the last evaluation, shown
+        longer.
+        """
         self._show_newest()
         path.parent.mkdir(parents=True, exist_ok=True)
         durations = [MILLISECONDS] * (len(self.frames) - 1) + [LAST]
-        self.frames[0].save(path, save_all=True, append_images=self.frames[1:], duration=durations, loop=0)
+        self.frames[0].save(
+            path, save_all=True, append_images=self.frames[1:], duration=durations, loop=0
+        )
 
 
 def _beside(left: Image.Image, right: Image.Image) -> Image.Image:

@@ -79,7 +79,9 @@ def check_free(folder: Path) -> None:
     """Raises InputError if `folder` holds any of the names that a finished job has there."""
     there = [name for name in FINAL if os.path.lexists(folder / name)]
     if "samples.json" in there:
-        raise InputError(f"--out {folder}: holds samples already; give another folder, or remove it first")
+        raise InputError(
+            f"--out {folder}: holds samples already; give another folder, or remove it first"
+        )
     if there:
         raise InputError(
             f"--out {folder}: holds {', '.join(there)}, but no samples.json: of a job that was "
@@ -132,11 +134,16 @@ def _is_at(handle: int, path: Path) -> bool:
 
 
 def _busy(folder: Path) -> InputError:
-    return InputError(f"--out {folder}: another cgd sample is at work there; give another folder, or wait for it")
+    return InputError(
+        f"--out {folder}: another cgd sample is at work there; give another folder, or wait for it"
+    )
 
 
 def _no_lock(folder: Path) -> InputError:
-    return InputError(f"--out {folder}: .unfinished.lock in it is not a regular file; give another folder, or remove it first")
+    return InputError(
+        f"--out {folder}: .unfinished.lock in it is not a regular file; give another folder, or "
+        "remove it first"
+    )
 
 
 def _clear(unfinished: Path, request: Mapping[str, Any]) -> None:
@@ -145,23 +152,31 @@ def _clear(unfinished: Path, request: Mapping[str, Any]) -> None:
         return
     remedy = f"give another folder, or remove {unfinished} first"
     if not stat.S_ISDIR(os.lstat(unfinished).st_mode):
-        raise InputError(f"--out {unfinished.parent}: .unfinished in it is not a folder that cgd sample made; {remedy}")
+        raise InputError(
+            f"--out {unfinished.parent}: .unfinished in it is not a folder that cgd sample made; "
+            f"{remedy}"
+        )
     # A job that was killed before its request was written has made nothing else.
     if not set(os.listdir(unfinished)) <= {".request.json.tmp"}:
         try:
             with open_plain(unfinished / "request.json", REQUEST_BYTES) as file:
                 there = dict(_values(json.loads(file.read().decode("utf-8"))))
         except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"--out {unfinished.parent}: .unfinished in it does not tell whose it is; {remedy}") from error
+            raise InputError(
+                f"--out {unfinished.parent}: .unfinished in it does not tell whose it is; {remedy}"
+            ) from error
         here = dict(_values(json.loads(json.dumps(request))))
         names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
         if names:
             what = ", ".join(
-                f"{ascii(name)[1:-1][:60]} {_short(there.get(name))} there, {_short(here.get(name))} here" for name in names[:3]
+                f"{ascii(name)[1:-1][:60]} {_short(there.get(name))} there, "
+                f"{_short(here.get(name))} here"
+                for name in names[:3]
             )
             more = f", and {len(names) - 3} more" if len(names) > 3 else ""
             raise InputError(
-                f"--out {unfinished.parent}: holds unfinished pieces of another request ({what}{more}); repeat that one, {remedy}"
+                f"--out {unfinished.parent}: holds unfinished pieces of another request "
+                f"({what}{more}); repeat that one, {remedy}"
             )
     shutil.rmtree(unfinished)
 

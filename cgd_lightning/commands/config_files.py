@@ -15,7 +15,9 @@ from cgd_lightning.errors import one_line
 from cgd_lightning.files import open_plain
 
 OWN_FILES = "cgd-own-"
-"""Prefix of the temporary folders by which commands hand settings to a parser; the user need not hear of them."""
+"""Prefix of the temporary folders by which commands hand settings to a parser; the user need not
+hear of them.
+"""
 
 MOST_BYTES = MOST_CONFIG
 MOST_EVENTS = 20_000
@@ -24,8 +26,31 @@ DEEPEST = 50
 
 DEEPEST_FILES = 3
 
-SETTINGS = {"config", "trainer", "model", "data", "checkpoint", "guided_sampler", "network", "optimizer", "schedule", "sampler"}
-SETTINGS |= {"guidance", "weight", "image_weight", "rule", "rules", "callbacks", "logger", "strategy", "plugins", "profiler", "init_args"}
+SETTINGS = {
+    "config",
+    "trainer",
+    "model",
+    "data",
+    "checkpoint",
+    "guided_sampler",
+    "network",
+    "optimizer",
+    "schedule",
+    "sampler",
+}
+SETTINGS |= {
+    "guidance",
+    "weight",
+    "image_weight",
+    "rule",
+    "rules",
+    "callbacks",
+    "logger",
+    "strategy",
+    "plugins",
+    "profiler",
+    "init_args",
+}
 """Settings in whose place the name of a file may stand."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -34,33 +59,42 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class PackagedConfigFile(ActionConfigFile):
     """`--config NAME`: a file, or the packaged config of that name."""
 
-    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
+    def __call__(
+        self, parser: Any, cfg: Any, values: Any, option_string: str | None = None
+    ) -> None:
         path = config_path(values)
         check_nested(path)
         super().__call__(parser, cfg, str(path), option_string)
 
 
 def config_path(name: str) -> Path:
-    """The file that `--config NAME` means: NAME itself where it is a file, else the packaged config of that name.
+    """The file that `--config NAME` means: NAME itself where it is a file, else the packaged config
+    of that name.
 
-    Says on standard error which one it took. Raises TypeError, which a parser reports, if there is neither, or a file
-    that is too large.
+    Says on standard error which one it took. Raises TypeError, which a parser reports, if there is
+    neither, or a file that is too large.
     """
     path = Path(name)
     if not path.is_file():
         packaged = {file.name: file for file in packaged_configs()}
         if path.name != name or path.with_suffix(".yaml").name not in packaged:
-            raise TypeError(f"no file {name!r}, and no packaged config of that name; packaged: {', '.join(sorted(packaged))}")
+            raise TypeError(
+                f"no file {name!r}, and no packaged config of that name; packaged: "
+                f"{', '.join(sorted(packaged))}"
+            )
         path = packaged[path.with_suffix(".yaml").name]
     if path.stat().st_size > MOST_BYTES:
-        raise TypeError(f"{path}: {path.stat().st_size} bytes; a configuration has at most {MOST_BYTES}")
+        raise TypeError(
+            f"{path}: {path.stat().st_size} bytes; a configuration has at most {MOST_BYTES}"
+        )
     if int(os.environ.get("LOCAL_RANK", 0)) == 0 and not path.parent.name.startswith(OWN_FILES):
         print(f"config: {path}", file=sys.stderr)
     return path
 
 
 def check_nested(path: Path, deep: int = 0) -> None:
-    """Raises TypeError if a file that stands in place of settings in the configuration `path` is no plain file of its size.
+    """Raises TypeError if a file that stands in place of settings in the configuration `path` is no
+    plain file of its size.
 
     The parser reads such a file, as in `model: model.yaml`, before it looks at anything.
     """
@@ -74,7 +108,10 @@ def check_nested(path: Path, deep: int = 0) -> None:
             for inner in (Path(value), path.parent / value):
                 if inner.exists() and not inner.is_dir():
                     if deep == DEEPEST_FILES:
-                        raise TypeError(f"{path}: names the file {inner}, and more than {DEEPEST_FILES} files name one another")
+                        raise TypeError(
+                            f"{path}: names the file {inner}, and more than {DEEPEST_FILES} files "
+                            "name one another"
+                        )
                     check_nested(inner, deep + 1)
 
 
@@ -124,7 +161,10 @@ def check_yaml(text: str) -> None:
         elif isinstance(event, yaml.AliasEvent):
             aliases += 1
             if anchored or aliases > MOST_ALIASES:
-                raise yaml.YAMLError(f"an alias inside of what has an anchor itself, or more than {MOST_ALIASES} aliases")
+                raise yaml.YAMLError(
+                    f"an alias inside of what has an anchor itself, or more than {MOST_ALIASES} "
+                    "aliases"
+                )
         if depth > DEEPEST or count > MOST_EVENTS:
             raise yaml.YAMLError(f"more than {MOST_EVENTS} values, or deeper than {DEEPEST} levels")
 

@@ -1,4 +1,6 @@
-"""`cgd demo`: the whole story on handwritten digits: train a judge, both networks, guide, look, and measure."""
+"""`cgd demo`: the whole story on handwritten digits: train a judge, both networks, guide, look, and
+measure.
+"""
 
 import time
 from pathlib import Path
@@ -40,22 +42,46 @@ def run(args: list[str]) -> None:
     judge = checkpoints.load("runs/judge")
     digits = Digits()
     held_out = [digits.split(name) for name in ("val", "test")]
-    real, labels = (torch.cat([getattr(part, what) for part in held_out]) for what in ("images", "labels"))
+    real, labels = (
+        torch.cat([getattr(part, what) for part in held_out]) for what in ("images", "labels")
+    )
     seen_real, classes_real = look(judge, real)
     seen, classes = look(judge, guided)
     precision, recall = precision_recall(seen_real, seen)
     print(f"judge: recognises {accuracy(classes_real, labels):.1%} of {len(real)} held-out digits")
-    print(f"guided at scale {SCALE}: the judge recognises {accuracy(classes, asked):.1%} of {len(guided)} samples as the class asked for")
+    print(
+        f"guided at scale {SCALE}: the judge recognises {accuracy(classes, asked):.1%} of "
+        f"{len(guided)} samples as the class asked for"
+    )
     print(f"unguided: {accuracy(look(judge, unguided)[1], asked):.1%}, chance is 10%")
-    print(f"precision {precision:.2f}, recall {recall:.2f} (k = 3, the judge's features) against {len(real)} held-out digits")
+    print(
+        f"precision {precision:.2f}, recall {recall:.2f} (k = 3, the judge's features) against "
+        f"{len(real)} held-out digits"
+    )
     print(f"all of it in {time.perf_counter() - begin:.0f} s")
     print(folder / "guided" / "grid.png")
 
 
 def _sample(out: Path, scale: float) -> tuple[Tensor, Tensor]:
-    """(uint8 images (N, C, H, W), asked classes (N,)) that `cgd sample` made at `scale`, in turn of every class."""
-    options = {"ckpt": "runs/diffusion", "classifier": "runs/classifier", "scale": scale, "num_samples": SAMPLES}
+    """(uint8 images (N, C, H, W), asked classes (N,)) that `cgd sample` made at `scale`, in turn of
+    every class.
+    """
+    options = {
+        "ckpt": "runs/diffusion",
+        "classifier": "runs/classifier",
+        "scale": scale,
+        "num_samples": SAMPLES,
+    }
     options |= {"sampler": "DDIM", "sampler.steps": 20, "sampler.eta": 1.0}
-    sampling.run(["sample", *(f"--{name}={value}" for name, value in options.items()), "--format=npz", f"--out={out}"])
+    sampling.run(
+        [
+            "sample",
+            *(f"--{name}={value}" for name, value in options.items()),
+            "--format=npz",
+            f"--out={out}",
+        ]
+    )
     with np.load(out / "samples.npz") as arrays:
-        return torch.from_numpy(arrays["arr_0"]).permute(0, 3, 1, 2), torch.from_numpy(arrays["arr_1"])
+        return torch.from_numpy(arrays["arr_0"]).permute(0, 3, 1, 2), torch.from_numpy(
+            arrays["arr_1"]
+        )

@@ -30,11 +30,16 @@ def run(args: list[str]) -> None:
     gate.check(vars(settings), "")
     gate.keep_downloads_here(settings.data)
     if settings.samples is None or settings.judge is None:
-        raise InputError("wanted the samples and the judge: cgd evaluate --samples runs/diffusion/version_0/samples/0 --judge runs/judge")
+        raise InputError(
+            "wanted the samples and the judge: cgd evaluate --samples "
+            "runs/diffusion/version_0/samples/0 --judge runs/judge"
+        )
     path = checkpoints.find(settings.judge)
     card = checkpoints.read(path)
     if card.kind != "judge":
-        raise InputError(f"--judge {path}: a {card.kind}, and a judge was wanted: cgd fit --config judge.yaml")
+        raise InputError(
+            f"--judge {path}: a {card.kind}, and a judge was wanted: cgd fit --config judge.yaml"
+        )
     images, targets = read_samples(Path(settings.samples), card.image_shape, card.class_names)
     data = data_of(options, settings, path)
     judge = checkpoints.load(path, device=pick_device(settings.device), trust=gate.trust)
@@ -42,17 +47,34 @@ def run(args: list[str]) -> None:
 
 
 def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
-    """The options of `cgd evaluate`; the data set is that of the judge in `words` unless the user names another."""
-    description = "Accuracy, FID-lite, precision and recall of samples, by a judge, against the test images of the judge's data set."
-    options = OneLineErrors(prog="cgd evaluate", default_env=True, env_prefix="CGD_EVALUATE_", description=description, allow_abbrev=False)
+    """The options of `cgd evaluate`; the data set is that of the judge in `words` unless the user
+    names another.
+    """
+    description = (
+        "Accuracy, FID-lite, precision and recall of samples, by a judge, against the test images "
+        "of the judge's data set."
+    )
+    options = OneLineErrors(
+        prog="cgd evaluate",
+        default_env=True,
+        env_prefix="CGD_EVALUATE_",
+        description=description,
+        allow_abbrev=False,
+    )
     options.add_argument("--samples", type=str | None, help="Folder that cgd sample wrote.")
-    options.add_argument("--judge", type=str | None, help="Run, version folder or file of the judge.")
-    options.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
+    options.add_argument(
+        "--judge", type=str | None, help="Run, version folder or file of the judge."
+    )
+    options.add_argument(
+        "--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps, ..."
+    )
     add_data_option(options, words, "judge", "the judge", trust)
     return options
 
 
-def report(judge: CleanClassifier, images: Tensor, targets: list[Target], data: Any, name: str) -> str:
+def report(
+    judge: CleanClassifier, images: Tensor, targets: list[Target], data: Any, name: str
+) -> str:
     """A table: samples, and draws of as many real training images, against all test images."""
     from cgd_lightning.data.images import sample_images
 
@@ -73,16 +95,28 @@ def report(judge: CleanClassifier, images: Tensor, targets: list[Target], data: 
             frechet_distance(reference, seen),
             precision_recall(reference, seen),
         ),
-        ("real training images", len(draws[0]), "", mean(distances), precision_recall(reference, draws[0])),
+        (
+            "real training images",
+            len(draws[0]),
+            "",
+            mean(distances),
+            precision_recall(reference, draws[0]),
+        ),
     ]
     return "\n".join(
         [
-            f"judge {name}: recognises {accuracy(classes, test.labels):.2%} of {len(reference)} test images of {data.name}",
-            f"FID-lite in its features; precision and recall with k = 3; both against these {len(reference)} images",
+            f"judge {name}: recognises {accuracy(classes, test.labels):.2%} of {len(reference)} "
+            f"test images of {data.name}",
+            "FID-lite in its features; precision and recall with k = 3; both against these "
+            f"{len(reference)} images",
             "",
             f"{'':24}{'n':>6}  accuracy  FID-lite  precision  recall",
-            *(f"{title:24}{n:>6}  {share:>8}  {fid:>8.4g}  {p:>9.3f}  {r:>6.3f}" for title, n, share, fid, (p, r) in rows),
+            *(
+                f"{title:24}{n:>6}  {share:>8}  {fid:>8.4g}  {p:>9.3f}  {r:>6.3f}"
+                for title, n, share, fid, (p, r) in rows
+            ),
             "",
-            f"FID-lite of real images: mean of {len(draws)} draws, {min(distances):.4g} to {max(distances):.4g}",
+            f"FID-lite of real images: mean of {len(draws)} draws, {min(distances):.4g} to "
+            f"{max(distances):.4g}",
         ]
     )

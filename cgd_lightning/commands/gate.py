@@ -10,31 +10,56 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from cgd_lightning.checkpoints.classes import LISTED, Trust, not_listed
-from cgd_lightning.commands.allowed import FILENAME, LEAVES, READ_ONLY, SCHEME, WORDS, WRITTEN, typed_classes
+from cgd_lightning.commands.allowed import (
+    FILENAME,
+    LEAVES,
+    READ_ONLY,
+    SCHEME,
+    WORDS,
+    WRITTEN,
+    typed_classes,
+)
 from cgd_lightning.errors import InputError
 
 
 class Gate:
     """Checks merged settings of a command.
 
-    typed: every value that stands on the command line, also in lists and mappings. trust: what `--trust` names. other_classes: as
-    `lightning_classes` gives them, where files of this command may name such. options: the names of the options typed.
+    typed: every value that stands on the command line, also in lists and mappings. trust: what
+    `--trust` names. other_classes: as `lightning_classes` gives them, where files of this command
+    may name such. options: the names of the options typed.
     """
 
     def __init__(
-        self, typed: Collection[str], trust: Trust, other_classes: Mapping[str, Collection[str] | None], options: Collection[str]
+        self,
+        typed: Collection[str],
+        trust: Trust,
+        other_classes: Mapping[str, Collection[str] | None],
+        options: Collection[str],
     ) -> None:
-        self.typed, self.trust, self.other_classes, self.options = frozenset(typed), trust, other_classes, frozenset(options)
+        self.typed, self.trust, self.other_classes, self.options = (
+            frozenset(typed),
+            trust,
+            other_classes,
+            frozenset(options),
+        )
         environment = [value for name, value in os.environ.items() if name.startswith("CGD_")]
-        self.folders = [PurePath(value) for value in (*typed, *environment) if LEAVES.match(value) or os.path.exists(value[:1000])]
+        self.folders = [
+            PurePath(value)
+            for value in (*typed, *environment)
+            if LEAVES.match(value) or os.path.exists(value[:1000])
+        ]
         self.by_name = typed_classes(self.typed) if other_classes else set()
 
     def trusts(self, class_path: str) -> bool:
         """Whether the user named this class himself."""
-        return class_path in self.typed or class_path in self.by_name or self.trust.covers(class_path)
+        return (
+            class_path in self.typed or class_path in self.by_name or self.trust.covers(class_path)
+        )
 
     def check(self, value: Any, key: str) -> None:
-        """Raises InputError, naming the setting, for a class or a path in `value` that only a file can have given, and may not.
+        """Raises InputError, naming the setting, for a class or a path in `value` that only a file
+        can have given, and may not.
 
         key: the name of the setting, as data.init_args.root.
         """
@@ -50,28 +75,44 @@ class Gate:
                 for name, part in _items(value):
                     self.check(part, f"{key}.{name}" if key else str(name))
         elif (
-            value is True and key.rpartition(".")[2] == "compile" and not {f"--{key}", f"--{key.replace('.init_args', '')}"} & self.options
+            value is True
+            and key.rpartition(".")[2] == "compile"
+            and not {f"--{key}", f"--{key.replace('.init_args', '')}"} & self.options
         ):
             raise InputError(
-                f"{key}: a file asks for torch.compile, which runs a compiler; type --{key.replace('.init_args', '')} true if you mean it"
+                f"{key}: a file asks for torch.compile, which runs a compiler; type "
+                f"--{key.replace('.init_args', '')} true if you mean it"
             )
 
     def keep_downloads_here(self, data: Any) -> None:
-        """Switch off the download of a data set that only a file can have placed outside of this folder; `data` is its spec."""
+        """Switch off the download of a data set that only a file can have placed outside of this
+        folder; `data` is its spec.
+        """
         arguments = (data or {}).get("init_args") or {}
         typed = {"--data.download", "--data.init_args.download"} & self.options
-        if "download" in arguments and "root" in arguments and not typed and not self.stays(str(arguments["root"])):
+        if (
+            "download" in arguments
+            and "root" in arguments
+            and not typed
+            and not self.stays(str(arguments["root"]))
+        ):
             arguments["download"] = False
 
     def _check_text(self, text: str, key: str) -> None:
         name = key.rpartition(".")[2]
         if key in WORDS and text not in (*WORDS[key], *self.typed):
             raise InputError(
-                f"{key}: a file says {text[:60]!r}, and may say {', '.join(WORDS[key])}; type --{key} {text[:60]} if you mean it"
+                f"{key}: a file says {text[:60]!r}, and may say {', '.join(WORDS[key])}; type "
+                f"--{key} {text[:60]} if you mean it"
             )
-        if name == "filename" and text not in self.typed and (".." in text or not FILENAME.fullmatch(text)):
+        if (
+            name == "filename"
+            and text not in self.typed
+            and (".." in text or not FILENAME.fullmatch(text))
+        ):
             raise InputError(
-                f"{key}: a file says {text[:200]!r}, which is no plain name of a file with numbers in it, as {{step}} or {{val/loss:.3f}}"
+                f"{key}: a file says {text[:200]!r}, which is no plain name of a file with numbers "
+                f"in it, as {{step}} or {{val/loss:.3f}}"
             )
         if name in WRITTEN and text:
             self.check_place(text, key)
@@ -82,20 +123,28 @@ class Gate:
             )
 
     def stays(self, text: str) -> bool:
-        """Whether `text` is no path out of the current folder, or was typed, or lies in a folder that was."""
+        """Whether `text` is no path out of the current folder, or was typed, or lies in a folder
+        that was.
+        """
         if not LEAVES.match(text) or text in self.typed:
             return True
         return self.holds(text)
 
     def holds(self, path: str | PurePath) -> bool:
-        """Whether `path`, whatever links are on its way, lies below the current folder or one that was typed."""
+        """Whether `path`, whatever links are on its way, lies below the current folder or one that
+        was typed.
+        """
         if SCHEME.search(str(path)) or "\0" in str(path):
             return False
         real = Path(os.path.realpath(str(path)))
-        return any(real.is_relative_to(os.path.realpath(str(folder))) for folder in (".", *self.folders))
+        return any(
+            real.is_relative_to(os.path.realpath(str(folder))) for folder in (".", *self.folders)
+        )
 
     def check_place(self, path: str | PurePath, key: str) -> None:
-        """Raises InputError if what is written to `path`, as the setting `key` says, would lie elsewhere, by a link or by its name."""
+        """Raises InputError if what is written to `path`, as the setting `key` says, would lie
+        elsewhere, by a link or by its name.
+        """
         if str(path) not in self.typed and not self.holds(path):
             raise InputError(
                 f"{key}: {path} is outside this folder, by its name or by a link; nothing of it was touched. "
@@ -104,7 +153,10 @@ class Gate:
 
     def _check_object(self, spec: Any, key: str) -> None:
         class_path = str(spec["class_path"])
-        arguments = {**dict(_items(spec.get("init_args") or {})), **dict(_items(spec.get("dict_kwargs") or {}))}
+        arguments = {
+            **dict(_items(spec.get("init_args") or {})),
+            **dict(_items(spec.get("dict_kwargs") or {})),
+        }
         if self.trusts(class_path):
             for name, part in arguments.items():
                 self._check_inside(part, f"{key}.init_args.{name}")
@@ -117,7 +169,9 @@ class Gate:
             raise InputError(f"{key}: a file {not_listed(class_path)}")
 
     def _check_inside(self, value: Any, key: str) -> None:
-        """A trusted class takes what it likes, but the classes in its arguments are those that a file may name, too."""
+        """A trusted class takes what it likes, but the classes in its arguments are those that a
+        file may name, too.
+        """
         if isinstance(value, list | tuple | set):
             for part in value:
                 self._check_inside(part, key)
@@ -132,7 +186,12 @@ class Gate:
         known = self.other_classes[class_path]
         defaults = {} if known is None else filled_in(class_path)
         for name, part in arguments.items():
-            if known is not None and name not in known and part is not None and part != defaults.get(name):
+            if (
+                known is not None
+                and name not in known
+                and part is not None
+                and part != defaults.get(name)
+            ):
                 raise InputError(
                     f"{key}: a file gives {class_path.rpartition('.')[2]} the argument {name}, and may give "
                     f"{', '.join(known) or 'none'}; nothing of it was run. "
@@ -140,14 +199,17 @@ class Gate:
                 )
             if any(_is_spec(inner) or callable(inner) for inner in _walk(part)):
                 raise InputError(
-                    f"{key}.init_args.{name}: a file describes an object, where a plain value was wanted; nothing of it was run"
+                    f"{key}.init_args.{name}: a file describes an object, where a plain value was "
+                    "wanted; nothing of it was run"
                 )
             self.check(part, f"{key}.init_args.{name}")
 
 
 @cache
 def filled_in(class_path: str) -> dict[str, Any]:
-    """The arguments that the parser gives to the class of itself; those behind **kwargs are known to it alone."""
+    """The arguments that the parser gives to the class of itself; those behind **kwargs are known
+    to it alone.
+    """
     module, _, name = class_path.rpartition(".")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(getattr(import_module(module), name), "it", fail_untyped=False)

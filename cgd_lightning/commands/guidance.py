@@ -1,4 +1,6 @@
-"""The guidance that `cgd sample` is asked for: a rule or several, one scale, a clamp, and the models that the rules name."""
+"""The guidance that `cgd sample` is asked for: a rule or several, one scale, a clamp, and the
+models that the rules name.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -13,9 +15,11 @@ from cgd_lightning.errors import InputError
 
 
 def compose(given: Rule | list[Rule], scale: float | None, clamp: str) -> Rule:
-    """The rules in one chain, the first innermost, with `scale` given to the outermost that takes one, and a clamp of x0.
+    """The rules in one chain, the first innermost, with `scale` given to the outermost that takes
+    one, and a clamp of x0.
 
-    clamp: "outside" of all of them, "inside", or "off". Raises InputError if there is no term among them, or none that takes `scale`.
+    clamp: "outside" of all of them, "inside", or "off". Raises InputError if there is no term among
+    them, or none that takes `scale`.
     """
     rules = list(given) if isinstance(given, list) else [given]
     if not rules:
@@ -30,7 +34,11 @@ def compose(given: Rule | list[Rule], scale: float | None, clamp: str) -> Rule:
         )
     if scale is not None:
         _scaled(single, names).scale = scale  # type: ignore[attr-defined]
-    clamped: dict[str, list[Rule]] = {"inside": [Clamp(), *rules], "outside": [*rules, Clamp()], "off": rules}
+    clamped: dict[str, list[Rule]] = {
+        "inside": [Clamp(), *rules],
+        "outside": [*rules, Clamp()],
+        "off": rules,
+    }
     return Chain(clamped[clamp])
 
 
@@ -46,13 +54,17 @@ def singles(given: Rule | list[Rule]) -> Iterator[Rule]:
 
 
 def is_ours(rule: Rule) -> bool:
-    """Whether `rule` is of this package: if a term, it has a scale then, and reads labels by a classifier. A user's may do as it likes."""
+    """Whether `rule` is of this package: if a term, it has a scale then, and reads labels by a
+    classifier. A user's may do as it likes.
+    """
     return type(rule).__module__.startswith("cgd_lightning.diffusion.guidance.")
 
 
 def scale_of(given: Rule | list[Rule]) -> float | None:
     """The scale of the outermost rule that has one."""
-    return next((rule.scale for rule in reversed(list(singles(given))) if hasattr(rule, "scale")), None)
+    return next(
+        (rule.scale for rule in reversed(list(singles(given))) if hasattr(rule, "scale")), None
+    )
 
 
 def _scaled(rules: list[Rule], names: str) -> Rule:
@@ -63,7 +75,9 @@ def _scaled(rules: list[Rule], names: str) -> Rule:
 
 
 def settings_with_scale(guidance: Any) -> Namespace | None:
-    """Where the scale of the outermost rule stands in the parsed `--guidance`: its init_args, or None if no rule has one."""
+    """Where the scale of the outermost rule stands in the parsed `--guidance`: its init_args, or
+    None if no rule has one.
+    """
     for spec in reversed(guidance if isinstance(guidance, list) else [guidance]):
         init_args = spec.get("init_args") or Namespace()
         for inner in ("rule", "rules"):
@@ -77,13 +91,17 @@ def settings_with_scale(guidance: Any) -> Namespace | None:
 def with_files(guidance: Any, taken: Mapping[str, Path]) -> Any:
     """`guidance`, plain settings, with the absolute file in place of every model that it names.
 
-    taken: the file for every name that the rules have read. Those of rules that are off have not been.
+    taken: the file for every name that the rules have read. Those of rules that are off have not
+    been.
     """
     if isinstance(guidance, list):
         return [with_files(part, taken) for part in guidance]
     if not isinstance(guidance, dict):
         return guidance
-    return {name: _file(name, value, taken) if isinstance(value, str) else with_files(value, taken) for name, value in guidance.items()}
+    return {
+        name: _file(name, value, taken) if isinstance(value, str) else with_files(value, taken)
+        for name, value in guidance.items()
+    }
 
 
 def _file(name: str, value: str, taken: Mapping[str, Path]) -> str:

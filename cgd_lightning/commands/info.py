@@ -15,16 +15,24 @@ SHOWN = 100
 def run(args: list[str]) -> None:
     """Run `args`: "info" and the path of a checkpoint, version folder or run folder."""
     if len(args) != 2 or args[1] in ("-h", "--help"):
-        usage = "usage: cgd info FILE_OR_RUN\n\nWhat a checkpoint is: kind, network, schedule, classes, data set, step."
+        usage = (
+            "usage: cgd info FILE_OR_RUN\n\nWhat a checkpoint is: kind, network, schedule, "
+            "classes, data set, step."
+        )
         if args[1:] and args[1] in ("-h", "--help"):
             print(usage)
             return
         raise InputError(f"{len(args) - 1} arguments; wanted one: cgd info FILE_OR_RUN")
     path = checkpoints.find(args[1])
     card, sizes = checkpoints.read(path), checkpoints.sizes(path)
-    facts = {"file": str(path), "written": datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "seconds")}
+    facts = {
+        "file": str(path),
+        "written": datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "seconds"),
+    }
     told = {**facts, **sizes, **vars(card)}
     for name in ("class_names", "class_shares"):
         if len(told[name]) > SHOWN:
             told[name] = [*told[name][:SHOWN], f"... {len(told[name])} in all"]
-    yaml.safe_dump(told, sys.stdout, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    yaml.safe_dump(
+        told, sys.stdout, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True
+    )

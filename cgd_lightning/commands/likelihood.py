@@ -1,4 +1,6 @@
-"""`cgd likelihood`: bits per dimension of held-out images under a diffusion model, by its probability-flow ODE."""
+"""`cgd likelihood`: bits per dimension of held-out images under a diffusion model, by its
+probability-flow ODE.
+"""
 
 import math
 
@@ -25,7 +27,10 @@ def run(args: list[str]) -> None:
     if settings.ckpt is None:
         raise InputError("which diffusion model? give --ckpt runs/NAME, a version folder or a file")
     if min(settings.num_images, settings.batch_size) < 1:
-        raise InputError(f"--num_images {settings.num_images}, --batch_size {settings.batch_size}: wanted at least 1 of each")
+        raise InputError(
+            f"--num_images {settings.num_images}, --batch_size {settings.batch_size}: wanted at "
+            "least 1 of each"
+        )
     path = checkpoints.find(settings.ckpt)
     card = checkpoints.read(path)
     if card.kind != "diffusion":
@@ -33,12 +38,16 @@ def run(args: list[str]) -> None:
     likelihood = Likelihood(settings.steps, probes=settings.probes)
     data = data_of(options, settings, path)
     if list(data.image_shape) != card.image_shape:
-        raise InputError(f"--data {data.name}: images of shape {list(data.image_shape)}; {path} was trained on {card.image_shape}")
+        raise InputError(
+            f"--data {data.name}: images of shape {list(data.image_shape)}; {path} was trained on "
+            f"{card.image_shape}"
+        )
     device = pick_device(settings.device)
     denoiser = checkpoints.load(path, device=device, trust=gate.trust)
     if denoiser.conditional and list(data.class_names) != card.class_names:
         raise InputError(
-            f"--data {data.name}: of the classes {list(data.class_names)}; {path} is told the class, and was trained on {card.class_names}"
+            f"--data {data.name}: of the classes {list(data.class_names)}; {path} is told the "
+            f"class, and was trained on {card.class_names}"
         )
     start = denoiser.schedule.level(0)
     test = data.split("test")
@@ -59,17 +68,40 @@ def run(args: list[str]) -> None:
 
 
 def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
-    """The options of `cgd likelihood`; the data set is that of the model in `words` unless the user names another."""
-    description = "Bits per dimension of test images under a diffusion model, by its probability-flow ODE, as mean and standard error."
-    options = OneLineErrors(
-        prog="cgd likelihood", default_env=True, env_prefix="CGD_LIKELIHOOD_", description=description, allow_abbrev=False
+    """The options of `cgd likelihood`; the data set is that of the model in `words` unless the user
+    names another.
+    """
+    description = (
+        "Bits per dimension of test images under a diffusion model, by its probability-flow ODE, "
+        "as mean and standard error."
     )
-    options.add_argument("--ckpt", type=str | None, help="Run, version folder or file of the diffusion model.")
+    options = OneLineErrors(
+        prog="cgd likelihood",
+        default_env=True,
+        env_prefix="CGD_LIKELIHOOD_",
+        description=description,
+        allow_abbrev=False,
+    )
+    options.add_argument(
+        "--ckpt", type=str | None, help="Run, version folder or file of the diffusion model."
+    )
     options.add_argument("--num_images", type=int, default=100, help="Test images, the first ones.")
-    options.add_argument("--steps", type=int, default=100, help="Steps of Heun's method, two evaluations and gradients each.")
-    options.add_argument("--probes", type=int, default=1, help="Random directions for the divergence at each evaluation.")
+    options.add_argument(
+        "--steps",
+        type=int,
+        default=100,
+        help="Steps of Heun's method, two evaluations and gradients each.",
+    )
+    options.add_argument(
+        "--probes",
+        type=int,
+        default=1,
+        help="Random directions for the divergence at each evaluation.",
+    )
     options.add_argument("--batch_size", type=int, default=100, help="Images at a time.")
     options.add_argument("--seed", type=int, default=0, help="Seed of the noise and of the probes.")
-    options.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
+    options.add_argument(
+        "--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps, ..."
+    )
     add_data_option(options, words, "ckpt", "the model", trust)
     return options

@@ -40,7 +40,9 @@ COMMANDS = {
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run one command and exit: 0 if it was done, 1 if it could not be, 2 for a wrong command line, 130 or 143 if interrupted."""
+    """Run one command and exit: 0 if it was done, 1 if it could not be, 2 for a wrong command line,
+    130 or 143 if interrupted.
+    """
     if args is None:
         args = sys.argv[1:]
         _start_quickly(args)
@@ -64,7 +66,10 @@ def main(args: list[str] | None = None) -> None:
 def _run(args: list[str]) -> None:
     from cgd_lightning.errors import InputError, printable
 
-    for stream in (sys.stdout, sys.stderr):  # a name that the terminal does not know is shown by its code
+    for stream in (
+        sys.stdout,
+        sys.stderr,
+    ):  # a name that the terminal does not know is shown by its code
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     command = import_module(f"cgd_lightning.commands.{COMMANDS[args[0]]}")
@@ -80,18 +85,33 @@ def _run(args: list[str]) -> None:
         if "CGD_DEBUG" in os.environ:
             raise
         if type(error).__name__ == "OutOfMemoryError":
-            _fail(f"cgd {args[0]}: {str(error).splitlines()[0]} Give a smaller batch size, or --precision bf16", 1)
-        _fail(f"cgd {args[0]}: {type(error).__name__}: {printable(str(error))[:500]}; CGD_DEBUG=1 shows where", 1)
-    except Exception as error:  # a file or a library that nobody foresaw; the user still gets one line
+            _fail(
+                f"cgd {args[0]}: {str(error).splitlines()[0]} Give a smaller batch size, or "
+                "--precision bf16",
+                1,
+            )
+        _fail(
+            f"cgd {args[0]}: {type(error).__name__}: {printable(str(error))[:500]}; CGD_DEBUG=1 "
+            "shows where",
+            1,
+        )
+    except (
+        Exception
+    ) as error:  # a file or a library that nobody foresaw; the user still gets one line
         if "CGD_DEBUG" in os.environ:
             raise
-        _fail(f"cgd {args[0]}: {type(error).__name__}: {printable(str(error))[:500]}; CGD_DEBUG=1 shows where", 1)
+        _fail(
+            f"cgd {args[0]}: {type(error).__name__}: {printable(str(error))[:500]}; CGD_DEBUG=1 "
+            "shows where",
+            1,
+        )
     except KeyboardInterrupt:
         _fail(f"cgd {args[0]}: interrupted", 130)
 
 
 def _start_quickly(args: list[str]) -> None:
-    """Keep the garbage collector from looking through what imports leave behind, half a second's work at start and end.
+    """Keep the garbage collector from looking through what imports leave behind, half a second's
+    work at start and end.
 
     Only for the commands without Lightning, which wants to be collected when it ends.
     """

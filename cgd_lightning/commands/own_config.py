@@ -1,4 +1,6 @@
-"""What a checkpoint tells of its own measurement: its network and data set, as settings before those of the user."""
+"""What a checkpoint tells of its own measurement: its network and data set, as settings before
+those of the user.
+"""
 
 import re
 import sys
@@ -19,9 +21,11 @@ MODULES = {"diffusion": "DiffusionModule", "classifier": "ClassifierModule", "ju
 
 
 def with_own_config(args: list[str], folder: Path, gate: Gate) -> list[str]:
-    """`args` with `--ckpt_path` resolved to a file, and the model and the data set that it tells put before the user's own options.
+    """`args` with `--ckpt_path` resolved to a file, and the model and the data set that it tells
+    put before the user's own options.
 
-    Both are values that a schema has checked; of the configuration of the training only plain options of the data are read.
+    Both are values that a schema has checked; of the configuration of the training only plain
+    options of the data are read.
     """
     place = next((i for i, arg in enumerate(args) if re.match(r"--ckpt_path(=|$)", arg)), None)
     if place is None:
@@ -37,7 +41,9 @@ def with_own_config(args: list[str], folder: Path, gate: Gate) -> list[str]:
     data = stored_data(file, gate.trust, named=any(re.match(r"--data(=|$)", word) for word in rest))
     if data is not None:
         if card.schedule is not None:
-            data["init_args"]["schedule"] = check_spec(card.schedule, NoiseSchedule, file, gate.trust)
+            data["init_args"]["schedule"] = check_spec(
+                card.schedule, NoiseSchedule, file, gate.trust
+            )
         stored["data"] = data
     config = folder / "stored.yaml"
     config.write_text(yaml.safe_dump(stored), encoding="utf-8")
@@ -46,13 +52,20 @@ def with_own_config(args: list[str], folder: Path, gate: Gate) -> list[str]:
 
 
 def stored_model(file: Path, card: checkpoints.Card, trust: checkpoints.Trust) -> dict[str, Any]:
-    """The module that measures a checkpoint as its training did, in values: by its card, with default options of training."""
-    network = check_spec(card.network, nn.Module, file, trust, without=("image_size", "in_channels", "out_channels"))
+    """The module that measures a checkpoint as its training did, in values: by its card, with
+    default options of training.
+    """
+    network = check_spec(
+        card.network, nn.Module, file, trust, without=("image_size", "in_channels", "out_channels")
+    )
     network["init_args"] = {name: _as_list(value) for name, value in network["init_args"].items()}
     init_args: dict[str, Any] = {"network": network}
     if card.kind == "diffusion":
         outputs = card.network["init_args"].get("out_channels")
-        init_args |= {"prediction": card.prediction, "learned_variance": outputs == 2 * card.image_shape[0]}
+        init_args |= {
+            "prediction": card.prediction,
+            "learned_variance": outputs == 2 * card.image_shape[0],
+        }
         init_args["min_snr_gamma"] = stored_weighting(file)
     return {"class_path": f"cgd_lightning.{MODULES[card.kind]}", "init_args": init_args}
 

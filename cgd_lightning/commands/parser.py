@@ -35,12 +35,16 @@ class OneLineErrors(ArgumentParser):
         options = [option for action in self._actions for option in action.option_strings]
         command = self.prog.replace(" [options]", "")
         see = f"; see {command} --help" if " " in command else ""
-        print(f"error: {command}: {printable(one_line(str(message), options))}{see}", file=sys.stderr)
+        print(
+            f"error: {command}: {printable(one_line(str(message), options))}{see}", file=sys.stderr
+        )
         self.exit(2)
 
 
 def one_line(message: str, options: Sequence[str] = ()) -> str:
-    """A parser's message in one line: what came, what was wanted, and which of `options` an unknown one may have meant."""
+    """A parser's message in one line: what came, what was wanted, and which of `options` an unknown
+    one may have meant.
+    """
     text = " ".join(message.split())
     if unknown := re.search(r"[Uu]nrecognized arguments: (\S+)", text):
         near = get_close_matches(unknown[1].partition("=")[0], options, n=1)
@@ -52,7 +56,9 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
     if denied := re.search(r"Importing '(([\w]+)[\w.]*)' is not allowed", text):
         return f"{name}a file {not_listed(denied[1])}"
     value = re.search(r"(?:Given value|Got value): (.*)$", text)
-    wanted = [path for path in re.findall(r"<class '([\w.]+)'>", text) if path not in ("NoneType", "str")]
+    wanted = [
+        path for path in re.findall(r"<class '([\w.]+)'>", text) if path not in ("NoneType", "str")
+    ]
     if value and wanted:
         known = f"; known here: {', '.join(short_names(wanted[0]))}" if "." in wanted[0] else ""
         return f"{name}{value[1][:100]!r} is not a {wanted[0].rpartition('.')[2]}{known}"
@@ -72,8 +78,8 @@ def _full_name(keys: Sequence[str]) -> str:
 def instantiate(parser: ArgumentParser, settings: Namespace) -> Any:
     """The objects that `settings` describe.
 
-    Raises the InputError of a class that refuses them, however deeply it stands among others, and ModuleNotFoundError if one wants
-    TensorBoard where there is none.
+    Raises the InputError of a class that refuses them, however deeply it stands among others, and
+    ModuleNotFoundError if one wants TensorBoard where there is none.
     """
     try:
         return parser.instantiate(settings)
@@ -86,33 +92,66 @@ def instantiate(parser: ArgumentParser, settings: Namespace) -> Any:
             seen.append(cause)
             cause = cause.__cause__ or cause.__context__
         if "tensorboard" in str(error):
-            raise ModuleNotFoundError("neither tensorboard nor tensorboardX is installed") from error
+            raise ModuleNotFoundError(
+                "neither tensorboard nor tensorboardX is installed"
+            ) from error
         raise InputError(one_line(str(error))) from error
 
 
 def short_names(class_path: str) -> list[str]:
-    """The names of the imported classes derived from the one at `class_path`, those of this package only."""
+    """The names of the imported classes derived from the one at `class_path`, those of this package
+    only.
+    """
     module, _, name = class_path.rpartition(".")
     found, names = [getattr(sys.modules.get(module), name, None)], set()
     while found:
         cls = found.pop()
         derived: list[type] = cls.__subclasses__() if isinstance(cls, type) else []
-        names |= {c.__name__ for c in derived if c.__module__.startswith("cgd_lightning.") and c.__name__[0] != "_" and not isabstract(c)}
+        names |= {
+            c.__name__
+            for c in derived
+            if c.__module__.startswith("cgd_lightning.")
+            and c.__name__[0] != "_"
+            and not isabstract(c)
+        }
         found += derived
     return sorted(names)
 
 
-SKIPPED = {"config", "c", "ckpt", "ckpt_path", "out", "from", "samples", "judge", "classifier", "diffusion"}
-SKIPPED |= {"root", "default_root_dir", "dirpath", "filename", "save_dir", "labels", "device", "precision", "trust"}
+SKIPPED = {
+    "config",
+    "c",
+    "ckpt",
+    "ckpt_path",
+    "out",
+    "from",
+    "samples",
+    "judge",
+    "classifier",
+    "diffusion",
+}
+SKIPPED |= {
+    "root",
+    "default_root_dir",
+    "dirpath",
+    "filename",
+    "save_dir",
+    "labels",
+    "device",
+    "precision",
+    "trust",
+}
 """Options whose values are no names of classes, though they may look like some."""
 
 
 def take_trusted(args: Sequence[str], lightning: bool = False) -> tuple[list[str], Gate]:
-    """`args` without every `--trust NAME` and `--trust-size`, and the gate through which all settings go.
+    """`args` without every `--trust NAME` and `--trust-size`, and the gate through which all
+    settings go.
 
-    From then on the parser imports what stands on our list, what is trusted so, and what is typed in `args`, as it
-    stands. Where a typed name wants it, the current folder is the last place that Python imports from. lightning: whether files
-    of this command may name classes of Lightning and optimisers.
+    From then on the parser imports what stands on our list, what is trusted so, and what is typed
+    in `args`, as it stands. Where a typed name wants it, the current folder is the last place that
+    Python imports from. lightning: whether files of this command may name classes of Lightning and
+    optimisers.
     """
     rest: list[str] = []
     names: list[str] = []
@@ -133,7 +172,9 @@ def take_trusted(args: Sequence[str], lightning: bool = False) -> tuple[list[str
     trust = Trust(tuple(names), any_size)
     typed = typed_names(rest)
     import_from_here({*trust.names, *typed})
-    gate = Gate(typed_values(rest), trust, lightning_classes() if lightning else {}, options_of(rest))
+    gate = Gate(
+        typed_values(rest), trust, lightning_classes() if lightning else {}, options_of(rest)
+    )
     homes = {home for name in typed if (home := home_of(name))}
     allow_imports({*LISTED, *trust.names, *typed, *homes, *gate.other_classes, *gate.by_name})
     return rest, gate
@@ -145,7 +186,8 @@ def options_of(args: Sequence[str]) -> frozenset[str]:
 
 
 def home_of(name: str) -> str | None:
-    """The import path of what is typed as `name`, in the module that defines it; None if there is no such module.
+    """The import path of what is typed as `name`, in the module that defines it; None if there is
+    no such module.
 
     Raises InputError, with the file and the line, if the module cannot be imported.
     """
@@ -155,24 +197,35 @@ def home_of(name: str) -> str | None:
     except Exception as error:  # whatever a module of the user's raises; the parser would say that there is no such class
         if isinstance(error, ModuleNotFoundError) and (error.name or top).partition(".")[0] == top:
             return None
-        places = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+        places = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if "importlib" not in frame.filename
+        ]
         where = f"{places[-1].filename}, line {places[-1].lineno}: " if places else ""
-        raise InputError(f"{name} cannot be imported: {where}{type(error).__name__}: {error}") from error
+        raise InputError(
+            f"{name} cannot be imported: {where}{type(error).__name__}: {error}"
+        ) from error
 
 
 _allowed: set[str] = set()
 
 
 def allow_imports(names: set[str]) -> None:
-    """Let jsonargparse import `names` and what is in them, and nothing else; read no URLs; make nothing where anything goes."""
+    """Let jsonargparse import `names` and what is in them, and nothing else; read no URLs; make
+    nothing where anything goes.
+    """
     # An entry stays for good, and the longest one that fits decides.
     within = Trust(tuple(names))
     again = {name for name in _allowed if within.covers(name)}
     before = sorted(_allowed - again)
     _allowed.update(names)
-    # It asks a Python in the current folder for its path, which would import a json.py that lies there.
+    # It asks a Python in the current folder for its path, which would import a json.py that lies
+    # there.
     folders = [Path(folder) for folder in sys.path if folder]
-    typeshed_client.get_search_context = partial(typeshed_client.finder.get_search_context, search_path=folders)
+    typeshed_client.get_search_context = partial(
+        typeshed_client.finder.get_search_context, search_path=folders
+    )
     set_parsing_settings(
         import_path_denylist=["*", *before],
         import_path_allowlist=sorted(names | again),
@@ -183,7 +236,9 @@ def allow_imports(names: set[str]) -> None:
 
 
 def import_from_here(names: Iterable[str]) -> None:
-    """Make the current folder the last place to import from, if one of `names` is there and nowhere else."""
+    """Make the current folder the last place to import from, if one of `names` is there and nowhere
+    else.
+    """
     here = Path.cwd()
     for top in {name.partition(".")[0] for name in names}:
         if not ((here / f"{top}.py").is_file() or (here / top).is_dir()) or str(here) in sys.path:
@@ -194,14 +249,18 @@ def import_from_here(names: Iterable[str]) -> None:
 
 
 def typed_names(args: Sequence[str]) -> frozenset[str]:
-    """The import paths among the values in `args`: of classes, and of what is called, as in timm.create_model(resnet18)."""
+    """The import paths among the values in `args`: of classes, and of what is called, as in
+    timm.create_model(resnet18).
+    """
     options = [arg for arg, before in zip(args, ["", *args]) if not _is_skipped(arg, before)]
     found = (_NAME.match(value) for value in typed_values(options))
     return frozenset(match[1] for match in found if match)
 
 
 def _is_skipped(arg: str, before: str) -> bool:
-    """Whether `arg` is the value of an option, or an option with a value, that names no class; a call always does."""
+    """Whether `arg` is the value of an option, or an option with a value, that names no class; a
+    call always does.
+    """
     option = arg.partition("=")[0] if arg.startswith("-") else before
     value = arg.partition("=")[2] if arg.startswith("-") else arg
     return option.lstrip("-").rpartition(".")[2] in SKIPPED and "(" not in value

@@ -12,7 +12,9 @@ from cgd_lightning.errors import InputError
 
 @dataclass(frozen=True)
 class Processes:
-    """This process's place among all, its device, and how it waits for the others and hears from the first."""
+    """This process's place among all, its device, and how it waits for the others and hears from
+    the first.
+    """
 
     rank: int
     count: int
@@ -21,8 +23,11 @@ class Processes:
     broadcast: Callable[[Any], Any]
 
 
-def start_processes(device: str, devices: str | None, accelerator: str, strategy: str, num_nodes: int) -> Processes:
-    """This process alone on `device`, or, where `devices` names several, Lightning's processes, one a device.
+def start_processes(
+    device: str, devices: str | None, accelerator: str, strategy: str, num_nodes: int
+) -> Processes:
+    """This process alone on `device`, or, where `devices` names several, Lightning's processes, one
+    a device.
 
     Lightning is imported in the second case only.
     """
@@ -31,11 +36,15 @@ def start_processes(device: str, devices: str | None, accelerator: str, strategy
     from lightning.fabric import Fabric
 
     try:
-        fabric = Fabric(accelerator=accelerator, devices=_count(devices), strategy=strategy, num_nodes=num_nodes)
+        fabric = Fabric(
+            accelerator=accelerator, devices=_count(devices), strategy=strategy, num_nodes=num_nodes
+        )
     except (ValueError, RuntimeError) as error:
         raise InputError(f"--trainer options: {error}") from error
     fabric.launch()
-    return Processes(fabric.global_rank, fabric.world_size, fabric.device, fabric.barrier, fabric.broadcast)
+    return Processes(
+        fabric.global_rank, fabric.world_size, fabric.device, fabric.barrier, fabric.broadcast
+    )
 
 
 def _count(devices: str | None) -> Any:

@@ -1,4 +1,6 @@
-"""What an earlier `cgd sample` recorded in samples.json, as values: a closed list of options, each of its own type."""
+"""What an earlier `cgd sample` recorded in samples.json, as values: a closed list of options, each
+of its own type.
+"""
 
 import json
 import sys
@@ -74,7 +76,9 @@ OPTIONS: dict[str, Check] = {
     "ckpt": _optional,
     "classifier": _optional,
     "scale": _number,
-    "labels": lambda value, where, trust: None if value is None else schema.text(value, MOST_SAMPLES),
+    "labels": lambda value, where, trust: (
+        None if value is None else schema.text(value, MOST_SAMPLES)
+    ),
     "num_samples": _integer(1, MOST_SAMPLES),
     "sampler": _sampler,
     "guidance": _rules,
@@ -94,13 +98,18 @@ OPTIONS: dict[str, Check] = {
 def read_recorded(name: str, trust: Trust) -> dict[str, Any]:
     """The options in the samples.json called `name`.
 
-    Raises InputError if there is no such file, it is none of ours, or it says what it may not; nothing was made of it.
+    Raises InputError if there is no such file, it is none of ours, or it says what it may not;
+    nothing was made of it.
     """
     path, where = Path(name), f"--from {name}"
     if not path.is_file():
-        raise InputError(f"{where}: no such file; give the samples.json that an earlier cgd sample wrote")
+        raise InputError(
+            f"{where}: no such file; give the samples.json that an earlier cgd sample wrote"
+        )
     if path.stat().st_size > MOST_BYTES:
-        raise InputError(f"{where}: {path.stat().st_size} bytes; a samples.json has at most {MOST_BYTES}")
+        raise InputError(
+            f"{where}: {path.stat().st_size} bytes; a samples.json has at most {MOST_BYTES}"
+        )
     try:
         text = path.read_text(encoding="utf-8")
         if sum(map(text.count, ",[{")) > MOST_VALUES:
@@ -111,7 +120,10 @@ def read_recorded(name: str, trust: Trust) -> dict[str, Any]:
     checked = {}
     for option, value in options.items():
         if option not in OPTIONS:
-            raise InputError(f"{where}: records the option {schema.shown(option)}, which cgd sample does not have")
+            raise InputError(
+                f"{where}: records the option {schema.shown(option)}, which cgd sample does not "
+                "have"
+            )
         try:
             checked[option] = OPTIONS[option](value, where, trust)
         except InputError:
@@ -119,5 +131,8 @@ def read_recorded(name: str, trust: Trust) -> dict[str, Any]:
         except ValueError as error:
             raise InputError(f"{where}: {option}: {error}") from error
     if checked.pop("compile", False):
-        print(f"note: {where} was made with --compile, which is not taken from a file", file=sys.stderr)
+        print(
+            f"note: {where} was made with --compile, which is not taken from a file",
+            file=sys.stderr,
+        )
     return checked

@@ -13,17 +13,22 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.training.training_file import check_whole
 
 CLAIMED = "CGD_RUN_FOLDER"
-"""Environment variable by which the processes that Lightning starts learn the first one's folder: its process number, and the folder."""
+"""Environment variable by which the processes that Lightning starts learn the first one's folder:
+its process number, and the folder.
+"""
 
 _made: list[Path] = []
 """The folders that this process made."""
 
 
-def run_folder(root: str | Path, name: str, ckpt_path: str | None, kind: str | None) -> tuple[Path, str | None]:
+def run_folder(
+    root: str | Path, name: str, ckpt_path: str | None, kind: str | None
+) -> tuple[Path, str | None]:
     """The version folder of a new or continued run, and the checkpoint that it goes on from.
 
-    "last" goes on from the newest whole checkpoint of the newest version of this run, in its own folder. kind: what is trained.
-    Raises InputError if there is none, or one that cannot be gone on from.
+    "last" goes on from the newest whole checkpoint of the newest version of this run, in its own
+    folder. kind: what is trained. Raises InputError if there is none, or one that cannot be gone on
+    from.
     """
     run = Path(root) / name
     if ckpt_path is None:
@@ -31,7 +36,10 @@ def run_folder(root: str | Path, name: str, ckpt_path: str | None, kind: str | N
     if ckpt_path == "last":
         folders = [folder for folder in checkpoints.versions(run) if any(_kept(folder))]
         if not folders:
-            raise InputError(f"--ckpt_path last: no last.ckpt in any version of {run}; start the run without --ckpt_path")
+            raise InputError(
+                f"--ckpt_path last: no last.ckpt in any version of {run}; start the run without "
+                "--ckpt_path"
+            )
         file = newest_whole(folders, kind)
     elif Path(ckpt_path).is_dir():
         found = checkpoints.find(ckpt_path, ("last.ckpt", "best.ckpt"))
@@ -39,14 +47,18 @@ def run_folder(root: str | Path, name: str, ckpt_path: str | None, kind: str | N
     else:
         file = checkpoints.find(ckpt_path)
         check_training(file, kind)
-    if file.parent.name.startswith("version_") and (file.name == "last.ckpt" or ckpt_path == "last"):
+    if file.parent.name.startswith("version_") and (
+        file.name == "last.ckpt" or ckpt_path == "last"
+    ):
         check_own_files(file.parent)
         return file.parent, str(file)
     return new_version(run), str(file)
 
 
 def newest_whole(folders: list[Path], kind: str | None) -> Path:
-    """The newest checkpoint in the first of `folders` that has one to go on from. Says which ones are passed over, and why."""
+    """The newest checkpoint in the first of `folders` that has one to go on from. Says which ones
+    are passed over, and why.
+    """
     problems: list[str] = []
     for folder in folders:
         for file in _kept(folder):
@@ -59,7 +71,9 @@ def newest_whole(folders: list[Path], kind: str | None) -> Path:
                 if rank_zero_only.rank == 0:
                     print(f"passed over: {problem}", file=sys.stderr)
             return file
-    raise InputError(f"nothing to go on from: {'; '.join(problems)[:600]}; start the run without --ckpt_path")
+    raise InputError(
+        f"nothing to go on from: {'; '.join(problems)[:600]}; start the run without --ckpt_path"
+    )
 
 
 def _kept(folder: Path) -> list[Path]:
@@ -68,7 +82,9 @@ def _kept(folder: Path) -> list[Path]:
 
 
 def check_training(file: Path, kind: str | None) -> None:
-    """Raises InputError unless `file` is a whole checkpoint of a training, of this kind where one is given."""
+    """Raises InputError unless `file` is a whole checkpoint of a training, of this kind where one
+    is given.
+    """
     found = checkpoints.read(file).kind
     if kind is not None and found != kind:
         raise InputError(f"{file}: a {found}, and this run trains a {kind}")
@@ -76,28 +92,41 @@ def check_training(file: Path, kind: str | None) -> None:
 
 
 def check_own_files(folder: Path) -> None:
-    """Raises InputError if `folder`, or what lies directly in it or its samples, is a link or a pipe."""
+    """Raises InputError if `folder`, or what lies directly in it or its samples, is a link or a
+    pipe.
+    """
     for path in (folder, *folder.iterdir(), *(folder / "samples").glob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             what = "a link" if path.is_symlink() else "no regular file"
-            raise InputError(f"{path}: {what}; a run that goes on writes into its own files alone: remove it, or put the file itself there")
+            raise InputError(
+                f"{path}: {what}; a run that goes on writes into its own files alone: remove it, "
+                "or put the file itself there"
+            )
 
 
 def discard_unused() -> None:
-    """Remove the version folders that this process made and in which nothing was trained, but for their configuration."""
+    """Remove the version folders that this process made and in which nothing was trained, but for
+    their configuration.
+    """
     while _made:
         folder = _made.pop()
         os.environ.pop(CLAIMED, None)
-        if folder.is_dir() and not folder.is_symlink() and {file.name for file in folder.iterdir()} <= {"config.yaml"}:
+        if (
+            folder.is_dir()
+            and not folder.is_symlink()
+            and {file.name for file in folder.iterdir()} <= {"config.yaml"}
+        ):
             shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):
                 folder.parent.rmdir()
 
 
 def new_version(run: Path) -> Path:
-    """A version folder of `run` that nobody else has, made here, or by the process that started this one.
+    """A version folder of `run` that nobody else has, made here, or by the process that started
+    this one.
 
-    A process that something else started beside the first one, as torchrun does, makes none: the first one alone writes.
+    A process that something else started beside the first one, as torchrun does, makes none: the
+    first one alone writes.
     """
     process, _, claimed = os.environ.get(CLAIMED, "").partition(":")
     if claimed and process in (str(os.getpid()), str(os.getppid())):

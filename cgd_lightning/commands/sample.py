@@ -1,4 +1,6 @@
-"""`cgd sample`: guided images as files, a grid, and a JSON from which the same images can be made again."""
+"""`cgd sample`: guided images as files, a grid, and a JSON from which the same images can be made
+again.
+"""
 
 import json
 import os
@@ -20,7 +22,14 @@ from cgd_lightning.commands.animation import Animation
 from cgd_lightning.commands.claim import claim
 from cgd_lightning.commands.config_files import MOST_BYTES, OWN_FILES, PackagedConfigFile, load_yaml
 from cgd_lightning.commands.foreign import CALL, foreign_classifier
-from cgd_lightning.commands.guidance import compose, is_ours, scale_of, settings_with_scale, singles, with_files
+from cgd_lightning.commands.guidance import (
+    compose,
+    is_ours,
+    scale_of,
+    settings_with_scale,
+    singles,
+    with_files,
+)
 from cgd_lightning.commands.hardware import PRECISIONS, pick_dtype
 from cgd_lightning.commands.pair import find_pair, say
 from cgd_lightning.commands.parser import OneLineErrors, instantiate, take_trusted
@@ -35,9 +44,15 @@ from cgd_lightning.diffusion.samplers import Sampler
 from cgd_lightning.diffusion.targets import parse_targets
 from cgd_lightning.errors import InputError
 
-SCALE = "0 is off, 1 is Bayes' rule for an unconditional diffusion model, more trades variety for likeness"
+SCALE = (
+    "0 is off, 1 is Bayes' rule for an unconditional diffusion model, more trades variety for "
+    "likeness"
+)
 
-CLEAN = "One of clean images, with --guidance CleanGuidance, is a judge, or a call: 'torchvision.models.resnet18(weights=DEFAULT)'."
+CLEAN = (
+    "One of clean images, with --guidance CleanGuidance, is a judge, or a call: "
+    "'torchvision.models.resnet18(weights=DEFAULT)'."
+)
 
 SCALE_OF_A_RULE = re.compile(r"--guidance(\.init_args|\.rule)*\.scale(=|$)")
 
@@ -49,45 +64,85 @@ def run(args: list[str]) -> None:
     words, gate = take_trusted(args[1:])
     words, recorded = _take_recorded(words, gate.trust)
     with tempfile.TemporaryDirectory(prefix=OWN_FILES) as folder:
-        settings = parser(_sampler_of(words, recorded)).parse_args([*_as_config(recorded, Path(folder)), *words])
+        settings = parser(_sampler_of(words, recorded)).parse_args(
+            [*_as_config(recorded, Path(folder)), *words]
+        )
     gate.check(vars(settings), "")
     if settings.out is None and settings.ckpt is not None and not gate.stays(settings.ckpt):
-        raise InputError(f"--ckpt {settings.ckpt}: stands in a file, outside this folder; say where the images go, with --out FOLDER")
+        raise InputError(
+            f"--ckpt {settings.ckpt}: stands in a file, outside this folder; say where the images "
+            "go, with --out FOLDER"
+        )
     if settings.out is None and settings.ckpt is not None and Path(settings.ckpt).exists():
         gate.check_place(checkpoints.find(settings.ckpt).parent / "samples", "out")
-    if recorded and settings.ckpt is not None and settings.ckpt == recorded.get("ckpt") and not Path(settings.ckpt).exists():
+    if (
+        recorded
+        and settings.ckpt is not None
+        and settings.ckpt == recorded.get("ckpt")
+        and not Path(settings.ckpt).exists()
+    ):
         moved = "if it was moved, name it with --ckpt, and its classifier with --classifier"
         raise InputError(f"--from: its model {settings.ckpt} is not there; {moved}")
     own = settings_with_scale(settings.guidance)
     typed = any(SCALE_OF_A_RULE.match(word) for word in words)
     if settings.scale is not None and (typed or (own is not None and own["scale"] != 1)):
-        if "--scale" in [word.partition("=")[0] for word in words] or settings.scale != recorded.get("scale"):
-            raise InputError("the scale of the outermost guidance rule is given twice; give it once, as --scale or in --guidance")
+        if "--scale" in [
+            word.partition("=")[0] for word in words
+        ] or settings.scale != recorded.get("scale"):
+            raise InputError(
+                "the scale of the outermost guidance rule is given twice; give it once, as --scale "
+                "or in --guidance"
+            )
         settings.scale = None
     sample(settings, gate.trust, gate.typed, recorded)
 
 
 def _sampler_of(words: Sequence[str], recorded: Mapping[str, Any]) -> str:
-    """The class of sampler that is asked for, so that its own defaults count, and not those of the class that it takes the place of."""
+    """The class of sampler that is asked for, so that its own defaults count, and not those of the
+    class that it takes the place of.
+    """
     typed = [value for word, value in zip(words, [*words[1:], ""]) if word == "--sampler"]
     typed += [word.partition("=")[2] for word in words if word.startswith("--sampler=")]
     files = [value for word, value in zip(words, [*words[1:], ""]) if word == "--config"]
     files += [word.partition("=")[2] for word in words if word.startswith("--config=")]
-    for file in (file for file in files if os.path.isfile(file) and os.path.getsize(file) <= MOST_BYTES):
+    for file in (
+        file for file in files if os.path.isfile(file) and os.path.getsize(file) <= MOST_BYTES
+    ):
         with suppress(OSError, yaml.YAMLError, TypeError, KeyError):
-            typed.insert(0, load_yaml(Path(file).read_text(encoding="utf-8"))["sampler"]["class_path"])
-    asked: list[Any] = [recorded.get("sampler", {}).get("class_path"), os.environ.get("CGD_SAMPLE__SAMPLER"), *typed]
-    return next((name for name in reversed(asked) if isinstance(name, str) and re.fullmatch(r"[\w.]+", name)), "DDIM")
+            typed.insert(
+                0, load_yaml(Path(file).read_text(encoding="utf-8"))["sampler"]["class_path"]
+            )
+    asked: list[Any] = [
+        recorded.get("sampler", {}).get("class_path"),
+        os.environ.get("CGD_SAMPLE__SAMPLER"),
+        *typed,
+    ]
+    return next(
+        (
+            name
+            for name in reversed(asked)
+            if isinstance(name, str) and re.fullmatch(r"[\w.]+", name)
+        ),
+        "DDIM",
+    )
 
 
 def parser(sampler: str = "DDIM") -> OneLineErrors:
     """The options of `cgd sample`; `sampler` is the class whose defaults count."""
     options = OneLineErrors(
-        prog="cgd sample", default_env=True, env_prefix="CGD_SAMPLE_", description="Make guided images.", allow_abbrev=False
+        prog="cgd sample",
+        default_env=True,
+        env_prefix="CGD_SAMPLE_",
+        description="Make guided images.",
+        allow_abbrev=False,
     )
     add = options.add_argument
     options.add_argument("--config", action=PackagedConfigFile, help="YAML file with options.")
-    add("--from", metavar="samples.json", help="Make the images of an earlier `cgd sample` again; further options change them.")
+    add(
+        "--from",
+        metavar="samples.json",
+        help="Make the images of an earlier `cgd sample` again; further options change them.",
+    )
     add("--ckpt", type=str | None, help="Run, version folder or file of the diffusion model.")
     add(
         "--classifier",
@@ -106,33 +161,80 @@ def parser(sampler: str = "DDIM") -> OneLineErrors:
     )
     add("--num_samples", type=int, default=64, help="Number of images.")
     try:
-        options.add_subclass_arguments(Sampler, "sampler", default={"class_path": sampler}, help="Sampler and its options.")
+        options.add_subclass_arguments(
+            Sampler, "sampler", default={"class_path": sampler}, help="Sampler and its options."
+        )
     except ValueError:  # no such class: said when the words are parsed
         return parser()
     default = {"class_path": "ClassifierGuidance"}
-    add("--guidance", type=Rule | list[Rule], default=default, help="Guidance rule, or a list of them, the first innermost; takes --scale.")
-    add("--clamp", type=Literal["outside", "inside", "off"], default="outside", help=f"Where x0 is clamped to [-1, 1]: {CLAMP}.")
+    add(
+        "--guidance",
+        type=Rule | list[Rule],
+        default=default,
+        help="Guidance rule, or a list of them, the first innermost; takes --scale.",
+    )
+    add(
+        "--clamp",
+        type=Literal["outside", "inside", "off"],
+        default="outside",
+        help=f"Where x0 is clamped to [-1, 1]: {CLAMP}.",
+    )
     add("--seed", type=int, default=0, help="Seed of the noise; each image has its own stream.")
     add("--batch_size", type=int, default=256, help="Images at a time.")
     add("--out", type=str | None, help="Folder for the results. Default: a new one under the run.")
     switch: dict[str, Any] = {"type": bool, "nargs": "?", "const": True, "default": False}
-    add("--animate", **switch, help="Also write animation.gif: x_t and the predicted image, step by step.")
-    add("--format", type=Literal["png", "npz"], default="png", help="Images as PNG files or as one samples.npz.")
-    weights = "Weights of the diffusion model: their moving average, or the last ones. All other models give their average."
+    add(
+        "--animate",
+        **switch,
+        help="Also write animation.gif: x_t and the predicted image, step by step.",
+    )
+    add(
+        "--format",
+        type=Literal["png", "npz"],
+        default="png",
+        help="Images as PNG files or as one samples.npz.",
+    )
+    weights = (
+        "Weights of the diffusion model: their moving average, or the last ones. All other models "
+        "give their average."
+    )
     add("--weights", type=Literal["ema", "raw"], default="ema", help=weights)
     add("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
-    add("--precision", type=str, default="auto", help="auto (bf16 where the hardware is fast at it), fp32 or bf16.")
+    add(
+        "--precision",
+        type=str,
+        default="auto",
+        help="auto (bf16 where the hardware is fast at it), fp32 or bf16.",
+    )
     add("--compile", **switch, help="torch.compile the networks.")
-    add("--trainer.devices", type=str | None, help="Number of devices; Lightning then drives one process for each.")
-    add("--trainer.accelerator", type=str, default="auto", help="cpu, gpu, ..., where --trainer.devices is given.")
-    add("--trainer.strategy", type=str, default="auto", help="Lightning strategy, where --trainer.devices is given.")
+    add(
+        "--trainer.devices",
+        type=str | None,
+        help="Number of devices; Lightning then drives one process for each.",
+    )
+    add(
+        "--trainer.accelerator",
+        type=str,
+        default="auto",
+        help="cpu, gpu, ..., where --trainer.devices is given.",
+    )
+    add(
+        "--trainer.strategy",
+        type=str,
+        default="auto",
+        help="Lightning strategy, where --trainer.devices is given.",
+    )
     add("--trainer.num_nodes", type=int, default=1, help="Number of machines.")
     return options
 
 
 def _take_recorded(args: list[str], trust: Trust) -> tuple[list[str], dict[str, Any]]:
-    """`args` without `--from samples.json`, and the options that stand in it, as far as a guidance that the user gives leaves them."""
-    place = next((i for i, arg in enumerate(args) if arg == "--from" or arg.startswith("--from=")), None)
+    """`args` without `--from samples.json`, and the options that stand in it, as far as a guidance
+    that the user gives leaves them.
+    """
+    place = next(
+        (i for i, arg in enumerate(args) if arg == "--from" or arg.startswith("--from=")), None
+    )
     if place is None:
         return args, {}
     joined = args[place] != "--from"
@@ -141,7 +243,9 @@ def _take_recorded(args: list[str], trust: Trust) -> tuple[list[str], dict[str, 
     rest = [*args[:place], *args[place + (1 if joined else 2) :]]
     for whole, options in (("--guidance", ("guidance", "scale")), ("--sampler", ("sampler",))):
         if any(word == whole or word.startswith(f"{whole}=") for word in rest):
-            recorded = {option: value for option, value in recorded.items() if option not in options}
+            recorded = {
+                option: value for option, value in recorded.items() if option not in options
+            }
     return rest, recorded
 
 
@@ -155,15 +259,22 @@ def _as_config(recorded: dict[str, Any], folder: Path) -> list[str]:
 
 
 def sample(
-    settings: Namespace, trust: Trust = NO_TRUST, typed: Collection[str] = (), recorded: Mapping[str, Any] = MappingProxyType({})
+    settings: Namespace,
+    trust: Trust = NO_TRUST,
+    typed: Collection[str] = (),
+    recorded: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Make the images that `settings` ask for and write them; prints the path of the grid.
 
-    trust: packages whose classes files may name. typed: values that were typed on the command line and may be called. recorded: options
-    of an earlier run; those of them that this one does not use are no mistake of the user.
+    trust: packages whose classes files may name. typed: values that were typed on the command line
+    and may be called. recorded: options of an earlier run; those of them that this one does not use
+    are no mistake of the user.
     """
     if settings.ckpt is None:
-        raise InputError("which diffusion model? give --ckpt runs/NAME, a version folder or a file, or --from samples.json")
+        raise InputError(
+            "which diffusion model? give --ckpt runs/NAME, a version folder or a file, or --from "
+            "samples.json"
+        )
     for option in ("num_samples", "batch_size"):
         if type(settings[option]) is not int or not 1 <= settings[option] <= MOST_SAMPLES:
             raise InputError(f"--{option} {settings[option]}: wanted 1 to {MOST_SAMPLES:,}")
@@ -171,9 +282,14 @@ def sample(
     rule = compose(ready.guidance, settings.scale, settings.clamp)
     if getattr(ready.sampler, "mean_shift", False) and settings.clamp == "outside":
         raise InputError(
-            "--sampler.mean_shift: starts from the prediction before guidance, which --clamp outside leaves as it is; add --clamp inside"
+            "--sampler.mean_shift: starts from the prediction before guidance, which --clamp "
+            "outside leaves as it is; add --clamp inside"
         )
-    given = {name for name in ("classifier", "labels") if settings[name] is not None and settings[name] != recorded.get(name)}
+    given = {
+        name
+        for name in ("classifier", "labels")
+        if settings[name] is not None and settings[name] != recorded.get(name)
+    }
     off = scale_of(ready.guidance) == 0
     path, card, classifier_path = find_pair(settings, rule, explicit="classifier" in given, off=off)
 
@@ -184,7 +300,9 @@ def sample(
 
     def read(name: str) -> Any:
         if CALL.fullmatch(name):
-            model: Any = foreign_classifier(name, card.image_shape, processes.device, typed=name in typed, trust=trust)
+            model: Any = foreign_classifier(
+                name, card.image_shape, processes.device, typed=name in typed, trust=trust
+            )
         else:
             taken[name] = checkpoints.find(name)
             checkpoints.check_shapes((path, card), (taken[name], checkpoints.read(taken[name])))
@@ -193,9 +311,14 @@ def sample(
             model.network.compile()
         return model
 
-    denoiser = checkpoints.load(path, weights=settings.weights, device=processes.device, trust=trust)
+    denoiser = checkpoints.load(
+        path, weights=settings.weights, device=processes.device, trust=trust
+    )
     if getattr(ready.sampler, "variance", None) == "learned" and not denoiser.learned_variance:
-        raise InputError(f"--sampler.variance learned: {path} did not learn any; sample with fixed_small or fixed_large")
+        raise InputError(
+            f"--sampler.variance learned: {path} did not learn any; sample with fixed_small or "
+            "fixed_large"
+        )
     rule.load(read)
     for name, file in taken.items():
         say(f"model in the guidance: {name} is {file}")
@@ -205,17 +328,30 @@ def sample(
             "guidance by a classifier, as in '[{class_path: ClassifierGuidance}, ...]'"
         )
     if denoiser.conditional and NoisyClassifier in rule.guides:
-        free = "" if denoiser.null_label is None else "--guidance ClassifierFree --scale S guides without one, "
-        say(f"note: this diffusion model is told the class itself, and the classifier counts it again; {free}--scale 0 is the model alone")
+        free = (
+            ""
+            if denoiser.null_label is None
+            else "--guidance ClassifierFree --scale S guides without one, "
+        )
+        say(
+            "note: this diffusion model is told the class itself, and the classifier counts it "
+            f"again; {free}--scale 0 is the model alone"
+        )
     classifier = read(str(classifier_path)) if classifier_path else None
     names = classifier.class_names if classifier else card.class_names
-    targets, written = parse_targets(settings.labels, names, settings.num_samples, classifier.class_shares if classifier else ())
+    targets, written = parse_targets(
+        settings.labels, names, settings.num_samples, classifier.class_shares if classifier else ()
+    )
     if settings.compile:
         denoiser.network.compile()
 
     size = min(settings.batch_size, len(targets))
     first = processes.rank == 0
-    animation = Animation(targets[:size], written, ready.sampler.evaluations) if settings.animate and first else None
+    animation = (
+        Animation(targets[:size], written, ready.sampler.evaluations)
+        if settings.animate and first
+        else None
+    )
     images = generate(
         denoiser,
         targets,
@@ -231,10 +367,16 @@ def sample(
     )
     starts = range(processes.rank * size, len(targets), processes.count * size)
     record = _record(settings, scale_of(ready.guidance), path, classifier_path, taken, dtype)
-    folder = (Path(settings.out) if settings.out else new_folder(path.parent / "samples")) if first else None
+    folder = (
+        (Path(settings.out) if settings.out else new_folder(path.parent / "samples"))
+        if first
+        else None
+    )
     with (
         claim(folder, record["options"]) if folder else nullcontext() as own,
-        tqdm(total=len(starts) * ready.sampler.steps, unit="step", desc="sampling", disable=not first) as bar,
+        tqdm(
+            total=len(starts) * ready.sampler.steps, unit="step", desc="sampling", disable=not first
+        ) as bar,
     ):
         out = SampleFolder(processes.broadcast(own), targets, written, settings.format)
         for number, (start, chunk) in enumerate(zip(starts, images), start=1):
@@ -250,14 +392,32 @@ def sample(
 
 def _reads_labels(denoiser: Denoiser, rule: Rule, given: Rule | list[Rule]) -> bool:
     """Whether the classes asked for change anything; a rule of the user's own may read them."""
-    told = [denoiser, *(weak for single in singles(given) if isinstance(weak := getattr(single, "weak", None), Denoiser))]
-    return bool(rule.guides) or any(model.conditional for model in told) or not all(map(is_ours, singles(given)))
+    told = [
+        denoiser,
+        *(
+            weak
+            for single in singles(given)
+            if isinstance(weak := getattr(single, "weak", None), Denoiser)
+        ),
+    ]
+    return (
+        bool(rule.guides)
+        or any(model.conditional for model in told)
+        or not all(map(is_ours, singles(given)))
+    )
 
 
 def _record(
-    settings: Namespace, scale: float | None, path: Path, classifier: Path | str | None, taken: Mapping[str, Path], dtype: Any
+    settings: Namespace,
+    scale: float | None,
+    path: Path,
+    classifier: Path | str | None,
+    taken: Mapping[str, Path],
+    dtype: Any,
 ) -> dict[str, Any]:
-    """What samples.json says: the options that make the same images again, and how to read the scale."""
+    """What samples.json says: the options that make the same images again, and how to read the
+    scale.
+    """
     skip = ("config", "from", "out", "trainer", "animate")
     if (own := settings_with_scale(settings.guidance)) is not None:
         del own["scale"]
@@ -271,4 +431,8 @@ def _record(
     }
     from importlib.metadata import version
 
-    return {"made_by": f"cgd-lightning {version('cgd-lightning')}", "scale": SCALE, "options": options}
+    return {
+        "made_by": f"cgd-lightning {version('cgd-lightning')}",
+        "scale": SCALE,
+        "options": options,
+    }

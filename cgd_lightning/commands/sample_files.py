@@ -1,6 +1,8 @@
-"""The folder that `cgd sample` fills: grid.png, images/INDEX-CLASS.png or samples.npz, and at last samples.json.
+"""The folder that `cgd sample` fills: grid.png, images/INDEX-CLASS.png or samples.npz, and at last
+samples.json.
 
-Files get their final names when they are whole, and samples.json comes last: where it stands, everything does.
+Files get their final names when they are whole, and samples.json comes last: where it stands,
+everything does.
 """
 
 import json
@@ -29,7 +31,12 @@ NAME_BYTES = 200
 
 def new_folder(under: Path) -> Path:
     """A folder 0, 1, ... in `under` that is not there yet, made."""
-    number = max((int(p.name) for p in under.glob("*") if re.fullmatch("[0-9]{1,9}", p.name)), default=-1) + 1
+    number = (
+        max(
+            (int(p.name) for p in under.glob("*") if re.fullmatch("[0-9]{1,9}", p.name)), default=-1
+        )
+        + 1
+    )
     while True:
         try:
             (under / str(number)).mkdir(parents=True)
@@ -40,9 +47,11 @@ def new_folder(under: Path) -> Path:
 
 
 def write_targets(targets: Sequence[Target]) -> dict[str, list[Any]]:
-    """What samples.json says of the images' targets: {"labels": classes}, or, where there are others than plain classes, a table.
+    """What samples.json says of the images' targets: {"labels": classes}, or, where there are
+    others than plain classes, a table.
 
-    {"targets": each kind once, a class or weights of all classes; "target_of_image": its place in that list, for every image}.
+    {"targets": each kind once, a class or weights of all classes; "target_of_image": its place in
+    that list, for every image}.
     """
     if all(isinstance(target, int) for target in targets):
         return {"labels": list(targets)}
@@ -85,12 +94,17 @@ class SampleFolder:
         places = grid_places(self.targets)
         if self.kind == "npz":
             array = self._array()
-            rows = [torch.from_numpy(array[chosen]).permute(0, 3, 1, 2) for chosen in places.values()]
+            rows = [
+                torch.from_numpy(array[chosen]).permute(0, 3, 1, 2) for chosen in places.values()
+            ]
             classes = np.array([t if isinstance(t, int) else -1 for t in self.targets])
             np.savez(self.unfinished / "samples.npz", arr_0=array, arr_1=classes)
         else:
             self._check_pictures()
-            rows = [stack([Image.open(self.pieces / self._file(i)) for i in chosen]) for chosen in places.values()]
+            rows = [
+                stack([Image.open(self.pieces / self._file(i)) for i in chosen])
+                for chosen in places.values()
+            ]
         names = [_shown(self.written[target]) for target in places]
         grid(rows, names).save(self.unfinished / "grid.png")
         counted = {"count": len(self.targets), **write_targets(self.targets)}
@@ -126,10 +140,14 @@ class SampleFolder:
         there = set(os.listdir(self.pieces))
         if wanted != there:
             first = min(wanted ^ there)
-            raise self._not_whole(f"{first} {'is missing' if first in wanted else 'is not its own'}")
+            raise self._not_whole(
+                f"{first} {'is missing' if first in wanted else 'is not its own'}"
+            )
 
     def _not_whole(self, what: str) -> InputError:
-        return InputError(f"{self.folder}: the pieces of this job are not whole: {what}; run it again")
+        return InputError(
+            f"{self.folder}: the pieces of this job are not whole: {what}; run it again"
+        )
 
     def _file(self, index: int) -> str:
         digits = max(4, len(str(len(self.targets) - 1)))

@@ -16,11 +16,16 @@ from cgd_lightning.commands.parser import OneLineErrors, instantiate
 from cgd_lightning.errors import InputError
 
 OF_THIS_MACHINE = ("root", "download", "num_workers", "schedule", "predict_timestep")
-"""Options of a data set that never come from a checkpoint: where files are, what is fetched, and how it is measured."""
+"""Options of a data set that never come from a checkpoint: where files are, what is fetched, and
+how it is measured.
+"""
 
 
-def add_data_option(options: OneLineErrors, words: list[str], named_by: str, what: str, trust: Trust) -> None:
-    """Add `--data` to `options`, with the data set of the checkpoint that `words` name by the option `named_by` for a default.
+def add_data_option(
+    options: OneLineErrors, words: list[str], named_by: str, what: str, trust: Trust
+) -> None:
+    """Add `--data` to `options`, with the data set of the checkpoint that `words` name by the
+    option `named_by` for a default.
 
     So `--data.root FOLDER` changes one setting of it. what: that checkpoint, in the help.
     """
@@ -28,19 +33,30 @@ def add_data_option(options: OneLineErrors, words: list[str], named_by: str, wha
     from cgd_lightning.data.datamodule import NoisingDataModule
 
     only = ArgumentParser(add_help=False, allow_abbrev=False)
-    only.add_argument(f"--{named_by}", default=os.environ.get(f"{options.env_prefix}_{named_by.upper()}"))
+    only.add_argument(
+        f"--{named_by}", default=os.environ.get(f"{options.env_prefix}_{named_by.upper()}")
+    )
     only.add_argument("--data")
     given = only.parse_known_args(words)[0]
     named = getattr(given, named_by)
-    stored = stored_data(checkpoints.find(named), trust, named=given.data is not None) if named else None
+    stored = (
+        stored_data(checkpoints.find(named), trust, named=given.data is not None) if named else None
+    )
     chosen = {"default": stored} if stored else {"required": False}
-    options.add_subclass_arguments(NoisingDataModule, "data", help=f"Data set. Default: the one {what} was trained on.", **chosen)
+    options.add_subclass_arguments(
+        NoisingDataModule,
+        "data",
+        help=f"Data set. Default: the one {what} was trained on.",
+        **chosen,
+    )
 
 
 def stored_data(path: Path, trust: Trust, named: bool = False) -> dict[str, Any] | None:
-    """Class path and plain options of the data set in the checkpoint `path`, if it tells, as values.
+    """Class path and plain options of the data set in the checkpoint `path`, if it tells, as
+    values.
 
-    named: whether the user names a data set himself, so that one which is not trusted is no mistake.
+    named: whether the user names a data set himself, so that one which is not trusted is no
+    mistake.
     """
     from cgd_lightning.data.datamodule import NoisingDataModule
 
@@ -54,14 +70,22 @@ def stored_data(path: Path, trust: Trust, named: bool = False) -> dict[str, Any]
     ours = class_path in (*LISTED, *SHORT)
     if named and not ours and not trust.covers(str(class_path)):
         return None
-    data = check_spec(stored, NoisingDataModule, f"{path}: its data set", trust, without=OF_THIS_MACHINE)
+    data = check_spec(
+        stored, NoisingDataModule, f"{path}: its data set", trust, without=OF_THIS_MACHINE
+    )
     if not ours:  # what the texts of another class mean is not known: they may be paths
-        data["init_args"] = {name: value for name, value in data["init_args"].items() if not isinstance(value, str | dict | list)}
+        data["init_args"] = {
+            name: value
+            for name, value in data["init_args"].items()
+            if not isinstance(value, str | dict | list)
+        }
     return data
 
 
 def stored_weighting(path: Path) -> float | None:
-    """The min_snr_gamma by which the training in the checkpoint `path` weighed its loss, if it tells."""
+    """The min_snr_gamma by which the training in the checkpoint `path` weighed its loss, if it
+    tells.
+    """
     model = _config(path).get("model")
     arguments = model.get("init_args") if isinstance(model, dict) else None
     gamma: Any = arguments.get("min_snr_gamma") if isinstance(arguments, dict) else None
@@ -69,18 +93,24 @@ def stored_weighting(path: Path) -> float | None:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    """The configuration in a checkpoint, plain data that nothing has looked into; empty if there is none."""
+    """The configuration in a checkpoint, plain data that nothing has looked into; empty if there is
+    none.
+    """
     text = checkpoints.stored_config(path)
     if text is None:
         return {}
     try:
         return schema.mapping(load_yaml(text))
     except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{path}: its configuration is damaged ({' '.join(str(error).split())[:200]})") from error
+        raise InputError(
+            f"{path}: its configuration is damaged ({' '.join(str(error).split())[:200]})"
+        ) from error
 
 
 def data_of(options: OneLineErrors, settings: Namespace, path: Path) -> Any:
-    """The data module that `settings` ask for. Raises InputError if they do not, and the checkpoint at `path` did not tell."""
+    """The data module that `settings` ask for. Raises InputError if they do not, and the checkpoint
+    at `path` did not tell.
+    """
     if settings.data is None:
         raise InputError(f"{path}: does not tell its data set; give it with --data")
     return instantiate(options, settings).data

@@ -70,7 +70,9 @@ def read_samples(
         raise InputError(f"--samples {folder}: {error}") from error
     except DAMAGE as error:
         why = " ".join(str(error).split())[:300] or type(error).__name__
-        raise InputError(f"--samples {folder}: not a folder that cgd sample wrote whole ({why})") from error
+        raise InputError(
+            f"--samples {folder}: not a folder that cgd sample wrote whole ({why})"
+        ) from error
 
 
 def _read_targets(file: Path, class_names: Sequence[str] | None) -> list[Target]:
@@ -135,7 +137,9 @@ def _check_members(archive: ZipFile, size: int) -> None:
         raise BadZipFile(f"samples.npz has {size} bytes, and its arrays claim more")
 
 
-def _read_arrays(archive: ZipFile, targets: Sequence[Target], image_shape: Sequence[int] | None) -> Tensor:
+def _read_arrays(
+    archive: ZipFile, targets: Sequence[Target], image_shape: Sequence[int] | None
+) -> Tensor:
     with archive.open("arr_0.npy") as file:
         shape, dtype = _header(file, archive.getinfo("arr_0.npy").file_size)
         if dtype != np.uint8 or len(shape) != 4:
@@ -162,7 +166,9 @@ def _header(file: Any, size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
         raise ValueError("an array in another version of the format than 1.0")
     shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
     if by_columns or dtype.hasobject or not all(type(n) is int and n > 0 for n in shape):
-        raise ValueError(f"an array of shape {list(shape)} and {dtype} that cgd sample does not write")
+        raise ValueError(
+            f"an array of shape {list(shape)} and {dtype} that cgd sample does not write"
+        )
     if math.prod(shape) * dtype.itemsize != size - file.tell():
         raise ValueError(f"an array of shape {list(shape)} in {size - file.tell()} bytes")
     return shape, dtype
@@ -184,7 +190,9 @@ def _check_shape(found: Sequence[int], wanted: Sequence[int] | None) -> None:
     if wanted is not None and list(found) != list(wanted):
         raise InputError(f"images of shape {list(found)}; wanted shape {list(wanted)}")
     if found[0] not in (1, 3) or found[1] * found[2] > PIXELS:
-        raise ValueError(f"images of shape {list(found)}; wanted 1 or 3 channels and at most {PIXELS} pixels")
+        raise ValueError(
+            f"images of shape {list(found)}; wanted 1 or 3 channels and at most {PIXELS} pixels"
+        )
 
 
 def _read_pictures(folder: Path, count: int, image_shape: Sequence[int] | None) -> Tensor:

@@ -2,9 +2,10 @@
 
     x_t = alpha_t x0 + sigma_t eps
 
-Training noise is keyed by (seed, counter of batches, process), never by the global random state: processes draw different noise, and a run
-resumed in mid-epoch draws what the uninterrupted one would have drawn. Held-out noise is keyed by (seed, image), so that losses can be
-compared between epochs and runs.
+Training noise is keyed by (seed, counter of batches, process), never by the global random state:
+processes draw different noise, and a run resumed in mid-epoch draws what the uninterrupted one
+would have drawn. Held-out noise is keyed by (seed, image), so that losses can be compared between
+epochs and runs.
 """
 
 import hashlib
@@ -24,7 +25,9 @@ from cgd_lightning.diffusion.schedules import Linear, NoiseSchedule
 from cgd_lightning.errors import InputError
 
 GOLDEN_32 = 2654435769
-"""2^32 divided by the golden ratio: its multiples, modulo 2^32, spread evenly (Knuth, TAOCP vol. 3, sec. 6.4)."""
+"""2^32 divided by the golden ratio: its multiples, modulo 2^32, spread evenly (Knuth, TAOCP vol. 3,
+sec. 6.4).
+"""
 
 
 MOST_WORKERS = 256
@@ -35,9 +38,9 @@ class NoisingDataModule(LightningDataModule, ABC):
 
     A subclass calls this constructor and fills `split`, `name`, `class_names` and `image_shape`.
 
-    schedule: noise schedule of both networks (Linear() if none is given). batch_size: images per step and process. num_workers: loader
-    processes; 0 is best for sets that are held in memory. seed: of order and noise. predict_timestep: t at which
-    `cgd predict` reads the test images.
+    schedule: noise schedule of both networks (Linear() if none is given). batch_size: images per
+    step and process. num_workers: loader processes; 0 is best for sets that are held in memory.
+    seed: of order and noise. predict_timestep: t at which `cgd predict` reads the test images.
     """
 
     name: str
@@ -65,10 +68,14 @@ class NoisingDataModule(LightningDataModule, ABC):
 
     @abstractmethod
     def split(self, name: str) -> Dataset[ImageBatch]:
-        """The data set of split "train", "val" or "test", whose `__getitems__` gives an `ImageBatch`."""
+        """The data set of split "train", "val" or "test", whose `__getitems__` gives an
+        `ImageBatch`.
+        """
 
     def class_shares(self) -> list[float]:
-        """How much of the training images each class makes up, (K,), summing to 1; empty if the data set has no `labels`."""
+        """How much of the training images each class makes up, (K,), summing to 1; empty if the
+        data set has no `labels`.
+        """
         labels = getattr(self.split("train"), "labels", None)
         if labels is None:
             return []
@@ -85,7 +92,9 @@ class NoisingDataModule(LightningDataModule, ABC):
                 "give a smaller --data.batch_size"
             )
         shard = ShuffledShard(len(data), self.seed, rank, processes)  # type: ignore[arg-type]
-        return ResumableLoader(data, shard, self.batch_size, self._batches_trained, **self._options())
+        return ResumableLoader(
+            data, shard, self.batch_size, self._batches_trained, **self._options()
+        )
 
     def val_dataloader(self) -> DataLoader:
         return self._held_out("val")
@@ -117,20 +126,29 @@ class NoisingDataModule(LightningDataModule, ABC):
         images, labels, index = batch
         x0 = to_float(images)
         training = self.trainer and self.trainer.training
-        t, eps, chance = self._training_noise(x0) if training else (*self._held_out_noise(x0, index), None)
+        t, eps, chance = (
+            self._training_noise(x0) if training else (*self._held_out_noise(x0, index), None)
+        )
         return NoisyBatch(x0, add_noise(x0, t, eps, self.schedule), t, eps, labels, index, chance)
 
     def _training_noise(self, x0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         key = f"{self.seed} {self._batches_trained()} {self._place()[0]}"
-        number = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big", signed=True)
+        number = int.from_bytes(
+            hashlib.blake2b(key.encode(), digest_size=8).digest(), "big", signed=True
+        )
         generator = torch.Generator(x0.device).manual_seed(number)
         t = self._spread_timesteps(x0, generator)
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
-        return t, eps, torch.rand(len(x0), generator=generator, device=x0.device, dtype=torch.float32)
+        return (
+            t,
+            eps,
+            torch.rand(len(x0), generator=generator, device=x0.device, dtype=torch.float32),
+        )
 
     def _spread_timesteps(self, x0: Tensor, generator: torch.Generator) -> Tensor:
-        """t (B,), each uniform over 0 ... T-1 and all of them spread evenly, so that the loss of a batch varies less than with independent
-        draws: the low-discrepancy sampler of Kingma et al. 2021 (arXiv:2107.00630), appendix I.1.
+        """t (B,), each uniform over 0 ... T-1 and all of them spread evenly, so that the loss of a
+        batch varies less than with independent draws: the low-discrepancy sampler of Kingma et al.
+        2021 (arXiv:2107.00630), appendix I.1.
         """
         first = torch.rand((), generator=generator, device=x0.device, dtype=torch.float32)
         places = (first + torch.arange(len(x0), device=x0.device) / len(x0)) % 1

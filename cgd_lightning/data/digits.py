@@ -1,6 +1,8 @@
-"""Real handwritten digits that need no download: 1,797 images of 43 people, scaled up from 8 x 8 to 16 x 16.
+"""Real handwritten digits that need no download: 1,797 images of 43 people, scaled up from 8 x 8 to
+16 x 16.
 
-The test set of "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak 1998, doi:10.24432/C50P49), as scikit-learn packs it.
+The test set of "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak 1998,
+doi:10.24432/C50P49), as scikit-learn packs it.
 """
 
 import torch
@@ -17,9 +19,11 @@ LARGEST = 256
 
 
 class Digits(NoisingDataModule):
-    """1,297 images to train on, 250 each in val and test, drawn once for all with equal shares of the classes.
+    """1,297 images to train on, 250 each in val and test, drawn once for all with equal shares of
+    the classes.
 
-    image_size: width and height in pixels after scaling. The other options are those of `NoisingDataModule`.
+    image_size: width and height in pixels after scaling. The other options are those of
+    `NoisingDataModule`.
     """
 
     name = "digits"
@@ -36,7 +40,9 @@ class Digits(NoisingDataModule):
     ) -> None:
         super().__init__(schedule, batch_size, num_workers, seed, predict_timestep)
         if not 4 <= image_size <= LARGEST:
-            raise InputError(f"image_size {image_size}: digits of 8 x 8 pixels are scaled to 4 to {LARGEST}")
+            raise InputError(
+                f"image_size {image_size}: digits of 8 x 8 pixels are scaled to 4 to {LARGEST}"
+            )
         self.image_shape = (1, image_size, image_size)
         self._splits: dict[str, ImageTensors] = {}
 
@@ -45,10 +51,21 @@ class Digits(NoisingDataModule):
             digits = load_digits()
             small = torch.from_numpy(digits.images).float()[:, None] * (255 / 16)
             size = self.image_shape[1:]
-            images = F.interpolate(small, size, mode="bicubic", align_corners=False).round().clamp(0, 255).to(torch.uint8)
+            images = (
+                F.interpolate(small, size, mode="bicubic", align_corners=False)
+                .round()
+                .clamp(0, 255)
+                .to(torch.uint8)
+            )
             labels = torch.from_numpy(digits.target).long()
-            train, held_out = train_test_split(range(len(labels)), test_size=500, stratify=labels, random_state=0)
-            val, test = train_test_split(held_out, test_size=250, stratify=labels[held_out], random_state=0)
+            train, held_out = train_test_split(
+                range(len(labels)), test_size=500, stratify=labels, random_state=0
+            )
+            val, test = train_test_split(
+                held_out, test_size=250, stratify=labels[held_out], random_state=0
+            )
             parts = {"train": train, "val": val, "test": test}
-            self._splits = {part: ImageTensors(images[where], labels[where]) for part, where in parts.items()}
+            self._splits = {
+                part: ImageTensors(images[where], labels[where]) for part, where in parts.items()
+            }
         return self._splits[name]

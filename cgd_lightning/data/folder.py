@@ -24,7 +24,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """The formats of these endings alone: for EPS, Pillow runs Ghostscript, whatever the ending."""
 
 PIXELS = 2**26
-"""At most so many pixels has an image, half of them in GIF and WebP; decoding takes up to 10 bytes a pixel, in WebP 18."""
+"""At most so many pixels has an image, half of them in GIF and WebP; decoding takes up to 10 bytes
+a pixel, in WebP 18.
+"""
 
 _large = Lock()
 """Large images are decoded one at a time, however many threads there are."""
@@ -47,10 +49,12 @@ IN_MEMORY = 2**30
 
 
 class Folder(NoisingDataModule):
-    """Images in `root`/CLASS/FILE, of any size and mode: the shorter side is resized to `image_size` and the middle is cut out.
+    """Images in `root`/CLASS/FILE, of any size and mode: the shorter side is resized to
+    `image_size` and the middle is cut out.
 
-    root: the folder. image_size: width and height in pixels. channels: 3 for colour, 1 for grey. held_out: share of each class that goes to
-    val, and again to test, the same images always. The other options are those of `NoisingDataModule`.
+    root: the folder. image_size: width and height in pixels. channels: 3 for colour, 1 for grey.
+    held_out: share of each class that goes to val, and again to test, the same images always. The
+    other options are those of `NoisingDataModule`.
     """
 
     def __init__(
@@ -83,7 +87,9 @@ class Folder(NoisingDataModule):
             places = split_by_class(self.labels, self.held_out)
             fits = len(self.files) * self.image_shape[0] * self.image_shape[1] ** 2 <= IN_MEMORY
             for part, where in places.items():
-                streamed = ImageFiles([self.files[i] for i in where], self.labels[where], self.image_shape)
+                streamed = ImageFiles(
+                    [self.files[i] for i in where], self.labels[where], self.image_shape
+                )
                 self._splits[part] = streamed.in_memory() if fits else streamed
         return self._splits[name]
 
@@ -91,7 +97,9 @@ class Folder(NoisingDataModule):
 class ImageFiles(Dataset[ImageBatch]):
     """Images that are decoded when they are asked for."""
 
-    def __init__(self, files: Sequence[Path], labels: Tensor, image_shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self, files: Sequence[Path], labels: Tensor, image_shape: tuple[int, int, int]
+    ) -> None:
         self.files, self.labels, self.image_shape = files, labels, image_shape
 
     def __len__(self) -> int:
@@ -122,7 +130,10 @@ def decode(file: Path, image_shape: tuple[int, int, int]) -> Tensor:
         with Image.open(file, formats=FORMATS) as image:
             most = PIXELS // 2 if image.format in ("GIF", "WEBP") else PIXELS
             if image.width * image.height > most:
-                raise InputError(f"{file}: {image.width} x {image.height} pixels; wanted at most {most}; make it smaller or take it away")
+                raise InputError(
+                    f"{file}: {image.width} x {image.height} pixels; wanted at most {most}; make "
+                    "it smaller or take it away"
+                )
             with _large if image.width * image.height > PIXELS // 4 else nullcontext():
                 ImageOps.exif_transpose(image, in_place=True)
                 flat = _flatten(image, mode)
@@ -130,10 +141,14 @@ def decode(file: Path, image_shape: tuple[int, int, int]) -> Tensor:
     except InputError:
         raise
     except Image.DecompressionBombError as error:
-        raise InputError(f"{file}: {error} Wanted at most {PIXELS} pixels; make it smaller or take it away") from error
+        raise InputError(
+            f"{file}: {error} Wanted at most {PIXELS} pixels; make it smaller or take it away"
+        ) from error
     except DAMAGE as error:
         why = " ".join(str(error).split())[:300] or type(error).__name__
-        raise InputError(f"{file}: not an image that can be read ({why}); repair it or take it away") from error
+        raise InputError(
+            f"{file}: not an image that can be read ({why}); repair it or take it away"
+        ) from error
     pixels = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8)
     return pixels.reshape(height, width, channels).permute(2, 0, 1)
 
@@ -153,41 +168,65 @@ def _flatten(image: Image.Image, mode: str) -> Image.Image:
 def list_images(root: Path) -> tuple[list[Path], Tensor, tuple[str, ...]]:
     """(files, labels int64 (N,), class names in alphabetical order) of the sub-folders of `root`.
 
-    Raises InputError for a folder that is not there, fewer than two classes or more than CLASSES, an empty class, names that differ in
-    case only or that cannot be printed, and a file in a class folder that is not an image by its ending.
+    Raises InputError for a folder that is not there, fewer than two classes or more than CLASSES,
+    an empty class, names that differ in case only or that cannot be printed, and a file in a class
+    folder that is not an image by its ending.
     """
     if not root.is_dir():
-        raise InputError(f"--data.root {root}: no such folder; give one with a sub-folder of images for each class")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        raise InputError(
+            f"--data.root {root}: no such folder; give one with a sub-folder of images for each "
+            "class"
+        )
+    folders = sorted(
+        path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
     names = tuple(folder.name for folder in folders)
     if len(folders) < 2:
         found = f"only the class {names[0]!r}" if names else "no sub-folders"
-        raise InputError(f"--data.root {root}: {found}; wanted a sub-folder of images for each of at least two classes")
+        raise InputError(
+            f"--data.root {root}: {found}; wanted a sub-folder of images for each of at least two "
+            "classes"
+        )
     if len(folders) > CLASSES:
         raise InputError(f"--data.root {root}: {len(folders)} classes; wanted at most {CLASSES}")
     for name in names:
         if not name.isprintable():  # no lone surrogate is, so that the others are all UTF-8
-            raise InputError(f"--data.root {root}: the class {name!a} has a name that cannot be printed; rename it, or set a UTF-8 locale")
-    twice = [name for name, count in Counter(name.casefold() for name in names).items() if count > 1]
+            raise InputError(
+                f"--data.root {root}: the class {name!a} has a name that cannot be printed; rename "
+                "it, or set a UTF-8 locale"
+            )
+    twice = [
+        name for name, count in Counter(name.casefold() for name in names).items() if count > 1
+    ]
     if twice:
         clash = ", ".join(name for name in names if name.casefold() == twice[0])
         raise InputError(f"--data.root {root}: the classes {clash} differ in case only; rename one")
     files: list[Path] = []
     labels: list[int] = []
     for label, folder in enumerate(folders):
-        own = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        own = sorted(
+            path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")
+        )
         for path in own:
             if path.suffix.lower() not in ENDINGS:
-                raise InputError(f"{path}: not an image by its ending; take it away, or convert it to PNG or JPEG")
+                raise InputError(
+                    f"{path}: not an image by its ending; take it away, or convert it to PNG or "
+                    "JPEG"
+                )
         if len(own) < 3:
-            raise InputError(f"{folder}: {len(own)} images; each class needs at least 3, one each to train, validate and test on")
+            raise InputError(
+                f"{folder}: {len(own)} images; each class needs at least 3, one each to train, "
+                "validate and test on"
+            )
         files += own
         labels += [label] * len(own)
     return files, torch.tensor(labels), names
 
 
 def split_by_class(labels: Tensor, held_out: float) -> dict[str, Tensor]:
-    """Indices of train, val and test: of each class the share `held_out`, but at least one image, goes to val and to test."""
+    """Indices of train, val and test: of each class the share `held_out`, but at least one image,
+    goes to val and to test.
+    """
     generator = torch.Generator().manual_seed(0)
     parts: dict[str, list[Tensor]] = {"train": [], "val": [], "test": []}
     for label in labels.unique():

@@ -1,7 +1,7 @@
 """Loaders that deal a data set over processes and can go on in the middle of an epoch.
 
-An epoch's order depends on (seed, epoch) alone, and place and epoch follow from the number of batches trained on. So a resumed run sees
-what the uninterrupted one would have seen.
+An epoch's order depends on (seed, epoch) alone, and place and epoch follow from the number of
+batches trained on. So a resumed run sees what the uninterrupted one would have seen.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 
 class ShuffledShard(DistributedSampler):
-    """This process's share of the indices, in an order that (seed, epoch) fixes; all shares are equally long.
+    """This process's share of the indices, in an order that (seed, epoch) fixes; all shares are
+    equally long.
 
     A DistributedSampler by name, so that Lightning leaves it alone and calls `set_epoch`.
     """
@@ -32,7 +33,9 @@ class ShuffledShard(DistributedSampler):
 
 
 class OrderedShard(DistributedSampler):
-    """This process's share of the indices, in order, each exactly once: shares may differ in length by one."""
+    """This process's share of the indices, in order, each exactly once: shares may differ in length
+    by one.
+    """
 
     def __init__(self, size: int, rank: int, processes: int) -> None:
         self.indices = range(rank, size, processes)
@@ -50,11 +53,19 @@ class OrderedShard(DistributedSampler):
 class ResumableLoader(DataLoader):
     """Training batches over a `ShuffledShard`, in whole batches alone.
 
-    trained: tells how many batches the run was trained on. Every iteration goes on from there, because Lightning counts an epoch that
-    `max_steps` cut short as a whole one, and forgets a loader's state where `max_epochs` ends the run.
+    trained: tells how many batches the run was trained on. Every iteration goes on from there,
+    because Lightning counts an epoch that `max_steps` cut short as a whole one, and forgets a
+    loader's state where `max_epochs` ends the run.
     """
 
-    def __init__(self, dataset: Dataset, shard: ShuffledShard, batch_size: int, trained: Callable[[], int], **options: Any) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        shard: ShuffledShard,
+        batch_size: int,
+        trained: Callable[[], int],
+        **options: Any,
+    ) -> None:
         super().__init__(dataset, sampler=shard, batch_size=batch_size, drop_last=True, **options)
         self.shard, self.trained = shard, trained
 
@@ -66,7 +77,9 @@ class ResumableLoader(DataLoader):
         yield from super().__iter__()
 
     def state_dict(self) -> dict[str, int]:
-        """Nothing; that there is one tells Lightning that this loader can go on in the middle of an epoch."""
+        """Nothing; that there is one tells Lightning that this loader can go on in the middle of an
+        epoch.
+        """
         return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:

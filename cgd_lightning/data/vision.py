@@ -21,10 +21,11 @@ IMAGES = 1_000_000
 
 
 class VisionDataModule(NoisingDataModule):
-    """A torchvision data set with a training and a test part; `val` is held out of the training part, the same images always.
+    """A torchvision data set with a training and a test part; `val` is held out of the training
+    part, the same images always.
 
-    root: folder that holds the files, or shall. download: fetch them if they are missing. The other options are those of
-    `NoisingDataModule`.
+    root: folder that holds the files, or shall. download: fetch them if they are missing. The other
+    options are those of `NoisingDataModule`.
     """
 
     dataset: type
@@ -62,19 +63,31 @@ class VisionDataModule(NoisingDataModule):
         return self._splits[name]
 
     def _read(self, train: bool) -> Any:
-        """The torchvision data set, downloaded only if its files are missing. Raises InputError if it cannot be had or read."""
+        """The torchvision data set, downloaded only if its files are missing. Raises InputError if
+        it cannot be had or read.
+        """
         try:
             self._check_files(train)
             return self.dataset(self.root, train=train, download=False)
-        except (RuntimeError, ValueError, TypeError, EOFError, OSError, AssertionError, LookupError) as error:
+        except (
+            RuntimeError,
+            ValueError,
+            TypeError,
+            EOFError,
+            OSError,
+            AssertionError,
+            LookupError,
+        ) as error:
             if "Dataset not found" not in str(error):
                 why = " ".join(str(error).split())
                 raise InputError(
-                    f"--data.root {self.root}: damaged files of {self.name} ({why}); remove them and download again"
+                    f"--data.root {self.root}: damaged files of {self.name} ({why}); remove them "
+                    "and download again"
                 ) from error
             if not self.download:
                 raise InputError(
-                    f"--data.root {self.root}: no files of {self.name} there; give the folder that has them, or --data.download true"
+                    f"--data.root {self.root}: no files of {self.name} there; give the folder that "
+                    "has them, or --data.download true"
                 ) from error
         try:
             return self.dataset(self.root, train=train, download=True)
@@ -85,7 +98,9 @@ class VisionDataModule(NoisingDataModule):
             ) from error
 
     def _check_files(self, train: bool) -> None:
-        """Raises ValueError if the files, as far as they are there, are not what torchvision may be given to read."""
+        """Raises ValueError if the files, as far as they are there, are not what torchvision may be
+        given to read.
+        """
 
     @abstractmethod
     def _tensors(self, data: Any) -> tuple[Tensor, Tensor]:
@@ -117,7 +132,8 @@ class _Grey28(VisionDataModule):
 
 
 def _read_sizes(file: Path, rank: int) -> list[int]:
-    """The sizes of the array of bytes with `rank` axes in an IDX file, http://yann.lecun.com/exdb/mnist.
+    """The sizes of the array of bytes with `rank` axes in an IDX file,
+    http://yann.lecun.com/exdb/mnist.
 
     Raises ValueError if it holds anything else, or more or less than it says.
     """
@@ -127,7 +143,9 @@ def _read_sizes(file: Path, rank: int) -> list[int]:
         raise ValueError(f"{file.name} does not begin as an IDX file of bytes with {rank} axes")
     sizes = list(struct.unpack(f">{rank}I", start[4:]))
     if file.stat().st_size != len(start) + math.prod(sizes):
-        raise ValueError(f"{file.name} has {file.stat().st_size} bytes for an array of shape {sizes}")
+        raise ValueError(
+            f"{file.name} has {file.stat().st_size} bytes for an array of shape {sizes}"
+        )
     return sizes
 
 
@@ -138,7 +156,9 @@ def _without_legacy(dataset: type[datasets.MNIST]) -> Any:
 
 
 class MNIST(_Grey28):
-    """70,000 handwritten digits, 28 x 28: 55,000 to train on, 5,000 in val, 10,000 in test. LeCun et al. 1998."""
+    """70,000 handwritten digits, 28 x 28: 55,000 to train on, 5,000 in val, 10,000 in test. LeCun
+    et al. 1998.
+    """
 
     name = "mnist"
     dataset = _without_legacy(datasets.MNIST)
@@ -157,19 +177,38 @@ LARGEST_BATCH = 2**26
 
 
 class CIFAR10(VisionDataModule):
-    """60,000 photographs, 32 x 32, in 10 classes: 45,000 to train on, 5,000 in val, 10,000 in test. Krizhevsky 2009."""
+    """60,000 photographs, 32 x 32, in 10 classes: 45,000 to train on, 5,000 in val, 10,000 in test.
+    Krizhevsky 2009.
+    """
 
     name = "cifar10"
     dataset = datasets.CIFAR10
-    class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    class_names = (
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    )
     image_shape = (3, 32, 32)
     held_out = 5000
 
     def _check_files(self, train: bool) -> None:
-        """Files of 31 MB; torchvision compares their MD5 before it unpickles them, which takes a minute for a very long one."""
+        """Files of 31 MB; torchvision compares their MD5 before it unpickles them, which takes a
+        minute for a very long one.
+        """
         for file in (Path(self.root) / datasets.CIFAR10.base_folder).glob("*"):
             if file.is_file() and file.stat().st_size > LARGEST_BATCH:
-                raise ValueError(f"{file.name} has {file.stat().st_size} bytes; wanted at most {LARGEST_BATCH}")
+                raise ValueError(
+                    f"{file.name} has {file.stat().st_size} bytes; wanted at most {LARGEST_BATCH}"
+                )
 
     def _tensors(self, data: Any) -> tuple[Tensor, Tensor]:
-        return torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(data.targets)
+        return torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(
+            data.targets
+        )

@@ -1,7 +1,9 @@
-"""Classifiers: of noisy images, p(y | x_t), told the timestep, for guidance; of clean images, p(y | x0), to judge the result.
+"""Classifiers: of noisy images, p(y | x_t), told the timestep, for guidance; of clean images, p(y |
+x0), to judge the result.
 
-A `NoisyClassifier` was trained on a schedule of its own. A denoiser of another schedule meets it at equal noise angle
-atan2(sigma, alpha): there x_t, rescaled by the ratio of the radii hypot(alpha, sigma), has the distribution that the classifier knows.
+A `NoisyClassifier` was trained on a schedule of its own. A denoiser of another schedule meets it at
+equal noise angle atan2(sigma, alpha): there x_t, rescaled by the ratio of the radii hypot(alpha,
+sigma), has the distribution that the classifier knows.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,9 +18,11 @@ from cgd_lightning.errors import InputError
 
 
 class NoisyClassifier(nn.Module):
-    """A network that gives logits for noisy images, the schedule it was trained on and its classes' names.
+    """A network that gives logits for noisy images, the schedule it was trained on and its classes'
+    names.
 
-    class_shares: how much of the training images each class made up, which is the prior that p(y | x_t) holds; equal where none are given.
+    class_shares: how much of the training images each class made up, which is the prior that p(y |
+    x_t) holds; equal where none are given.
     """
 
     def __init__(
@@ -37,27 +41,36 @@ class NoisyClassifier(nn.Module):
         self.class_shares = tuple(class_shares)
 
     def logits(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """Unnormalised log p(y | x_t), (B, K), for noisy images `x_t` (B, C, H, W) at timesteps `t` (B,) float32 in [0, T-1].
+        """Unnormalised log p(y | x_t), (B, K), for noisy images `x_t` (B, C, H, W) at timesteps `t`
+        (B,) float32 in [0, T-1].
 
         Raises ValueError if `x_t` is not of the shape that the classifier was trained on.
         """
         if self.image_shape and tuple(x_t.shape[1:]) != self.image_shape:
-            raise InputError(f"images of shape {tuple(x_t.shape[1:])}: this classifier was trained on {self.image_shape}")
+            raise InputError(
+                f"images of shape {tuple(x_t.shape[1:])}: this classifier was trained on "
+                f"{self.image_shape}"
+            )
         return self.network(like_weights(x_t, self.network), t).to(x_t.dtype)
 
     def log_prob(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """log p(y | x_t) of every class, (B, K), for noisy images `x_t` (B, C, H, W) at timesteps `t` (B,) float32 in [0, T-1].
+        """log p(y | x_t) of every class, (B, K), for noisy images `x_t` (B, C, H, W) at timesteps
+        `t` (B,) float32 in [0, T-1].
 
         Raises ValueError if `x_t` is not of the shape that the classifier was trained on.
         """
         return self.logits(x_t, t).log_softmax(dim=-1)
 
     def covers(self, level: Level) -> bool:
-        """Whether the noise at `level`, of any schedule, is within what the classifier was trained on."""
+        """Whether the noise at `level`, of any schedule, is within what the classifier was trained
+        on.
+        """
         return self.schedule.covers(level)
 
     def log_prob_at(self, x_t: Tensor, level: Level) -> Tensor:
-        """log p(y | x_t), (B, K), for `x_t` (B, C, H, W) at a level of any schedule that the classifier covers."""
+        """log p(y | x_t), (B, K), for `x_t` (B, C, H, W) at a level of any schedule that the
+        classifier covers.
+        """
         timestep = self.schedule.timestep(level.log_snr)
         own = self.schedule.level(timestep)
         t = torch.full((len(x_t),), timestep, device=x_t.device, dtype=torch.float32)
@@ -65,13 +78,19 @@ class NoisyClassifier(nn.Module):
 
 
 class CleanClassifier(nn.Module):
-    """A network that gives logits, and the features under them, for clean images: the judge of samples.
+    """A network that gives logits, and the features under them, for clean images: the judge of
+    samples.
 
-    A judge's network has `features(x) -> (B, d)` and `head`, the layer that makes logits of them; one that only guides needs neither.
+    A judge's network has `features(x) -> (B, d)` and `head`, the layer that makes logits of them;
+    one that only guides needs neither.
     """
 
     def __init__(
-        self, network: nn.Module, class_names: Sequence[str], image_shape: Sequence[int] = (), class_shares: Sequence[float] = ()
+        self,
+        network: nn.Module,
+        class_names: Sequence[str],
+        image_shape: Sequence[int] = (),
+        class_shares: Sequence[float] = (),
     ) -> None:
         super().__init__()
         self.network = network
@@ -84,7 +103,9 @@ class CleanClassifier(nn.Module):
         return self.network(like_weights(x0, self.network)).to(x0.dtype)
 
     def features(self, x0: Tensor) -> Tensor:
-        """What the network's last layer reads, (B, d), for clean images `x0` (B, C, H, W) in [-1, 1]."""
+        """What the network's last layer reads, (B, d), for clean images `x0` (B, C, H, W) in [-1,
+        1].
+        """
         features: Callable[[Tensor], Tensor] = self.network.features  # type: ignore[assignment]
         return features(like_weights(x0, self.network)).to(x0.dtype)
 
@@ -97,14 +118,21 @@ class CleanClassifier(nn.Module):
 class Preprocessed(nn.Module):
     """A network that wants images its own way, for images (B, C, H, W) in [-1, 1].
 
-    size: height and width that they are resized to, bicubically; as they come where none is given. mean, std: of its normalisation, of
-    images in [0, 1]. channels: 3 repeats a grey image thrice.
+    size: height and width that they are resized to, bicubically; as they come where none is given.
+    mean, std: of its normalisation, of images in [0, 1]. channels: 3 repeats a grey image thrice.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, size: int | None, mean: Sequence[float], std: Sequence[float], channels: int = 3) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        size: int | None,
+        mean: Sequence[float],
+        std: Sequence[float],
+        channels: int = 3,
+    ) -> None:
         super().__init__()
         self.network, self.size, self.channels = network, size, channels
         for name, values in (("mean", mean), ("std", std)):

@@ -2,8 +2,9 @@
 
     x_t = alpha x0 + sigma eps,    v = alpha eps - sigma x0
 
-A network may be trained to predict eps (Ho et al. 2020, arXiv:2006.11239), x0, or v (Salimans and Ho 2022, arXiv:2202.00512); each
-gives the others, for any alpha and sigma. Samplers call a `Denoise` and guidance rules wrap one; they never see which.
+A network may be trained to predict eps (Ho et al. 2020, arXiv:2006.11239), x0, or v (Salimans and
+Ho 2022, arXiv:2202.00512); each gives the others, for any alpha and sigma. Samplers call a
+`Denoise` and guidance rules wrap one; they never see which.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ PredictionType = Literal["eps", "x0", "v"]
 class Prediction(NamedTuple):
     """The clean image and the noise in x_t, both (B, C, H, W), with x_t = alpha x0 + sigma eps.
 
-    variance: the raw learned fraction, (B, C, H, W), where the network has one; -1 is the smallest posterior variance, 1 the largest. base:
-    the prediction before guidance, where there was any; limiters and ADM's shift of the mean compare with it.
+    variance: the raw learned fraction, (B, C, H, W), where the network has one; -1 is the smallest
+    posterior variance, 1 the largest. base: the prediction before guidance, where there was any;
+    limiters and ADM's shift of the mean compare with it.
     """
 
     x0: Tensor
@@ -45,12 +47,19 @@ class Prediction(NamedTuple):
 
     @classmethod
     def from_v(cls, x_t: Tensor, level: Level, v: Tensor) -> Prediction:
-        """x0 = (alpha x_t - sigma v) / (alpha^2 + sigma^2), eps = (sigma x_t + alpha v) / (alpha^2 + sigma^2)."""
+        """x0 = (alpha x_t - sigma v) / (alpha^2 + sigma^2), eps = (sigma x_t + alpha v) / (alpha^2
+        + sigma^2).
+        """
         power = level.alpha**2 + level.sigma**2
-        return cls((level.alpha * x_t - level.sigma * v) / power, (level.sigma * x_t + level.alpha * v) / power)
+        return cls(
+            (level.alpha * x_t - level.sigma * v) / power,
+            (level.sigma * x_t + level.alpha * v) / power,
+        )
 
     def guided_to(self, other: Prediction) -> Prediction:
-        """`other`, what guidance made of this prediction: with this one's variance, and with what stood before all guidance as `base`."""
+        """`other`, what guidance made of this prediction: with this one's variance, and with what
+        stood before all guidance as `base`.
+        """
         return other._replace(variance=self.variance, base=self if self.base is None else self.base)
 
     def limited_to(self, other: Prediction) -> Prediction:
@@ -65,7 +74,9 @@ _TO_PREDICTION = {"eps": Prediction.from_eps, "x0": Prediction.from_x0, "v": Pre
 
 
 class Denoiser(nn.Module):
-    """A network, the schedule it was trained on and what it predicts. A `Denoise`; a class-conditional one once `bind` gave it labels."""
+    """A network, the schedule it was trained on and what it predicts. A `Denoise`; a
+    class-conditional one once `bind` gave it labels.
+    """
 
     def __init__(
         self,
@@ -77,10 +88,13 @@ class Denoiser(nn.Module):
     ) -> None:
         super().__init__()
         if prediction not in _TO_PREDICTION:
-            raise InputError(f"prediction {prediction!r}: a network predicts one of {', '.join(_TO_PREDICTION)}")
+            raise InputError(
+                f"prediction {prediction!r}: a network predicts one of {', '.join(_TO_PREDICTION)}"
+            )
         if prediction == "eps" and schedule.level(schedule.timesteps - 1).alpha == 0:
             raise InputError(
-                f"prediction eps on {schedule}: its last level is noise alone, from which eps tells nothing of the image; predict v or x0"
+                f"prediction eps on {schedule}: its last level is noise alone, from which eps "
+                "tells nothing of the image; predict v or x0"
             )
         self.network = network
         self.schedule = schedule
@@ -95,20 +109,28 @@ class Denoiser(nn.Module):
 
     @property
     def null_label(self) -> int | None:
-        """The label, one past the classes, that tells a network trained with label dropout nothing; None if there is none."""
+        """The label, one past the classes, that tells a network trained with label dropout nothing;
+        None if there is none.
+        """
         classes = getattr(self.network, "num_classes", None)
         return len(self.class_names) if classes == len(self.class_names) + 1 else None
 
     @property
     def learned_variance(self) -> bool:
-        """Whether the network gives a fraction of variance beside its prediction, in as many further channels."""
+        """Whether the network gives a fraction of variance beside its prediction, in as many
+        further channels.
+        """
         outputs = getattr(self.network, "init_args", {}).get("out_channels")
         return bool(self.image_shape) and outputs == 2 * self.image_shape[0]
 
     def forward(self, x_t: Tensor, level: Level, labels: Tensor | None = None) -> Prediction:
-        """The prediction for `x_t` (B, C, H, W) at one level, in the dtype of `x_t`; `labels` (B,) where the network takes them."""
+        """The prediction for `x_t` (B, C, H, W) at one level, in the dtype of `x_t`; `labels` (B,)
+        where the network takes them.
+        """
         if level.t is None:
-            raise InputError("the clean level: there is nothing to denoise, and no timestep to tell the network")
+            raise InputError(
+                "the clean level: there is nothing to denoise, and no timestep to tell the network"
+            )
         t = torch.full((len(x_t),), level.t, device=x_t.device, dtype=torch.float32)
         output, variance = self.output(x_t, t, labels)
         return _TO_PREDICTION[self.prediction](x_t, level, output)._replace(variance=variance)
@@ -122,12 +144,16 @@ class Denoiser(nn.Module):
             return self
         if labels.is_floating_point():
             raise InputError(
-                "labels of several classes: this diffusion model is told one class itself; give plain classes, or another model"
+                "labels of several classes: this diffusion model is told one class itself; give "
+                "plain classes, or another model"
             )
         return Labelled(self, labels)
 
-    def output(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """The network's raw output and its fraction of variance, if it learned one: (B, C, H, W) each, in the dtype of `x_t`.
+    def output(
+        self, x_t: Tensor, t: Tensor, labels: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The network's raw output and its fraction of variance, if it learned one: (B, C, H, W)
+        each, in the dtype of `x_t`.
 
         t: timesteps (B,) float32.
         """
@@ -149,7 +175,9 @@ class Denoiser(nn.Module):
 
 
 class Labelled:
-    """A class-conditional denoiser with its labels (B,) int64: a `Denoise` that classifier-free guidance can ask without them too."""
+    """A class-conditional denoiser with its labels (B,) int64: a `Denoise` that classifier-free
+    guidance can ask without them too.
+    """
 
     def __init__(self, denoiser: Denoiser, labels: Tensor) -> None:
         self.denoiser, self.labels = denoiser, labels

@@ -1,7 +1,9 @@
-"""Guided images from networks, labels and a seed: the one place that the command line, the callback and the metrics all call.
+"""Guided images from networks, labels and a seed: the one place that the command line, the callback
+and the metrics all call.
 
-Work is dealt in fixed chunks of `batch_size` images and each image has noise of its own (`SeededNoise`), so the result depends on the
-batch size at most by rounding and on the number of processes not at all.
+Work is dealt in fixed chunks of `batch_size` images and each image has noise of its own
+(`SeededNoise`), so the result depends on the batch size at most by rounding and on the number of
+processes not at all.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +24,9 @@ Progress = Callable[[], None]
 """Called after every step of every chunk."""
 
 Watch = Callable[[int, Tensor, Level, Prediction], None]
-"""Called with the index of a chunk's first image, x_t (B, C, H, W), its level and the prediction, whenever a sampler has asked for one."""
+"""Called with the index of a chunk's first image, x_t (B, C, H, W), its level and the prediction,
+whenever a sampler has asked for one.
+"""
 
 
 def generate(
@@ -39,11 +43,13 @@ def generate(
     progress: Progress | None = None,
     watch: Watch | None = None,
 ) -> Iterator[Tensor]:
-    """Chunks of uint8 images on the host, (B, C, H, W), of the classes or mixtures of classes `targets`, in order; the last may be shorter.
+    """Chunks of uint8 images on the host, (B, C, H, W), of the classes or mixtures of classes
+    `targets`, in order; the last may be shorter.
 
-    shard: (rank, processes); this process makes chunks rank, rank + processes, ... dtype: what the networks compute in; the
-    sampler itself computes in float32. watch: sees every step; the images do not change by it. Raises ValueError for a target that the
-    networks do not know, for images of another shape and for a rule that does not go with them, and FloatingPointError where a sample
+    shard: (rank, processes); this process makes chunks rank, rank + processes, ... dtype: what the
+    networks compute in; the sampler itself computes in float32. watch: sees every step; the images
+    do not change by it. Raises ValueError for a target that the networks do not know, for images of
+    another shape and for a rule that does not go with them, and FloatingPointError where a sample
     is not finite, with the first step at which it was not.
     """
     if batch_size < 1:
@@ -60,7 +66,9 @@ def generate(
     starts = range(shard[0] * batch_size, len(targets), shard[1] * batch_size)
     device = next(denoiser.parameters()).device
     labels = as_labels(targets, len(class_names), device)
-    rule.bind(denoiser.bind(labels[:1]), classifier, labels[:1])  # so that what does not go together is said here
+    rule.bind(
+        denoiser.bind(labels[:1]), classifier, labels[:1]
+    )  # so that what does not go together is said here
 
     def chunk(start: int) -> Tensor:
         index = torch.arange(start, start + batch_size, device=device).clamp(max=len(targets) - 1)
@@ -71,13 +79,18 @@ def generate(
         noise = SeededNoise(seed, index, denoiser.image_shape)
         first_bad = torch.zeros((), dtype=torch.int64, device=device)
         with torch.no_grad(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            for step, x in enumerate(sampler.trajectory(denoise, noise, denoiser.schedule), start=1):
+            for step, x in enumerate(
+                sampler.trajectory(denoise, noise, denoiser.schedule), start=1
+            ):
                 first_bad = torch.where((first_bad == 0) & ~x.isfinite().all(), step, first_bad)
                 if progress is not None:
                     progress()
         images = to_uint8(x)[: len(targets) - start].cpu()
         if bad := first_bad.item():
-            raise FloatingPointError(f"the sample is not finite from step {bad} of {sampler.steps} on; try a smaller scale or more steps")
+            raise FloatingPointError(
+                f"the sample is not finite from step {bad} of {sampler.steps} on; try a smaller "
+                "scale or more steps"
+            )
         return images
 
     return map(chunk, starts)

@@ -1,10 +1,12 @@
-"""The density of images under a diffusion model, by its probability-flow ODE: Song et al. 2021 (arXiv:2011.13456), section 4.3.
+"""The density of images under a diffusion model, by its probability-flow ODE: Song et al. 2021
+(arXiv:2011.13456), section 4.3.
 
     dx/dphi = cos(phi) eps - sin(phi) x0 = v,    log p_0(x) = log p_T(x_T) + integral of div v dphi
 
-in the noise angle phi = atan2(sigma, alpha) and x = x_t / hypot(alpha, sigma), in which everything stays finite, at zero terminal SNR
-too. The walk goes from t = 0, the least noisy trained level, up to T-1, where x_t is taken for noise of N(0, sigma^2). The divergence is
-the trace of v's Jacobian: exactly, or by the estimator of Hutchinson 1989, the mean of u.(J u) over probes u of random signs.
+in the noise angle phi = atan2(sigma, alpha) and x = x_t / hypot(alpha, sigma), in which everything
+stays finite, at zero terminal SNR too. The walk goes from t = 0, the least noisy trained level, up
+to T-1, where x_t is taken for noise of N(0, sigma^2). The divergence is the trace of v's Jacobian:
+exactly, or by the estimator of Hutchinson 1989, the mean of u.(J u) over probes u of random signs.
 """
 
 import math
@@ -22,27 +24,42 @@ Trace = Callable[[Tensor, Tensor], Tensor]
 
 
 class Likelihood:
-    """log p of images, by Heun's method in `steps` steps between levels spaced as `spacing` says: 2 evaluations and gradients a step.
+    """log p of images, by Heun's method in `steps` steps between levels spaced as `spacing` says: 2
+    evaluations and gradients a step.
 
-    probes: random directions at every evaluation; each draw is fresh, so that their errors average out over the steps. exact: the whole
-    trace instead, with a gradient per dimension of an image, for small ones.
+    probes: random directions at every evaluation; each draw is fresh, so that their errors average
+    out over the steps. exact: the whole trace instead, with a gradient per dimension of an image,
+    for small ones.
     """
 
-    def __init__(self, steps: int = 100, spacing: str = "log_snr", probes: int = 1, exact: bool = False) -> None:
+    def __init__(
+        self, steps: int = 100, spacing: str = "log_snr", probes: int = 1, exact: bool = False
+    ) -> None:
         if steps < 1:
             raise InputError(f"{steps} steps: wanted at least 1")
         if probes < 1:
             raise InputError(f"probes {probes}: wanted at least 1; for the exact trace say exact")
         if spacing not in ("uniform", "log_snr", "karras"):
-            raise InputError(f"spacing {spacing!r}: the likelihood needs both ends, timesteps 0 and T-1; take uniform, log_snr or karras")
+            raise InputError(
+                f"spacing {spacing!r}: the likelihood needs both ends, timesteps 0 and T-1; take "
+                "uniform, log_snr or karras"
+            )
         self.steps, self.spacing, self.probes, self.exact = steps, spacing, probes, exact
 
-    def __call__(self, denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Callable[[], Tensor] | None = None) -> Tensor:
-        """log p(x) in nats, (B,), for `x` (B, C, H, W) at the level of timestep 0, in the dtype of `x`.
+    def __call__(
+        self,
+        denoise: Denoise,
+        x: Tensor,
+        schedule: NoiseSchedule,
+        noise: Callable[[], Tensor] | None = None,
+    ) -> Tensor:
+        """log p(x) in nats, (B,), for `x` (B, C, H, W) at the level of timestep 0, in the dtype of
+        `x`.
 
-        denoise: any, guided ones too: its predictions define the ODE. noise: standard normal draws like `x`, for the probes; a
-        `SeededNoise` makes an image's value independent of its batch. Works in any gradient mode; the result has no gradient. Raises
-        InputError if the schedule has fewer timesteps than `steps` + 1.
+        denoise: any, guided ones too: its predictions define the ODE. noise: standard normal draws
+        like `x`, for the probes; a `SeededNoise` makes an image's value independent of its batch.
+        Works in any gradient mode; the result has no gradient. Raises InputError if the schedule
+        has fewer timesteps than `steps` + 1.
         """
         levels = schedule.levels(self.steps + 1, self.spacing)[-2::-1]
         trace = exact_trace if self.exact else hutchinson(self.probes, noise)
@@ -64,9 +81,11 @@ class Likelihood:
 
 
 def bits_per_dimension(log_p: Tensor, dimensions: int) -> Tensor:
-    """Bits per dimension of 8-bit images, (B,), from their log p (B,) in nats in the range [-1, 1], where one grey level is 1 / 127.5 wide.
+    """Bits per dimension of 8-bit images, (B,), from their log p (B,) in nats in the range [-1, 1],
+    where one grey level is 1 / 127.5 wide.
 
-    -log2(p) / dimensions + log2(127.5): the density per grey level, as the literature reports it for uniformly dequantised images.
+    -log2(p) / dimensions + log2(127.5): the density per grey level, as the literature reports it
+    for uniformly dequantised images.
     """
     return -log_p / (dimensions * math.log(2)) + math.log2(127.5)
 
@@ -81,7 +100,9 @@ def exact_trace(v: Tensor, x: Tensor) -> Tensor:
 
 
 def hutchinson(probes: int, noise: Callable[[], Tensor] | None = None) -> Trace:
-    """The estimate of the trace by `probes` random signs u: the mean of u.(J u), (B,). `noise` gives the draws whose signs they are."""
+    """The estimate of the trace by `probes` random signs u: the mean of u.(J u), (B,). `noise`
+    gives the draws whose signs they are.
+    """
 
     def trace(v: Tensor, x: Tensor) -> Tensor:
         total = x.new_zeros(len(x))

@@ -1,8 +1,9 @@
 """Noise with an address: each image has a random stream of its own, keyed by (seed, image index).
 
-A picture then depends on its seed and index alone, not on the batch or the process that it was drawn in. The generator is Philox-4x32-10,
-counter-based, so that all streams of a batch advance in a few tensor operations and are the same on every device: Salmon et al. 2011,
-"Parallel random numbers: as easy as 1, 2, 3" (doi:10.1145/2063384.2063405).
+A picture then depends on its seed and index alone, not on the batch or the process that it was
+drawn in. The generator is Philox-4x32-10, counter-based, so that all streams of a batch advance in
+a few tensor operations and are the same on every device: Salmon et al. 2011, "Parallel random
+numbers: as easy as 1, 2, 3" (doi:10.1145/2063384.2063405).
 """
 
 import math
@@ -15,7 +16,9 @@ _LOW_32 = 0xFFFFFFFF
 
 
 class SeededNoise:
-    """Calling it gives the next standard normal draw, (B, *shape) float32, one stream per image in `index` (B,) int64."""
+    """Calling it gives the next standard normal draw, (B, *shape) float32, one stream per image in
+    `index` (B,) int64.
+    """
 
     def __init__(self, seed: int, index: Tensor, shape: Sequence[int]) -> None:
         self.seed, self.index, self.shape = seed, index, tuple(shape)
@@ -36,8 +39,12 @@ class SeededNoise:
         return normal[:, :size].reshape(-1, *self.shape)
 
 
-def philox(counter: Sequence[Tensor], key: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Four tensors of random 32-bit words (held in int64) from four counter words of broadcastable shape and a 64-bit key."""
+def philox(
+    counter: Sequence[Tensor], key: tuple[int, int]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Four tensors of random 32-bit words (held in int64) from four counter words of broadcastable
+    shape and a 64-bit key.
+    """
     a, b, c, d = counter
     key_low, key_high = key
     for _ in range(10):

@@ -1,6 +1,8 @@
-"""The forward process, x_t = alpha_t x0 + sigma_t eps, and the one place where bytes become numbers and back.
+"""The forward process, x_t = alpha_t x0 + sigma_t eps, and the one place where bytes become numbers
+and back.
 
-Images are uint8 in 0 ... 255 on disk and between host and device, and floats in [-1, 1] for every network.
+Images are uint8 in 0 ... 255 on disk and between host and device, and floats in [-1, 1] for every
+network.
 """
 
 from dataclasses import dataclass
@@ -15,9 +17,10 @@ from cgd_lightning.diffusion.schedules import NoiseSchedule
 class NoisyBatch:
     """A batch of training images, noised: what a DataModule hands to a training step.
 
-    x0, x_t, eps: (B, C, H, W) floats, x0 in [-1, 1]; t: (B,) float32 in [0, T-1]; y: (B,) int64 labels; index: (B,) int64, the
-    images' places in their data set; chance: (B,) float32, uniform in [0, 1), by which a training may decide what is to happen to each
-    image. Held-out batches have none.
+    x0, x_t, eps: (B, C, H, W) floats, x0 in [-1, 1]; t: (B,) float32 in [0, T-1]; y: (B,) int64
+    labels; index: (B,) int64, the images' places in their data set; chance: (B,) float32, uniform
+    in [0, 1), by which a training may decide what is to happen to each image. Held-out batches have
+    none.
     """
 
     x0: Tensor
@@ -30,7 +33,9 @@ class NoisyBatch:
 
 
 def add_noise(x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:
-    """x_t = alpha_t x0 + sigma_t eps, (B, C, H, W), for images `x0` and noise `eps` of that shape and `t` (B,) in [0, T-1]."""
+    """x_t = alpha_t x0 + sigma_t eps, (B, C, H, W), for images `x0` and noise `eps` of that shape
+    and `t` (B,) in [0, T-1].
+    """
     alpha, sigma = (expand(values, x0) for values in schedule.alpha_sigma(t))
     return alpha * x0 + sigma * eps
 
@@ -41,7 +46,9 @@ def expand(values: Tensor, x: Tensor) -> Tensor:
 
 
 def like_weights(x: Tensor, network: nn.Module) -> Tensor:
-    """`x` in the dtype of the network's weights: bfloat16 where the whole network is, float32 under autocast."""
+    """`x` in the dtype of the network's weights: bfloat16 where the whole network is, float32 under
+    autocast.
+    """
     weight = next(network.parameters(), None)
     return x if weight is None else x.to(weight.dtype)
 

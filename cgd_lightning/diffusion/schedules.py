@@ -2,9 +2,10 @@
 
     x_t = alpha_t x0 + sigma_t eps,    log_snr(t) = log(alpha_t^2 / sigma_t^2)
 
-in the notation of Kingma et al. 2021 (arXiv:2107.00630). Trained timesteps are t = 0 ... T-1, and t = 0 is the least noisy of them. Between
-two of them a schedule interpolates the angle atan2(sigma, alpha), which stays finite where log_snr does not. A sampler walks
-levels, plain Python floats, from the noisiest one down to `CLEAN`.
+in the notation of Kingma et al. 2021 (arXiv:2107.00630). Trained timesteps are t = 0 ... T-1, and t
+= 0 is the least noisy of them. Between two of them a schedule interpolates the angle atan2(sigma,
+alpha), which stays finite where log_snr does not. A sampler walks levels, plain Python floats, from
+the noisiest one down to `CLEAN`.
 """
 
 import math
@@ -21,7 +22,9 @@ MOST_TIMESTEPS = 100_000
 
 
 class Level(NamedTuple):
-    """A noise level: x = alpha x0 + sigma eps. `t` is the timestep that a network is told, None where none is asked."""
+    """A noise level: x = alpha x0 + sigma eps. `t` is the timestep that a network is told, None
+    where none is asked.
+    """
 
     alpha: float
     sigma: float
@@ -51,7 +54,8 @@ CLEAN = Level(1.0, 0.0, None)
 class NoiseSchedule(ABC):
     """alpha and sigma at timesteps t in [0, T-1], exact at integers; any t in between is legal.
 
-    A subclass calls `_tabulate` in its constructor. `init_args` holds its arguments, from which a checkpoint makes it again.
+    A subclass calls `_tabulate` in its constructor. `init_args` holds its arguments, from which a
+    checkpoint makes it again.
     """
 
     init_args: dict[str, int | float]
@@ -92,7 +96,9 @@ class NoiseSchedule(ABC):
         return 2 * (alpha.log() - sigma.log())
 
     def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """(alpha_t, sigma_t), each (B,) in the dtype of `t` (B,) in [0, T-1]. On the device of `t`, without waiting for it."""
+        """(alpha_t, sigma_t), each (B,) in the dtype of `t` (B,) in [0, T-1]. On the device of `t`,
+        without waiting for it.
+        """
         alpha, sigma, angle = self._on(t.device)
         position = t.to(angle.dtype)
         below = position.floor().long().clamp(0, self.timesteps - 1)
@@ -106,7 +112,9 @@ class NoiseSchedule(ABC):
         )
 
     def timestep(self, log_snr: float) -> float:
-        """The t in [0, T-1] at which log(alpha^2 / sigma^2) is `log_snr`: the inverse of `log_snr`, held at either end."""
+        """The t in [0, T-1] at which log(alpha^2 / sigma^2) is `log_snr`: the inverse of `log_snr`,
+        held at either end.
+        """
         angles = self._tables[torch.device("cpu")][2]
         angle = torch.tensor(math.atan(math.exp(min(-log_snr / 2, 700.0))), dtype=angles.dtype)
         above = int(torch.searchsorted(angles, angle).clamp(1, self.timesteps - 1))
@@ -126,10 +134,12 @@ class NoiseSchedule(ABC):
         return angles[0].item() - 1e-9 <= level.angle <= angles[-1].item() + 1e-9
 
     def levels(self, steps: int, spacing: str = "uniform") -> list[Level]:
-        """The `steps` levels at which a sampler asks the network, noisiest first, and the clean level behind them.
+        """The `steps` levels at which a sampler asks the network, noisiest first, and the clean
+        level behind them.
 
-        spacing: one of `SPACINGS` or an ADM respacing string, see `spacings`. `uniform` spaces t evenly over 0 ... T-1 with both ends
-        included (one step stands at T-1). Raises ValueError if `steps` is not in 1 ... T or the spacing is unknown.
+        spacing: one of `SPACINGS` or an ADM respacing string, see `spacings`. `uniform` spaces t
+        evenly over 0 ... T-1 with both ends included (one step stands at T-1). Raises ValueError if
+        `steps` is not in 1 ... T or the spacing is unknown.
         """
         return [*map(self.level, space(self, steps, spacing)), CLEAN]
 
@@ -141,7 +151,9 @@ class NoiseSchedule(ABC):
         if device not in self._tables:
             dtype = torch.float32 if device.type == "mps" else torch.float64
             with torch.inference_mode(False):
-                alpha, sigma, angle = (table.to(device, dtype) for table in self._tables[torch.device("cpu")])
+                alpha, sigma, angle = (
+                    table.to(device, dtype) for table in self._tables[torch.device("cpu")]
+                )
             self._tables[device] = alpha, sigma, angle
         return self._tables[device]
 
@@ -149,17 +161,21 @@ class NoiseSchedule(ABC):
 class VariancePreserving(NoiseSchedule):
     """A schedule with alpha^2 + sigma^2 = 1.
 
-    With `zero_terminal_snr` its last level is noise alone: alpha is shifted and scaled so that the last one is 0 and the first stays. A
-    network then has to predict v or x0. Lin et al. 2023 (arXiv:2305.08891), algorithm 1.
+    With `zero_terminal_snr` its last level is noise alone: alpha is shifted and scaled so that the
+    last one is 0 and the first stays. A network then has to predict v or x0. Lin et al. 2023
+    (arXiv:2305.08891), algorithm 1.
     """
 
     def _from_angle(self, angle: Tensor) -> tuple[Tensor, Tensor]:
         return angle.cos(), angle.sin()
 
-    def _tabulate_betas(self, beta: Tensor, zero_terminal_snr: bool, **init_args: int | float) -> None:
+    def _tabulate_betas(
+        self, beta: Tensor, zero_terminal_snr: bool, **init_args: int | float
+    ) -> None:
         """Tables from the variances beta_t of DDPM's single steps: alpha_t^2 = prod (1 - beta).
 
-        `init_args` names `zero_terminal_snr` only where it is set: schedules without it say what they said before there was one.
+        `init_args` names `zero_terminal_snr` only where it is set: schedules without it say what
+        they said before there was one.
         """
         log_alpha_bar = torch.log1p(-beta).cumsum(0)
         alpha, sigma = (log_alpha_bar / 2).exp(), (-torch.expm1(log_alpha_bar)).sqrt()
@@ -176,11 +192,21 @@ class Linear(VariancePreserving):
     Ho et al. 2020 (arXiv:2006.11239), section 4.
     """
 
-    def __init__(self, timesteps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02, zero_terminal_snr: bool = False) -> None:
+    def __init__(
+        self,
+        timesteps: int = 1000,
+        beta_start: float = 1e-4,
+        beta_end: float = 0.02,
+        zero_terminal_snr: bool = False,
+    ) -> None:
         _check_timesteps(timesteps)
-        beta = torch.linspace(beta_start, beta_end, timesteps, dtype=torch.float64) * 1000 / timesteps
+        beta = (
+            torch.linspace(beta_start, beta_end, timesteps, dtype=torch.float64) * 1000 / timesteps
+        )
         _check_betas(beta, self)
-        self._tabulate_betas(beta, zero_terminal_snr, timesteps=timesteps, beta_start=beta_start, beta_end=beta_end)
+        self._tabulate_betas(
+            beta, zero_terminal_snr, timesteps=timesteps, beta_start=beta_start, beta_end=beta_end
+        )
 
 
 class Cosine(VariancePreserving):
@@ -189,7 +215,13 @@ class Cosine(VariancePreserving):
     Nichol and Dhariwal 2021 (arXiv:2102.09672), eq. 17.
     """
 
-    def __init__(self, timesteps: int = 1000, s: float = 0.008, max_beta: float = 0.999, zero_terminal_snr: bool = False) -> None:
+    def __init__(
+        self,
+        timesteps: int = 1000,
+        s: float = 0.008,
+        max_beta: float = 0.999,
+        zero_terminal_snr: bool = False,
+    ) -> None:
         _check_timesteps(timesteps)
         edges = torch.linspace(0, 1, timesteps + 1, dtype=torch.float64)
         alpha_bar = ((edges + s) / (1 + s) * math.pi / 2).cos().square()
@@ -199,9 +231,11 @@ class Cosine(VariancePreserving):
 
 
 class Sigmoid(VariancePreserving):
-    """alpha_bar follows a falling sigmoid between `start` and `end` with temperature `tau`, rescaled to go from 1 to 0.
+    """alpha_bar follows a falling sigmoid between `start` and `end` with temperature `tau`,
+    rescaled to go from 1 to 0.
 
-    Jabri et al. 2022 (arXiv:2212.11972), algorithm 4; as in `Cosine` each beta is at most `max_beta`.
+    Jabri et al. 2022 (arXiv:2212.11972), algorithm 4; as in `Cosine` each beta is at most
+    `max_beta`.
     """
 
     def __init__(
@@ -219,7 +253,15 @@ class Sigmoid(VariancePreserving):
         alpha_bar = (falling - falling[-1]) / (falling[0] - falling[-1])
         beta = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=max_beta)
         _check_betas(beta, self)
-        self._tabulate_betas(beta, zero_terminal_snr, timesteps=timesteps, start=start, end=end, tau=tau, max_beta=max_beta)
+        self._tabulate_betas(
+            beta,
+            zero_terminal_snr,
+            timesteps=timesteps,
+            start=start,
+            end=end,
+            tau=tau,
+            max_beta=max_beta,
+        )
 
 
 class VarianceExploding(NoiseSchedule):
@@ -228,11 +270,17 @@ class VarianceExploding(NoiseSchedule):
     Song et al. 2021 (arXiv:2011.13456), appendix C; for data in [-1, 1].
     """
 
-    def __init__(self, timesteps: int = 1000, sigma_min: float = 0.01, sigma_max: float = 50.0) -> None:
+    def __init__(
+        self, timesteps: int = 1000, sigma_min: float = 0.01, sigma_max: float = 50.0
+    ) -> None:
         if not 0 < sigma_min < sigma_max:
-            raise InputError(f"sigma_min {sigma_min}, sigma_max {sigma_max}: wanted 0 < sigma_min < sigma_max")
+            raise InputError(
+                f"sigma_min {sigma_min}, sigma_max {sigma_max}: wanted 0 < sigma_min < sigma_max"
+            )
         _check_timesteps(timesteps)
-        log_sigma = torch.linspace(math.log(sigma_min), math.log(sigma_max), timesteps, dtype=torch.float64)
+        log_sigma = torch.linspace(
+            math.log(sigma_min), math.log(sigma_max), timesteps, dtype=torch.float64
+        )
         sigma = log_sigma.exp()
         init_args = {"timesteps": timesteps, "sigma_min": sigma_min, "sigma_max": sigma_max}
         self._tabulate(torch.ones_like(sigma), sigma, **init_args)
@@ -243,7 +291,9 @@ class VarianceExploding(NoiseSchedule):
 
 def _check_timesteps(timesteps: int) -> None:
     if not 2 <= timesteps <= MOST_TIMESTEPS:
-        raise InputError(f"timesteps {timesteps}: a schedule has 2 to {MOST_TIMESTEPS:,} of them, mostly 1,000")
+        raise InputError(
+            f"timesteps {timesteps}: a schedule has 2 to {MOST_TIMESTEPS:,} of them, mostly 1,000"
+        )
 
 
 def _check_betas(beta: Tensor, schedule: NoiseSchedule) -> None:

@@ -1,8 +1,9 @@
 """Spacings: at which timesteps a walk of few steps stops on a schedule of many.
 
-A spacing is a function (schedule, steps) -> timesteps, noisiest first, and a line in `SPACINGS`. Beside these names stand the respacing
-strings of ADM (Dhariwal and Nichol 2021, arXiv:2105.05233), which say the number of steps themselves: "250" divides all timesteps evenly,
-"10,15,20" takes so many of each of three equal sections, the least noisy first, and "ddim50" every 20th of 1000.
+A spacing is a function (schedule, steps) -> timesteps, noisiest first, and a line in `SPACINGS`.
+Beside these names stand the respacing strings of ADM (Dhariwal and Nichol 2021, arXiv:2105.05233),
+which say the number of steps themselves: "250" divides all timesteps evenly, "10,15,20" takes so
+many of each of three equal sections, the least noisy first, and "ddim50" every 20th of 1000.
 
     log_snr:  log(alpha^2 / sigma^2) in equal steps         karras:  (sigma / alpha)^(1/7) in equal steps
 """
@@ -31,28 +32,46 @@ def uniform(schedule: NoiseSchedule, steps: int) -> list[float]:
 
 
 def leading(schedule: NoiseSchedule, steps: int) -> list[float]:
-    """t = i * (T // steps): 0 is included and T-1 is not. What DDIM and Stable Diffusion were published with."""
+    """t = i * (T // steps): 0 is included and T-1 is not. What DDIM and Stable Diffusion were
+    published with.
+    """
     return [float(i * (schedule.timesteps // steps)) for i in reversed(range(steps))]
 
 
 def trailing(schedule: NoiseSchedule, steps: int) -> list[float]:
-    """t = round(T - i T / steps) - 1: T-1 is included and 0 is not. Lin et al. 2023 (arXiv:2305.08891), section 3.3."""
-    return [float(round(schedule.timesteps - i * schedule.timesteps / steps) - 1) for i in range(steps)]
+    """t = round(T - i T / steps) - 1: T-1 is included and 0 is not. Lin et al. 2023
+    (arXiv:2305.08891), section 3.3.
+    """
+    return [
+        float(round(schedule.timesteps - i * schedule.timesteps / steps) - 1) for i in range(steps)
+    ]
 
 
 def log_snr(schedule: NoiseSchedule, steps: int) -> list[float]:
-    """log(alpha^2 / sigma^2) in equal steps between both ends. Lu et al. 2022 (arXiv:2206.00927), section 4."""
+    """log(alpha^2 / sigma^2) in equal steps between both ends. Lu et al. 2022 (arXiv:2206.00927),
+    section 4.
+    """
     low, high = _finite_ends(schedule)
     return _at_log_snr(schedule, [low + part * (high - low) for part in _parts(steps)])
 
 
 def karras(schedule: NoiseSchedule, steps: int, rho: float = 7.0) -> list[float]:
-    """(sigma / alpha)^(1 / rho) in equal steps between both ends. Karras et al. 2022 (arXiv:2206.00364), eq. 5."""
+    """(sigma / alpha)^(1 / rho) in equal steps between both ends. Karras et al. 2022
+    (arXiv:2206.00364), eq. 5.
+    """
     high, low = (math.exp(-end / (2 * rho)) for end in _finite_ends(schedule))
-    return _at_log_snr(schedule, [-2 * rho * math.log(high + part * (low - high)) for part in _parts(steps)])
+    return _at_log_snr(
+        schedule, [-2 * rho * math.log(high + part * (low - high)) for part in _parts(steps)]
+    )
 
 
-SPACINGS: dict[str, Spacing] = {"uniform": uniform, "leading": leading, "trailing": trailing, "log_snr": log_snr, "karras": karras}
+SPACINGS: dict[str, Spacing] = {
+    "uniform": uniform,
+    "leading": leading,
+    "trailing": trailing,
+    "log_snr": log_snr,
+    "karras": karras,
+}
 
 _RESPACING = re.compile(r"(ddim)?(\d+)((?:,\d+)*)")
 
@@ -66,7 +85,10 @@ def respaced_steps(spacing: str) -> int | None:
         return None
     match = _RESPACING.fullmatch(spacing)
     if match is None or (match[1] and match[3]):
-        raise InputError(f"spacing {spacing!r}: known spacings are {', '.join(SPACINGS)} and ADM's, like 250, ddim50 or 10,15,20")
+        raise InputError(
+            f"spacing {spacing!r}: known spacings are {', '.join(SPACINGS)} and ADM's, like 250, "
+            "ddim50 or 10,15,20"
+        )
     steps = sum(map(int, spacing.removeprefix("ddim").split(",")))
     if steps < 1:
         raise InputError(f"spacing {spacing!r} takes 0 steps: wanted at least 1")
@@ -74,18 +96,29 @@ def respaced_steps(spacing: str) -> int | None:
 
 
 def space(schedule: NoiseSchedule, steps: int, spacing: str) -> list[float]:
-    """`steps` timesteps of `schedule`, noisiest first, by the name of a spacing or an ADM respacing string.
+    """`steps` timesteps of `schedule`, noisiest first, by the name of a spacing or an ADM respacing
+    string.
 
-    Raises InputError if `steps` is not in 1 ... T or not what a respacing string says, or if there is no such spacing.
+    Raises InputError if `steps` is not in 1 ... T or not what a respacing string says, or if there
+    is no such spacing.
     """
     respaced = respaced_steps(spacing)
     if not 1 <= steps <= schedule.timesteps:
-        raise InputError(f"{steps} steps: this schedule can be walked in 1 to {schedule.timesteps} steps")
+        raise InputError(
+            f"{steps} steps: this schedule can be walked in 1 to {schedule.timesteps} steps"
+        )
     if respaced is None:
         return SPACINGS[spacing](schedule, steps)
     if respaced != steps:
-        raise InputError(f"{steps} steps with spacing {spacing!r}, which says {respaced} itself: leave one of them out")
-    chosen = _every_nth(spacing, schedule.timesteps) if spacing.startswith("ddim") else _in_sections(spacing, schedule.timesteps)
+        raise InputError(
+            f"{steps} steps with spacing {spacing!r}, which says {respaced} itself: leave one of "
+            "them out"
+        )
+    chosen = (
+        _every_nth(spacing, schedule.timesteps)
+        if spacing.startswith("ddim")
+        else _in_sections(spacing, schedule.timesteps)
+    )
     return [float(t) for t in reversed(chosen)]
 
 
@@ -97,12 +130,18 @@ def _parts(steps: int) -> list[float]:
 def _finite_ends(schedule: NoiseSchedule) -> tuple[float, float]:
     """log_snr at T-1, or at T-2 where the last level is noise alone, and at 0."""
     low = schedule.level(schedule.timesteps - 1).log_snr
-    return low if math.isfinite(low) else schedule.level(schedule.timesteps - 2).log_snr, schedule.level(0).log_snr
+    return low if math.isfinite(low) else schedule.level(
+        schedule.timesteps - 2
+    ).log_snr, schedule.level(0).log_snr
 
 
 def _at_log_snr(schedule: NoiseSchedule, values: list[float]) -> list[float]:
-    """The timesteps there, the ends exactly. The first is T-1 even where that is noise alone, with no finite log_snr to space from."""
-    return [float(schedule.timesteps - 1), *map(schedule.timestep, values[1:-1]), 0.0][: len(values)]
+    """The timesteps there, the ends exactly. The first is T-1 even where that is noise alone, with
+    no finite log_snr to space from.
+    """
+    return [float(schedule.timesteps - 1), *map(schedule.timestep, values[1:-1]), 0.0][
+        : len(values)
+    ]
 
 
 def _every_nth(spacing: str, timesteps: int) -> list[int]:
@@ -111,7 +150,8 @@ def _every_nth(spacing: str, timesteps: int) -> list[int]:
         if len(range(0, timesteps, stride)) == wanted:
             return list(range(0, timesteps, stride))
     raise InputError(
-        f"spacing {spacing!r}: no whole stride takes {wanted} of {timesteps} timesteps; try {wanted} steps with another spacing"
+        f"spacing {spacing!r}: no whole stride takes {wanted} of {timesteps} timesteps; try "
+        f"{wanted} steps with another spacing"
     )
 
 
@@ -121,9 +161,14 @@ def _in_sections(spacing: str, timesteps: int) -> list[int]:
     for i, count in enumerate(counts):
         size = timesteps // len(counts) + (i < timesteps % len(counts))
         if count > size:
-            raise InputError(f"spacing {spacing!r}: {count} steps in a section of {size} timesteps; take at most {size}")
+            raise InputError(
+                f"spacing {spacing!r}: {count} steps in a section of {size} timesteps; take at "
+                f"most {size}"
+            )
         stride = (size - 1) / (count - 1) if count > 1 else 1.0
         # Added up, not multiplied: in ADM the rounding of ties follows from the sum.
-        chosen += [start + round(place) for place in accumulate(repeat(stride, count), initial=0.0)][:count]
+        chosen += [
+            start + round(place) for place in accumulate(repeat(stride, count), initial=0.0)
+        ][:count]
         start += size
     return chosen

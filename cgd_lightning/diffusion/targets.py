@@ -1,15 +1,18 @@
-"""What an image shall show: a class, one of several classes, none of some, or a mixture of classes in given proportions.
+"""What an image shall show: a class, one of several classes, none of some, or a mixture of classes
+in given proportions.
 
     log p(y | x_t) = log sum_k w_k p(k | x_t)
 
-The score of p(x_t) plus the gradient of this is that of sum_k w_k pi_k p(x_t | k), pi_k being the classes' shares in the data (Bayes).
+The score of p(x_t) plus the gradient of this is that of sum_k w_k pi_k p(x_t | k), pi_k being the
+classes' shares in the data (Bayes).
 
     3           the class 3                  w_3 = 1
     3|7         3 or 7, as often as in data  w_3 = w_7 = 1
     !3, !3|7    none of these                w_k = 1 for all others
     3+7, 2*3+7  a mixture, 1:1 or 2:1        w_k = q_k / pi_k, sum q_k = 1
 
-A class is its name or its index; where a name looks like something else, the name wins. Commas stand between the targets of images in turn.
+A class is its name or its index; where a name looks like something else, the name wins. Commas
+stand between the targets of images in turn.
 """
 
 import re
@@ -28,10 +31,11 @@ Target: TypeAlias = int | tuple[float, ...]
 def parse_targets(
     text: str | None, class_names: Sequence[str], count: int, shares: Sequence[float] = ()
 ) -> tuple[list[Target], dict[Target, str]]:
-    """The target of each of `count` images, and how each kind is written: those in `text` in turn; all classes where it is None.
+    """The target of each of `count` images, and how each kind is written: those in `text` in turn;
+    all classes where it is None.
 
-    shares: pi_k of the classes in the training data, equal if none are given. Raises InputError for a class that is not there and for
-    a target that no image can meet.
+    shares: pi_k of the classes in the training data, equal if none are given. Raises InputError for
+    a class that is not there and for a target that no image can meet.
     """
     if text is None:
         chosen: list[Target] = list(range(len(class_names)))
@@ -39,7 +43,10 @@ def parse_targets(
     else:
         words = [word.strip() for word in text.split(",")]
         chosen = [parse_target(word, class_names, shares) for word in words]
-        written = {target: class_names[target] if isinstance(target, int) else word for target, word in zip(chosen, words)}
+        written = {
+            target: class_names[target] if isinstance(target, int) else word
+            for target, word in zip(chosen, words)
+        }
     return [chosen[i % len(chosen)] for i in range(count)], written
 
 
@@ -78,8 +85,13 @@ def _mixture(word: str, class_names: Sequence[str], shares: Sequence[float]) -> 
         parts[index] = parts.get(index, 0.0) + proportion
     whole = sum(parts.values())
     if whole == 0 or any(shares[index] == 0 for index in parts):
-        raise InputError(f"label {word}: wanted proportions above 0 of classes that the classifier was trained on")
-    return tuple(parts.get(k, 0.0) / whole / share if share else 0.0 for k, share in enumerate(shares))
+        raise InputError(
+            f"label {word}: wanted proportions above 0 of classes that the classifier was trained "
+            "on"
+        )
+    return tuple(
+        parts.get(k, 0.0) / whole / share if share else 0.0 for k, share in enumerate(shares)
+    )
 
 
 def class_index(word: str, class_names: Sequence[str]) -> int:
@@ -96,23 +108,35 @@ def class_index(word: str, class_names: Sequence[str]) -> int:
 
 
 def check_targets(targets: Sequence[Target], class_names: Sequence[str]) -> None:
-    """Raises InputError if there is no target, one that is not an index into `class_names`, or weights that are not theirs."""
+    """Raises InputError if there is no target, one that is not an index into `class_names`, or
+    weights that are not theirs.
+    """
     if not targets:
         raise InputError("no labels: wanted the class of every image")
     classes = len(class_names)
     for target in set(targets):
         if isinstance(target, tuple):
             if len(target) != classes or min(target) < 0 or max(target) == 0:
-                raise InputError(f"label {target}: wanted {classes} weights, none below 0 and not all 0, one for each class")
+                raise InputError(
+                    f"label {target}: wanted {classes} weights, none below 0 and not all 0, one "
+                    "for each class"
+                )
         elif not 0 <= target < classes:
-            raise InputError(f"label {target}: the classes are 0 to {classes - 1} ({', '.join(class_names)})")
+            raise InputError(
+                f"label {target}: the classes are 0 to {classes - 1} ({', '.join(class_names)})"
+            )
 
 
-def as_labels(targets: Sequence[Target], classes: int, device: torch.device | str = "cpu") -> Tensor:
+def as_labels(
+    targets: Sequence[Target], classes: int, device: torch.device | str = "cpu"
+) -> Tensor:
     """Labels (N,) int64 where every target is a class, else weights (N, classes) float32."""
     if all(isinstance(target, int) for target in targets):
         return torch.tensor(targets, device=device)
-    rows = [target if isinstance(target, tuple) else tuple(float(k == target) for k in range(classes)) for target in targets]
+    rows = [
+        target if isinstance(target, tuple) else tuple(float(k == target) for k in range(classes))
+        for target in targets
+    ]
     return torch.tensor(rows, dtype=torch.float32, device=device)
 
 
@@ -124,6 +148,11 @@ def log_target(log_p: Tensor, labels: Tensor) -> Tensor:
 
 
 def hit(classes: Tensor, targets: Sequence[Target]) -> Tensor:
-    """Whether each class (N,) int64 is the one asked for, or one of those asked for with a weight above 0: bool (N,)."""
-    asked = [classes[i] == target if isinstance(target, int) else target[int(classes[i])] > 0 for i, target in enumerate(targets)]
+    """Whether each class (N,) int64 is the one asked for, or one of those asked for with a weight
+    above 0: bool (N,).
+    """
+    asked = [
+        classes[i] == target if isinstance(target, int) else target[int(classes[i])] > 0
+        for i, target in enumerate(targets)
+    ]
     return torch.tensor(asked, dtype=torch.bool)

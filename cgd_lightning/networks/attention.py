@@ -1,16 +1,20 @@
-"""Self-attention over the pixels of a feature map, in ADM's two layouts (Dhariwal & Nichol 2021, arXiv:2105.05233).
+"""Self-attention over the pixels of a feature map, in ADM's two layouts (Dhariwal & Nichol 2021,
+arXiv:2105.05233).
 
-One matrix makes queries, keys and values, 3 C features per pixel. With H heads of d = C / H channels these are read as
+One matrix makes queries, keys and values, 3 C features per pixel. With H heads of d = C / H
+channels these are read as
 
     legacy order  (H, 3, d): the heads lie side by side, each with its own q, k, v
     new order     (3, H, d): q, k and v lie side by side, each with its heads
 
-The weights of both have the same names and shapes, so weights of one order load into the other and give wrong images.
-Only ADM's 64 px noise predictor and the attention pool of its classifiers are of the new order.
+The weights of both have the same names and shapes, so weights of one order load into the other and
+give wrong images. Only ADM's 64 px noise predictor and the attention pool of its classifiers are of
+the new order.
 
-Pixels are tokens (B, T, C) in here, which is how a channels_last image lies in memory anyway: nothing is copied, and the
-fused kernels apply, which need the channels of a head side by side. These kernels have no second derivative; whoever
-differentiates a gradient through attention does so under `torch.nn.attention.sdpa_kernel(SDPBackend.MATH)`.
+Pixels are tokens (B, T, C) in here, which is how a channels_last image lies in memory anyway:
+nothing is copied, and the fused kernels apply, which need the channels of a head side by side.
+These kernels have no second derivative; whoever differentiates a gradient through attention does so
+under `torch.nn.attention.sdpa_kernel(SDPBackend.MATH)`.
 """
 
 from __future__ import annotations
@@ -28,7 +32,9 @@ PLAIN_ON_CPU = 256
 
 
 class TokenLinear(nn.Conv1d):
-    """Tokens (B, T, in_channels) -> (B, T, out_channels): a Linear's arithmetic on the weights (out, in, 1) of ADM."""
+    """Tokens (B, T, in_channels) -> (B, T, out_channels): a Linear's arithmetic on the weights
+    (out, in, 1) of ADM.
+    """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size=1)
@@ -38,9 +44,17 @@ class TokenLinear(nn.Conv1d):
 
 
 class AttentionBlock(nn.Module):
-    """(B, C, H, W) -> (B, C, H, W): the input plus what each pixel reads from all; a fresh block changes nothing."""
+    """(B, C, H, W) -> (B, C, H, W): the input plus what each pixel reads from all; a fresh block
+    changes nothing.
+    """
 
-    def __init__(self, channels: int, num_heads: int = 1, use_new_attention_order: bool = False, norm_groups: int = 32) -> None:
+    def __init__(
+        self,
+        channels: int,
+        num_heads: int = 1,
+        use_new_attention_order: bool = False,
+        norm_groups: int = 32,
+    ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.use_new_attention_order = use_new_attention_order
@@ -66,7 +80,8 @@ def split_qkv_then_heads(qkv: Tensor, num_heads: int) -> tuple[Tensor, Tensor, T
 
 
 class AttentionPool2d(nn.Module):
-    """(B, C, size, size) -> (B, out_channels): what the mean of all pixels reads from itself and the pixels.
+    """(B, C, size, size) -> (B, out_channels): what the mean of all pixels reads from itself and
+    the pixels.
 
     Radford et al. 2021 (CLIP, arXiv:2103.00020), sec. 2.4.
     """
@@ -92,8 +107,11 @@ def _tokens(x: Tensor) -> Tensor:
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v of all heads side by side: (B, heads, T, d) each -> (B, T, heads * d)."""
-    # On a CPU the backward pass of the fused kernel takes up to nine times as long as that of the formula, which keeps all weights.
+    """softmax(q k^T / sqrt(d)) v of all heads side by side: (B, heads, T, d) each -> (B, T, heads *
+    d).
+    """
+    # On a CPU the backward pass of the fused kernel takes up to nine times as long as that of the
+    # formula, which keeps all weights.
     if q.device.type == "cpu" and q.requires_grad and k.shape[2] <= PLAIN_ON_CPU:
         out = (q @ k.mT / math.sqrt(q.shape[3])).softmax(dim=-1).to(v.dtype) @ v
     else:

@@ -1,8 +1,9 @@
-"""The downward path and the middle of ADM's networks, which the U-Net and the classifier's encoder share.
+"""The downward path and the middle of ADM's networks, which the U-Net and the classifier's encoder
+share.
 
-A level is a resolution: level l works at 1 / 2^l of the size, with `channel_mult[l] * model_channels` channels. A stage
-is a residual block, attention where the level has it, and an upsampler at the end of an upward level; or a downsampler
-alone.
+A level is a resolution: level l works at 1 / 2^l of the size, with `channel_mult[l] *
+model_channels` channels. A stage is a residual block, attention where the level has it, and an
+upsampler at the end of an upward level; or a downsampler alone.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from cgd_lightning.networks.layers import Downsample, ResBlock, Upsample
 
 
 class Stage(nn.ModuleList):
-    """Layers in a row, (B, C, H, W) -> (B, C', H', W'), of which the residual blocks get the embedding (B, E) too.
+    """Layers in a row, (B, C, H, W) -> (B, C', H', W'), of which the residual blocks get the
+    embedding (B, E) too.
 
-    With `use_checkpoint` only the stage's input is kept for the backward pass, and the rest is computed a second time.
-    That changes no result, with frozen weights neither.
+    With `use_checkpoint` only the stage's input is kept for the backward pass, and the rest is
+    computed a second time. That changes no result, with frozen weights neither.
     """
 
     def __init__(self, layers: Iterable[nn.Module], use_checkpoint: bool = False) -> None:
@@ -44,7 +46,9 @@ class Stage(nn.ModuleList):
 
 @dataclass(frozen=True)
 class BlockRecipe:
-    """What all blocks of one network have in common. The names are those of the networks' arguments."""
+    """What all blocks of one network have in common. The names are those of the networks'
+    arguments.
+    """
 
     emb_channels: int
     dropout: float
@@ -64,7 +68,8 @@ class BlockRecipe:
         if divisor < 1 or channels % divisor:
             name = "num_heads" if by_heads else "num_head_channels"
             raise InputError(
-                f"{name} {divisor}: attention over {channels} channels needs a divisor of {channels}; change {name} or model_channels"
+                f"{name} {divisor}: attention over {channels} channels needs a divisor of "
+                f"{channels}; change {name} or model_channels"
             )
         return divisor if by_heads else channels // divisor
 
@@ -72,7 +77,9 @@ class BlockRecipe:
         return self._block(in_channels, out_channels, None)
 
     def attention(self, channels: int) -> AttentionBlock:
-        return AttentionBlock(channels, self.heads(channels), self.use_new_attention_order, self.norm_groups)
+        return AttentionBlock(
+            channels, self.heads(channels), self.use_new_attention_order, self.norm_groups
+        )
 
     def downsampler(self, channels: int) -> nn.Module:
         if not self.resblock_updown:
@@ -87,8 +94,18 @@ class BlockRecipe:
     def stage(self, *layers: nn.Module) -> Stage:
         return Stage(layers, use_checkpoint=self.use_checkpoint)
 
-    def _block(self, in_channels: int, out_channels: int, resample: Literal["up", "down"] | None) -> ResBlock:
-        return ResBlock(in_channels, out_channels, self.emb_channels, self.dropout, self.use_scale_shift_norm, resample, self.norm_groups)
+    def _block(
+        self, in_channels: int, out_channels: int, resample: Literal["up", "down"] | None
+    ) -> ResBlock:
+        return ResBlock(
+            in_channels,
+            out_channels,
+            self.emb_channels,
+            self.dropout,
+            self.use_scale_shift_norm,
+            resample,
+            self.norm_groups,
+        )
 
 
 def input_blocks(
@@ -98,7 +115,9 @@ def input_blocks(
     num_res_blocks: int,
     attention_resolutions: Collection[int],
 ) -> tuple[nn.ModuleList, list[int]]:
-    """The downward path, and how many channels each of its stages puts out. `widths` are the channels of the levels."""
+    """The downward path, and how many channels each of its stages puts out. `widths` are the
+    channels of the levels.
+    """
     blocks = [recipe.stage(nn.Conv2d(in_channels, widths[0], 3, padding=1))]
     channels = [widths[0]]
     for level, width in enumerate(widths):
@@ -116,7 +135,11 @@ def input_blocks(
 
 def middle_block(recipe: BlockRecipe, channels: int) -> Stage:
     """Two residual blocks with attention between them, at the lowest resolution."""
-    return recipe.stage(recipe.residual(channels, channels), recipe.attention(channels), recipe.residual(channels, channels))
+    return recipe.stage(
+        recipe.residual(channels, channels),
+        recipe.attention(channels),
+        recipe.residual(channels, channels),
+    )
 
 
 def check_image_size(image_size: int, patch_size: int, levels: int) -> None:

@@ -1,4 +1,6 @@
-"""A plain convolutional classifier of clean images, of another architecture than the networks that it judges."""
+"""A plain convolutional classifier of clean images, of another architecture than the networks that
+it judges.
+"""
 
 from torch import Tensor, nn
 
@@ -6,12 +8,20 @@ from cgd_lightning.networks.network import Network
 
 
 class ConvNet(Network):
-    """Logits (B, out_channels) for images (B, in_channels, H, W): three pairs of 3 x 3 convolutions with batch norm, pooled between.
+    """Logits (B, out_channels) for images (B, in_channels, H, W): three pairs of 3 x 3 convolutions
+    with batch norm, pooled between.
 
     width: channels of the first pair, doubled with every pooling. dropout: before the last layer.
     """
 
-    def __init__(self, image_size: int, in_channels: int, out_channels: int, width: int = 32, dropout: float = 0.3) -> None:
+    def __init__(
+        self,
+        image_size: int,
+        in_channels: int,
+        out_channels: int,
+        width: int = 32,
+        dropout: float = 0.3,
+    ) -> None:
         super().__init__()
         widths = [in_channels, width, 2 * width, 4 * width]
         pairs = [_pair(before, after) for before, after in zip(widths, widths[1:])]
@@ -29,5 +39,9 @@ class ConvNet(Network):
 def _pair(before: int, after: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (before, after):
-        layers += [nn.Conv2d(channels, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        layers += [
+            nn.Conv2d(channels, after, 3, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+        ]
     return nn.Sequential(*layers)

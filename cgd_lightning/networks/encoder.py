@@ -1,9 +1,10 @@
-"""ADM's classifier: the U-Net's downward half with a pool (Dhariwal & Nichol 2021, arXiv:2105.05233, sec. 4).
+"""ADM's classifier: the U-Net's downward half with a pool (Dhariwal & Nichol 2021,
+arXiv:2105.05233, sec. 4).
 
-h_0 = conv(x),  h_i = input_block_i(h_{i-1}, emb),  h = middle_block(h_n, emb)
-adaptive            logits = conv(mean(silu(norm(h))))
-attention           logits = attend(silu(norm(h))), the mean of the pixels being the query
-spatial, spatial_v2 logits = perceptron(cat(mean(h_0), ..., mean(h_n), mean(h))), without and with normalisation
+h_0 = conv(x),  h_i = input_block_i(h_{i-1}, emb),  h = middle_block(h_n, emb) adaptive
+logits = conv(mean(silu(norm(h)))) attention           logits = attend(silu(norm(h))), the mean of
+the pixels being the query spatial, spatial_v2 logits = perceptron(cat(mean(h_0), ..., mean(h_n),
+mean(h))), without and with normalisation
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ Pool = Literal["adaptive", "attention", "spatial", "spatial_v2"]
 class EncoderUNet(Network):
     """Noisy images (B, in_channels, H, W) -> logits (B, out_channels) of `out_channels` classes.
 
-    No layer mixes the images of a batch, so the gradient of a sum over the batch is each image's own.
+    No layer mixes the images of a batch, so the gradient of a sum over the batch is each image's
+    own.
 
-    Names, order and shapes of the parameters are those of openai/guided-diffusion for `patch_size` 1. The arguments are
-    those of `UNet`, and a pool.
+    Names, order and shapes of the parameters are those of openai/guided-diffusion for `patch_size`
+    1. The arguments are those of `UNet`, and a pool.
 
     Args:
         image_size: height and width in pixels; a multiple of patch_size * 2^(levels - 1), otherwise InputError. An
@@ -96,22 +98,30 @@ class EncoderUNet(Network):
         widths = [int(mult * model_channels) for mult in channel_mult]
 
         self.time_embed = TimeEmbedding(model_channels, recipe.emb_channels)
-        self.input_blocks, channels = input_blocks(recipe, in_channels * patch_size**2, widths, num_res_blocks, attention_resolutions)
+        self.input_blocks, channels = input_blocks(
+            recipe, in_channels * patch_size**2, widths, num_res_blocks, attention_resolutions
+        )
         self.middle_block = middle_block(recipe, widths[-1])
         if pool == "adaptive":
             self.out = adaptive_pool(widths[-1], out_channels, norm_groups)
         elif pool == "attention":
             size = image_size // (patch_size * 2 ** (len(widths) - 1))
-            self.out = attention_pool(size, widths[-1], out_channels, recipe.heads(widths[-1]), norm_groups)
+            self.out = attention_pool(
+                size, widths[-1], out_channels, recipe.heads(widths[-1]), norm_groups
+            )
         elif pool == "spatial":
             self.out = spatial_pool(sum(channels) + widths[-1], out_channels)
         elif pool == "spatial_v2":
             self.out = normalised_spatial_pool(sum(channels) + widths[-1], out_channels)
         else:
-            raise InputError(f"pool {pool!r}: there are adaptive, attention, spatial and spatial_v2; choose one")
+            raise InputError(
+                f"pool {pool!r}: there are adaptive, attention, spatial and spatial_v2; choose one"
+            )
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Logits (B, out_channels) of images `x` (B, in_channels, H, W) at timesteps `t` (B,), float32."""
+        """Logits (B, out_channels) of images `x` (B, in_channels, H, W) at timesteps `t` (B,),
+        float32.
+        """
         emb = self.time_embed(t)
         h = F.pixel_unshuffle(x.to(emb.dtype), self.patch_size)
         means = []
@@ -125,12 +135,20 @@ class EncoderUNet(Network):
 def adaptive_pool(channels: int, out_channels: int, norm_groups: int) -> nn.Sequential:
     """(B, channels, H, W) -> (B, out_channels), zero when fresh."""
     conv = zero_init(nn.Conv2d(channels, out_channels, 1))
-    return nn.Sequential(group_norm(channels, norm_groups), nn.SiLU(), nn.AdaptiveAvgPool2d(1), conv, nn.Flatten())
+    return nn.Sequential(
+        group_norm(channels, norm_groups), nn.SiLU(), nn.AdaptiveAvgPool2d(1), conv, nn.Flatten()
+    )
 
 
-def attention_pool(size: int, channels: int, out_channels: int, num_heads: int, norm_groups: int) -> nn.Sequential:
+def attention_pool(
+    size: int, channels: int, out_channels: int, num_heads: int, norm_groups: int
+) -> nn.Sequential:
     """(B, channels, size, size) -> (B, out_channels)."""
-    return nn.Sequential(group_norm(channels, norm_groups), nn.SiLU(), AttentionPool2d(size, channels, out_channels, num_heads))
+    return nn.Sequential(
+        group_norm(channels, norm_groups),
+        nn.SiLU(),
+        AttentionPool2d(size, channels, out_channels, num_heads),
+    )
 
 
 def spatial_pool(features: int, out_channels: int) -> nn.Sequential:
@@ -140,4 +158,6 @@ def spatial_pool(features: int, out_channels: int) -> nn.Sequential:
 
 def normalised_spatial_pool(features: int, out_channels: int) -> nn.Sequential:
     """(B, features) -> (B, out_channels)."""
-    return nn.Sequential(nn.Linear(features, 2048), group_norm(2048), nn.SiLU(), nn.Linear(2048, out_channels))
+    return nn.Sequential(
+        nn.Linear(features, 2048), group_norm(2048), nn.SiLU(), nn.Linear(2048, out_channels)
+    )

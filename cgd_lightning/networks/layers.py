@@ -1,11 +1,13 @@
-"""The convolutional layers and the time embedding of ADM's networks (Dhariwal & Nichol 2021, arXiv:2105.05233, sec. 3).
+"""The convolutional layers and the time embedding of ADM's networks (Dhariwal & Nichol 2021,
+arXiv:2105.05233, sec. 3).
 
-A residual block reads an image h and an embedding of the timestep, which enters as an affine change of the normalised
-features (FiLM; "adaptive group normalization" in sec. 3.1):
+A residual block reads an image h and an embedding of the timestep, which enters as an affine change
+of the normalised features (FiLM; "adaptive group normalization" in sec. 3.1):
 
     h = skip(x) + conv(silu(norm(conv(silu(norm(x)))) * (1 + scale) + shift)),    (scale, shift) = linear(silu(emb))
 
-The names of the parameters are those of openai/guided-diffusion, so its published checkpoints load unchanged.
+The names of the parameters are those of openai/guided-diffusion, so its published checkpoints load
+unchanged.
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def sinusoid(t: Tensor, channels: int) -> Tensor:
-    """Cosines, then sines, of `t` (B,) at frequencies from 1 down to 1/10000: (B, channels), float32.
+    """Cosines, then sines, of `t` (B,) at frequencies from 1 down to 1/10000: (B, channels),
+    float32.
 
-    A channel left over by an odd number is zero. Vaswani et al. 2017 (arXiv:1706.03762), sec. 3.5, cosines first.
+    A channel left over by an odd number is zero. Vaswani et al. 2017 (arXiv:1706.03762), sec. 3.5,
+    cosines first.
     """
     half = channels // 2
     exponents = torch.arange(half, dtype=torch.float32, device=t.device) / half
@@ -35,11 +39,14 @@ def sinusoid(t: Tensor, channels: int) -> Tensor:
 class TimeEmbedding(nn.Sequential):
     """Timesteps (B,) -> (B, out_channels), in the precision of the weights.
 
-    Autocast is off in here: bfloat16 cannot tell t = 999 from 1000, and two small matrices cost nothing.
+    Autocast is off in here: bfloat16 cannot tell t = 999 from 1000, and two small matrices cost
+    nothing.
     """
 
     def __init__(self, channels: int, out_channels: int) -> None:
-        super().__init__(nn.Linear(channels, out_channels), nn.SiLU(), nn.Linear(out_channels, out_channels))
+        super().__init__(
+            nn.Linear(channels, out_channels), nn.SiLU(), nn.Linear(out_channels, out_channels)
+        )
         self.channels = channels
 
     def forward(self, t: Tensor) -> Tensor:
@@ -54,7 +61,9 @@ def group_norm(channels: int, groups: int = 32) -> nn.GroupNorm:
 
 
 def zero_init(module: M) -> M:
-    """The same module with all parameters zero, so that the branch which it ends starts as no change."""
+    """The same module with all parameters zero, so that the branch which it ends starts as no
+    change.
+    """
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module
@@ -75,18 +84,24 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int, with_conv: bool = True) -> None:
         super().__init__()
-        self.conv: nn.Module = nn.Conv2d(channels, channels, 3, padding=1) if with_conv else nn.Identity()
+        self.conv: nn.Module = (
+            nn.Conv2d(channels, channels, 3, padding=1) if with_conv else nn.Identity()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(upsample(x))
 
 
 class Downsample(nn.Module):
-    """(B, C, H, W) -> (B, C, H/2, W/2): 3 x 3 convolution of stride 2 if `with_conv`, else the mean of 2 x 2 pixels."""
+    """(B, C, H, W) -> (B, C, H/2, W/2): 3 x 3 convolution of stride 2 if `with_conv`, else the mean
+    of 2 x 2 pixels.
+    """
 
     def __init__(self, channels: int, with_conv: bool = True) -> None:
         super().__init__()
-        self.op: nn.Module = nn.Conv2d(channels, channels, 3, stride=2, padding=1) if with_conv else nn.AvgPool2d(2)
+        self.op: nn.Module = (
+            nn.Conv2d(channels, channels, 3, stride=2, padding=1) if with_conv else nn.AvgPool2d(2)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.op(x)
@@ -95,9 +110,10 @@ class Downsample(nn.Module):
 class ResBlock(nn.Module):
     """(B, in_channels, H, W) and an embedding (B, emb_channels) -> (B, out_channels, H', W').
 
-    `resample` doubles ("up") or halves ("down") the size, between the first non-linearity and the first convolution.
-    Without `use_scale_shift_norm` the embedding is added to the features instead of scaling and shifting them. The last
-    convolution starts at zero: a fresh block is its skip connection.
+    `resample` doubles ("up") or halves ("down") the size, between the first non-linearity and the
+    first convolution. Without `use_scale_shift_norm` the embedding is added to the features instead
+    of scaling and shifting them. The last convolution starts at zero: a fresh block is its skip
+    connection.
     """
 
     def __init__(
@@ -112,9 +128,17 @@ class ResBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.use_scale_shift_norm = use_scale_shift_norm
-        resamplers: dict[str | None, Callable[[Tensor], Tensor]] = {"up": upsample, "down": downsample, None: nn.Identity()}
+        resamplers: dict[str | None, Callable[[Tensor], Tensor]] = {
+            "up": upsample,
+            "down": downsample,
+            None: nn.Identity(),
+        }
         self.resample = resamplers[resample]
-        self.in_layers = nn.Sequential(group_norm(in_channels, norm_groups), nn.SiLU(), nn.Conv2d(in_channels, out_channels, 3, padding=1))
+        self.in_layers = nn.Sequential(
+            group_norm(in_channels, norm_groups),
+            nn.SiLU(),
+            nn.Conv2d(in_channels, out_channels, 3, padding=1),
+        )
         emb_outputs = 2 * out_channels if use_scale_shift_norm else out_channels
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_channels, emb_outputs))
         self.out_layers = nn.Sequential(

@@ -1,9 +1,10 @@
-"""The tutorial's networks: images are rows of numbers, and no convolution sees that they are pictures.
+"""The tutorial's networks: images are rows of numbers, and no convolution sees that they are
+pictures.
 
     h_0 = W x + b,    h_{i+1} = h_i + B_i silu(A_i norm(h_i) + emb(t))
 
-Noise has as many dimensions as the image, and hidden layers that are narrower cannot pass it on; the noise predictor's default is
-wider than 28 x 28 pixels.
+Noise has as many dimensions as the image, and hidden layers that are narrower cannot pass it on;
+the noise predictor's default is wider than 28 x 28 pixels.
 """
 
 import torch.nn.functional as F
@@ -31,14 +32,22 @@ class _ResidualMLP(Network):
 
 
 class MLP(_ResidualMLP):
-    """Noise predictor: images (B, in_channels, H, W) at timesteps `t` (B,) float32 -> (B, out_channels, H, W).
+    """Noise predictor: images (B, in_channels, H, W) at timesteps `t` (B,) float32 -> (B,
+    out_channels, H, W).
 
-    The input is added to the output's first channels with a gain that depends on the timestep; channels beyond, of a learned variance, have
-    none of it. width: of the hidden layers. depth: number of residual blocks. dropout: of hidden features.
+    The input is added to the output's first channels with a gain that depends on the timestep;
+    channels beyond, of a learned variance, have none of it. width: of the hidden layers. depth:
+    number of residual blocks. dropout: of hidden features.
     """
 
     def __init__(
-        self, image_size: int, in_channels: int, out_channels: int, width: int = 1024, depth: int = 4, dropout: float = 0.0
+        self,
+        image_size: int,
+        in_channels: int,
+        out_channels: int,
+        width: int = 1024,
+        depth: int = 4,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__(in_channels * image_size**2, width, depth, dropout)
         self.gain = nn.Linear(width, 1)
@@ -52,13 +61,20 @@ class MLP(_ResidualMLP):
 
 
 class MLPClassifier(_ResidualMLP):
-    """Classifier: images (B, in_channels, H, W) at timesteps `t` (B,) float32 -> logits (B, out_channels).
+    """Classifier: images (B, in_channels, H, W) at timesteps `t` (B,) float32 -> logits (B,
+    out_channels).
 
     width, depth, dropout: as for `MLP`.
     """
 
     def __init__(
-        self, image_size: int, in_channels: int, out_channels: int, width: int = 512, depth: int = 2, dropout: float = 0.1
+        self,
+        image_size: int,
+        in_channels: int,
+        out_channels: int,
+        width: int = 512,
+        depth: int = 2,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__(in_channels * image_size**2, width, depth, dropout)
         self.out = nn.Linear(width, out_channels)

@@ -1,6 +1,7 @@
 """ADM's U-Net, the noise predictor (Dhariwal & Nichol 2021, arXiv:2105.05233, sec. 3 and app. A).
 
-Downward, each level halves the size; upward, each stage reads the output of its mirror image on the way down as well:
+Downward, each level halves the size; upward, each stage reads the output of its mirror image on the
+way down as well:
 
     h_0 = conv(x),  h_i = input_block_i(h_{i-1}, emb),  h = middle_block(h_n, emb)
     h = output_block_i(cat(h, h_{n-i}), emb),  out = conv(silu(norm(h)))         emb = time_embed(t) + label_emb(y)
@@ -24,7 +25,8 @@ from cgd_lightning.networks.network import Network
 class UNet(Network):
     """Noisy images (B, in_channels, H, W) -> a prediction (B, out_channels, H, W); zero when fresh.
 
-    Names, order and shapes of the parameters are those of openai/guided-diffusion for `patch_size` 1.
+    Names, order and shapes of the parameters are those of openai/guided-diffusion for `patch_size`
+    1.
 
     Args:
         image_size: height and width in pixels; a multiple of patch_size * 2^(levels - 1), otherwise InputError. The
@@ -95,10 +97,16 @@ class UNet(Network):
         self.time_embed = TimeEmbedding(model_channels, recipe.emb_channels)
         if num_classes is not None:
             self.label_emb = nn.Embedding(num_classes, recipe.emb_channels)
-        self.input_blocks, skips = input_blocks(recipe, in_channels * patch_size**2, widths, num_res_blocks, attention_resolutions)
+        self.input_blocks, skips = input_blocks(
+            recipe, in_channels * patch_size**2, widths, num_res_blocks, attention_resolutions
+        )
         self.middle_block = middle_block(recipe, widths[-1])
-        upward = recipe if num_heads_upsample == -1 else replace(recipe, num_heads=num_heads_upsample)
-        self.output_blocks = output_blocks(upward, skips, widths, num_res_blocks, attention_resolutions)
+        upward = (
+            recipe if num_heads_upsample == -1 else replace(recipe, num_heads=num_heads_upsample)
+        )
+        self.output_blocks = output_blocks(
+            upward, skips, widths, num_res_blocks, attention_resolutions
+        )
         self.out = nn.Sequential(
             group_norm(widths[0], norm_groups),
             nn.SiLU(),
@@ -106,14 +114,22 @@ class UNet(Network):
         )
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
-        """The prediction (B, out_channels, H, W) for images `x` (B, in_channels, H, W) at timesteps `t` (B,), float32.
+        """The prediction (B, out_channels, H, W) for images `x` (B, in_channels, H, W) at timesteps
+        `t` (B,), float32.
 
-        Labels `y` (B,), int64, are given if and only if the network has classes; otherwise InputError.
+        Labels `y` (B,), int64, are given if and only if the network has classes; otherwise
+        InputError.
         """
         if y is None and self.num_classes is not None:
-            raise InputError(f"no labels y: this network is conditioned on {self.num_classes} classes, pass y of shape (B,)")
+            raise InputError(
+                f"no labels y: this network is conditioned on {self.num_classes} classes, pass y "
+                "of shape (B,)"
+            )
         if y is not None and self.num_classes is None:
-            raise InputError("labels y given: this network has no classes, leave y out or build it with num_classes")
+            raise InputError(
+                "labels y given: this network has no classes, leave y out or build it with "
+                "num_classes"
+            )
 
         emb = self.time_embed(t)
         if y is not None:
@@ -136,7 +152,9 @@ def output_blocks(
     num_res_blocks: int,
     attention_resolutions: Sequence[int],
 ) -> nn.ModuleList:
-    """The upward path. `skips` are the channels of the stages of the downward path, `widths` those of the levels."""
+    """The upward path. `skips` are the channels of the stages of the downward path, `widths` those
+    of the levels.
+    """
     remaining = list(skips)
     channels = widths[-1]
     blocks = []

@@ -1,4 +1,6 @@
-"""A loss that is not finite stops the run, before a checkpoint could be overwritten with what it did to the weights."""
+"""A loss that is not finite stops the run, before a checkpoint could be overwritten with what it
+did to the weights.
+"""
 
 from typing import Any
 
@@ -10,12 +12,16 @@ from cgd_lightning.training.run_checkpoint import RunCheckpoint
 
 
 class FiniteLoss(Callback):
-    """Keeps the first step with a loss that is not finite on the device, and reads it now and then and before every checkpoint."""
+    """Keeps the first step with a loss that is not finite on the device, and reads it now and then
+    and before every checkpoint.
+    """
 
     def __init__(self) -> None:
         self.first_bad: Tensor | None = None
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if self.first_bad is None:
             self.first_bad = torch.full((), torch.inf, device=loss.device)
@@ -27,8 +33,12 @@ class FiniteLoss(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.check(trainer)
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """This process alone, which waits for no other: one that was told to stop may be the only one here."""
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """This process alone, which waits for no other: one that was told to stop may be the only
+        one here.
+        """
         if self.first_bad is not None:
             self.stop_if_bad(self.first_bad, trainer)
 
@@ -41,7 +51,14 @@ class FiniteLoss(Callback):
         """Raises FloatingPointError if there is a first bad step."""
         first = first_bad.item()
         if first != torch.inf:
-            last = next((own.last for own in trainer.checkpoint_callbacks if isinstance(own, RunCheckpoint)), None)
+            last = next(
+                (
+                    own.last
+                    for own in trainer.checkpoint_callbacks
+                    if isinstance(own, RunCheckpoint)
+                ),
+                None,
+            )
             kept = f"{last} is from before, and is kept" if last else "no checkpoint was written"
             raise FloatingPointError(
                 f"the loss is not finite at step {first:.0f}; {kept}. "

@@ -1,7 +1,9 @@
-"""Watch it learn: guided samples of the two networks, while one of them trains, as a picture and as numbers.
+"""Watch it learn: guided samples of the two networks, while one of them trains, as a picture and as
+numbers.
 
-At the end of a validation the network in training and its partner's checkpoint are put together, as `cgd sample` would. The noise is the
-same every time, so that pictures of different steps can be laid side by side, and none of it comes from the random state of the training.
+At the end of a validation the network in training and its partner's checkpoint are put together, as
+`cgd sample` would. The noise is the same every time, so that pictures of different steps can be
+laid side by side, and none of it comes from the random state of the training.
 """
 
 import json
@@ -44,7 +46,12 @@ REFERENCE = 10_000
 HARMLESS = (ValueError, FloatingPointError, OSError, RuntimeError, TypeError, LookupError)
 """What may go wrong with a sample while the training goes on."""
 
-DTYPES = {"bf16-mixed": torch.bfloat16, "bf16-true": torch.bfloat16, "16-mixed": torch.float16, "16-true": torch.float16}
+DTYPES = {
+    "bf16-mixed": torch.bfloat16,
+    "bf16-true": torch.bfloat16,
+    "16-mixed": torch.float16,
+    "16-true": torch.float16,
+}
 
 
 @dataclass
@@ -57,19 +64,25 @@ class Loaded:
 
 
 class GuidedSampler(Callback):
-    """Every n-th validation: a grid of guided samples in `samples/` and in every logger, their class accuracy and their FID-lite.
+    """Every n-th validation: a grid of guided samples in `samples/` and in every logger, their
+    class accuracy and their FID-lite.
 
-    Rows of the grid are classes; the first columns are unguided, from the same noise as the guided ones beyond the gap. The moving
-    averages of the weights are used. On several processes each makes its share.
+    Rows of the grid are classes; the first columns are unguided, from the same noise as the guided
+    ones beyond the gap. The moving averages of the weights are used. On several processes each
+    makes its share.
 
-    A diffusion model that is told the class is told it in every column. One that was trained with label dropout guides itself, by
-    `ClassifierFree`, unless a classifier is named; then scale 1 is what the unguided columns show.
+    A diffusion model that is told the class is told it in every column. One that was trained with
+    label dropout guides itself, by `ClassifierFree`, unless a classifier is named; then scale 1 is
+    what the unguided columns show.
 
-    classifier: run or file of the classifier that guides, while the diffusion model trains. diffusion: the same while the classifier
-    trains. A partner that is not there yet is looked for again each time; until then grids are unguided. judge: run or file of the judge
-    whose features and classes count; without one the guiding classifier judges itself, and the measures are called self_judged. scale: of
-    the guidance, 1 is Bayes' rule. every_n_validations: 0 is never. columns, unguided_columns: of the grid. num_metric_samples: images
-    that are measured, 0 for none. sampler: DDIM with 20 steps and eta 1 if none is given. batch_size: images at a time. seed: of the noise.
+    classifier: run or file of the classifier that guides, while the diffusion model trains.
+    diffusion: the same while the classifier trains. A partner that is not there yet is looked for
+    again each time; until then grids are unguided. judge: run or file of the judge whose features
+    and classes count; without one the guiding classifier judges itself, and the measures are called
+    self_judged. scale: of the guidance, 1 is Bayes' rule. every_n_validations: 0 is never. columns,
+    unguided_columns: of the grid. num_metric_samples: images that are measured, 0 for none.
+    sampler: DDIM with 20 steps and eta 1 if none is given. batch_size: images at a time. seed: of
+    the noise.
     """
 
     def __init__(
@@ -96,11 +109,22 @@ class GuidedSampler(Callback):
             if value < least:
                 raise InputError(f"guided_sampler.{name} {value}: wanted at least {least}")
         if num_metric_samples == 1:
-            raise InputError("guided_sampler.num_metric_samples 1: one image has no distribution; wanted 0 or at least 2")
+            raise InputError(
+                "guided_sampler.num_metric_samples 1: one image has no distribution; wanted 0 or "
+                "at least 2"
+            )
         self.paths = {"classifier": classifier, "diffusion": diffusion, "judge": judge}
         self.scale, self.every_n_validations = scale, every_n_validations
-        self.columns, self.unguided_columns, self.num_metric_samples = columns, unguided_columns, num_metric_samples
-        self.sampler, self.batch_size, self.seed = sampler or DDIM(steps=20, eta=1.0), batch_size, seed
+        self.columns, self.unguided_columns, self.num_metric_samples = (
+            columns,
+            unguided_columns,
+            num_metric_samples,
+        )
+        self.sampler, self.batch_size, self.seed = (
+            sampler or DDIM(steps=20, eta=1.0),
+            batch_size,
+            seed,
+        )
         self.folder: Path | None = None
         self.trust = checkpoints.Trust()
         self.validations = 0
@@ -122,7 +146,9 @@ class GuidedSampler(Callback):
             raise InputError(f"the state of guided_sampler in this checkpoint: {error}") from error
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look for the partner and the judge. Raises InputError for one that is there and does not fit, before anything was trained."""
+        """Look for the partner and the judge. Raises InputError for one that is there and does not
+        fit, before anything was trained.
+        """
         self._began, self._spent = time.perf_counter(), 0.0
         folder = self.folder or Path(trainer.log_dir or trainer.default_root_dir)
         self.folder = folder
@@ -153,11 +179,22 @@ class GuidedSampler(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._spent and trainer.is_global_zero:
             whole = time.perf_counter() - self._began
-            print(f"guided_sampler: {self._spent:.1f} s of {whole:.1f} s, {self._spent / whole:.1%} of the run", file=sys.stderr)
+            print(
+                f"guided_sampler: {self._spent:.1f} s of {whole:.1f} s, {self._spent / whole:.1%} "
+                "of the run",
+                file=sys.stderr,
+            )
 
     def _active(self, trainer: Trainer, module: LightningModule) -> bool:
-        trains_one = isinstance(module, TrainingModule) and isinstance(module.ema, Denoiser | NoisyClassifier)
-        return trains_one and bool(self.every_n_validations) and trainer.state.fn == "fit" and not trainer.fast_dev_run  # type: ignore[attr-defined]
+        trains_one = isinstance(module, TrainingModule) and isinstance(
+            module.ema, Denoiser | NoisyClassifier
+        )
+        return (
+            trains_one
+            and bool(self.every_n_validations)
+            and trainer.state.fn == "fit"
+            and not trainer.fast_dev_run
+        )  # type: ignore[attr-defined]
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
@@ -172,24 +209,38 @@ class GuidedSampler(Callback):
         return "classifier" if isinstance(module.ema, Denoiser) else "diffusion"
 
     def _wanted(self, module: TrainingModule) -> list[str]:
-        return [self._partner_of(module)] + (["judge"] if self.num_metric_samples and self.paths["judge"] else [])
+        return [self._partner_of(module)] + (
+            ["judge"] if self.num_metric_samples and self.paths["judge"] else []
+        )
 
     def _look_for(self, kind: str, trainer: Trainer, module: TrainingModule) -> None:
-        """Load the newest checkpoint of `kind`, if it is there and was not loaded yet, on all processes or on none.
+        """Load the newest checkpoint of `kind`, if it is there and was not loaded yet, on all
+        processes or on none.
 
         Raises InputError if it is there and is not what was wanted; what was loaded before stays.
         """
         where = self.paths[kind]
         assert self.folder is not None
-        newest = _newest(where, self.folder.absolute().parent.parent) if trainer.is_global_zero else (None, 0.0)
+        newest = (
+            _newest(where, self.folder.absolute().parent.parent)
+            if trainer.is_global_zero
+            else (None, 0.0)
+        )
         found, written = trainer.strategy.broadcast(newest)
         if found is None:
             if kind not in self._loaded:
                 named = f"nothing at {where} yet" if where else "none named"
-                without = _WITHOUT_BOTH if isinstance(module.ema, Denoiser) and self._guides_itself(module.ema) else _WITHOUT
+                without = (
+                    _WITHOUT_BOTH
+                    if isinstance(module.ema, Denoiser) and self._guides_itself(module.ema)
+                    else _WITHOUT
+                )
                 self._notice(f"{kind}: {named}; {without[kind]}", trainer)
             return
-        if kind in self._loaded and (self._loaded[kind].file, self._loaded[kind].written) == (found, written):
+        if kind in self._loaded and (self._loaded[kind].file, self._loaded[kind].written) == (
+            found,
+            written,
+        ):
             return
         problem, model = None, None
         try:
@@ -205,7 +256,10 @@ class GuidedSampler(Callback):
 
     def _check(self, kind: str, file: Path, module: TrainingModule) -> None:
         assert module.ema is not None
-        mine = (Path("this run"), checkpoints.Card(**checkpoints.describe(module.ema, module.data.name)))
+        mine = (
+            Path("this run"),
+            checkpoints.Card(**checkpoints.describe(module.ema, module.data.name)),
+        )
         theirs = (file, checkpoints.read(file))
         if kind == "judge":
             checkpoints.check_judge(theirs, mine)
@@ -226,7 +280,9 @@ class GuidedSampler(Callback):
         # With a row for each class the images in the grid are the first of those that are measured.
         first = 0 if rows == len(names) else len(guided_labels)
         total = first + self.num_metric_samples
-        labels = guided_labels + [i % len(names) for i in range(len(guided_labels) - first, total - first)]
+        labels = guided_labels + [
+            i % len(names) for i in range(len(guided_labels) - first, total - first)
+        ]
         try:
             plain = self._images(trainer, denoiser, plain_labels)
             guided = self._images(trainer, denoiser, labels, term, guide) if term else None
@@ -238,8 +294,18 @@ class GuidedSampler(Callback):
             try:
                 picture = self._picture(plain, guided, rows, names)
                 self._save(picture, trainer)
-                if guided is not None and (guide or "judge" in self._loaded) and self.num_metric_samples:
-                    measures = self._measure(guided[first:total], torch.tensor(labels[first:total]), guide, trainer, module)
+                if (
+                    guided is not None
+                    and (guide or "judge" in self._loaded)
+                    and self.num_metric_samples
+                ):
+                    measures = self._measure(
+                        guided[first:total],
+                        torch.tensor(labels[first:total]),
+                        guide,
+                        trainer,
+                        module,
+                    )
             except HARMLESS as error:
                 self._notice(f"no picture or no measures: {error}", trainer)
         module.log_dict(trainer.strategy.broadcast(measures))
@@ -261,15 +327,31 @@ class GuidedSampler(Callback):
         return ClassifierFree(self.scale) if self._guides_itself(denoiser) else None
 
     def _images(
-        self, trainer: Trainer, denoiser: Denoiser, labels: list[int], term: Rule | None = None, guide: NoisyClassifier | None = None
+        self,
+        trainer: Trainer,
+        denoiser: Denoiser,
+        labels: list[int],
+        term: Rule | None = None,
+        guide: NoisyClassifier | None = None,
     ) -> Tensor:
-        """All images, uint8 (N, C, H, W) on the host, of which this process makes its share. Raises on all processes alike."""
+        """All images, uint8 (N, C, H, W) on the host, of which this process makes its share. Raises
+        on all processes alike.
+        """
         images = torch.zeros(len(labels), *denoiser.image_shape, dtype=torch.uint8)
         problem = None
-        rank, processes, size = trainer.global_rank, trainer.world_size, min(self.batch_size, len(labels))
+        rank, processes, size = (
+            trainer.global_rank,
+            trainer.world_size,
+            min(self.batch_size, len(labels)),
+        )
         rule = Chain([term, Clamp()] if term else [Clamp()])
         dtype = DTYPES.get(str(trainer.precision), torch.float32)
-        options: dict[str, Any] = {"seed": self.seed, "batch_size": self.batch_size, "shard": (rank, processes), "dtype": dtype}
+        options: dict[str, Any] = {
+            "seed": self.seed,
+            "batch_size": self.batch_size,
+            "shard": (rank, processes),
+            "dtype": dtype,
+        }
         try:
             chunks = generate(denoiser, labels, self.sampler, rule, guide, **options)
             for start, chunk in zip(range(rank * size, len(labels), processes * size), chunks):
@@ -280,16 +362,25 @@ class GuidedSampler(Callback):
             raise problem or InputError("another process could not make its share")
         if processes == 1:
             return images
-        return trainer.strategy.reduce(images.to(trainer.strategy.root_device), reduce_op="sum").cpu()
+        return trainer.strategy.reduce(
+            images.to(trainer.strategy.root_device), reduce_op="sum"
+        ).cpu()
 
-    def _picture(self, plain: Tensor, guided: Tensor | None, rows: int, names: tuple[str, ...]) -> Image:
-        """A row a class; images lie column by column, so that the same place in `plain` and `guided` is the same noise."""
+    def _picture(
+        self, plain: Tensor, guided: Tensor | None, rows: int, names: tuple[str, ...]
+    ) -> Image:
+        """A row a class; images lie column by column, so that the same place in `plain` and
+        `guided` is the same noise.
+        """
         left = plain.reshape(-1, rows, *plain.shape[1:]).transpose(0, 1)
         if guided is None:
             return grid(list(left), names[:rows])
         right = guided[: rows * self.columns].reshape(-1, rows, *plain.shape[1:]).transpose(0, 1)
         gap = torch.full_like(right[:, :1], 255)
-        return grid(list(torch.cat([left, gap, right] if self.unguided_columns else [right], dim=1)), names[:rows])
+        return grid(
+            list(torch.cat([left, gap, right] if self.unguided_columns else [right], dim=1)),
+            names[:rows],
+        )
 
     def _save(self, picture: Image, trainer: Trainer) -> None:
         assert self.folder is not None
@@ -305,7 +396,12 @@ class GuidedSampler(Callback):
                 self._notice(f"{type(logger).__name__} did not take the picture: {error}", trainer)
 
     def _measure(
-        self, images: Tensor, labels: Tensor, guide: NoisyClassifier | None, trainer: Trainer, module: TrainingModule
+        self,
+        images: Tensor,
+        labels: Tensor,
+        guide: NoisyClassifier | None,
+        trainer: Trainer,
+        module: TrainingModule,
     ) -> dict[str, float]:
         judge = self._loaded.get("judge")
         eyes = str(judge.file) if judge else "the guiding classifier itself"
@@ -327,7 +423,13 @@ class GuidedSampler(Callback):
             "fid_lite": frechet_distance(reference, seen),
             "fid_lite_real": real_distance,
         }
-        record = {"step": trainer.global_step, "n": len(images), "scale": self.scale, "features": eyes, "reference": len(reference)}
+        record = {
+            "step": trainer.global_step,
+            "n": len(images),
+            "scale": self.scale,
+            "features": eyes,
+            "reference": len(reference),
+        }
         assert self.folder is not None
         with (self.folder / "samples" / "measures.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({**record, **values}) + "\n")
@@ -339,7 +441,9 @@ class GuidedSampler(Callback):
                 file=sys.stderr,
             )
         prefix = "guided" if judge else "self_judged"
-        return {f"{prefix}/{name}": value for name, value in values.items()} | {f"{prefix}/n": float(len(images))}
+        return {f"{prefix}/{name}": value for name, value in values.items()} | {
+            f"{prefix}/n": float(len(images))
+        }
 
     def _notice(self, text: str, trainer: Trainer) -> None:
         """Say it once."""
@@ -363,15 +467,21 @@ _WITHOUT_BOTH = {
 
 
 def _show(logger: Any, picture: Image, step: int) -> None:
-    """Hand the picture to a logger that takes pictures: as PIL to Weights & Biases, which would read floats as black, else as bytes."""
+    """Hand the picture to a logger that takes pictures: as PIL to Weights & Biases, which would
+    read floats as black, else as bytes.
+    """
     if hasattr(logger, "log_image"):
         logger.log_image(key="guided/samples", images=[picture], step=step)
     elif hasattr(logger.experiment, "add_image"):
-        logger.experiment.add_image("guided/samples", np.asarray(picture.convert("RGB")), step, dataformats="HWC")
+        logger.experiment.add_image(
+            "guided/samples", np.asarray(picture.convert("RGB")), step, dataformats="HWC"
+        )
 
 
 def _newest(where: str | None, beside: Path) -> tuple[Path | None, float]:
-    """The checkpoint file that `where` means, or a run of that name in `beside`, and its time, if there is one."""
+    """The checkpoint file that `where` means, or a run of that name in `beside`, and its time, if
+    there is one.
+    """
     try:
         file = checkpoints.find_partner(where, beside) if where else None
         return file, file.stat().st_mtime if file else 0.0

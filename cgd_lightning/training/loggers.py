@@ -1,4 +1,6 @@
-"""Where a run logs: metrics.csv always, which a continued run goes on writing, and what else the user chose, in the run's folder too."""
+"""Where a run logs: metrics.csv always, which a continued run goes on writing, and what else the
+user chose, in the run's folder too.
+"""
 
 import csv
 import io
@@ -18,10 +20,14 @@ MOST_BYTES = 2**26
 
 
 class RunCSVLogger(CSVLogger):
-    """A CSVLogger that keeps the rows that stand in the folder's metrics.csv already, where Lightning's deletes them."""
+    """A CSVLogger that keeps the rows that stand in the folder's metrics.csv already, where
+    Lightning's deletes them.
+    """
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(save_dir=folder.parent.parent, name=folder.parent.name, version=folder.name)
+        super().__init__(
+            save_dir=folder.parent.parent, name=folder.parent.name, version=folder.name
+        )
         if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             self._experiment = _ContinuedWriter(str(folder))
 
@@ -37,7 +43,9 @@ class _ContinuedWriter(_ExperimentWriter):
 
 
 def read_header(file: Path) -> list[str]:
-    """The names of the columns in a metrics.csv. Raises InputError if it is not a plain table of at most `MOST_BYTES`."""
+    """The names of the columns in a metrics.csv. Raises InputError if it is not a plain table of at
+    most `MOST_BYTES`.
+    """
     try:
         with io.TextIOWrapper(open_plain(file, MOST_BYTES), encoding="utf-8", newline="") as lines:
             table = csv.reader(lines, strict=True)
@@ -46,13 +54,16 @@ def read_header(file: Path) -> list[str]:
                 raise ValueError("a row with more columns than the first one")
     except (csv.Error, OSError, ValueError) as error:
         raise InputError(
-            f"{file}: not the metrics of a run ({one_line(error)}); remove it, or start the run without --ckpt_path"
+            f"{file}: not the metrics of a run ({one_line(error)}); remove it, or start the run "
+            "without --ckpt_path"
         ) from error
     return header
 
 
 def log_to(folder: Path, chosen: Sequence[Logger]) -> list[Logger]:
-    """The loggers of a run: its metrics.csv, and those that the user chose, which write into the run's folder and take its name."""
+    """The loggers of a run: its metrics.csv, and those that the user chose, which write into the
+    run's folder and take its name.
+    """
     name = f"{folder.parent.name}/{folder.name}"
     for logger in chosen:
         if isinstance(logger, TensorBoardLogger):
@@ -61,4 +72,7 @@ def log_to(folder: Path, chosen: Sequence[Logger]) -> list[Logger]:
             own = logger._wandb_init
             own["dir"] = logger._save_dir = str(folder)
             own["name"] = logger._name = own.get("name") or name
-    return [RunCSVLogger(folder), *(logger for logger in chosen if not isinstance(logger, CSVLogger))]
+    return [
+        RunCSVLogger(folder),
+        *(logger for logger in chosen if not isinstance(logger, CSVLogger)),
+    ]

@@ -1,7 +1,8 @@
-"""What the two trainings share: network, moving average, optimiser, measures by noise level, and a checkpoint that describes itself.
+"""What the two trainings share: network, moving average, optimiser, measures by noise level, and a
+checkpoint that describes itself.
 
-A `TrainingModule` names what it optimises per image; the rest is the same for noise predictor and classifier, which makes them twins.
-Lightning trains, clips, logs, distributes and checkpoints.
+A `TrainingModule` names what it optimises per image; the rest is the same for noise predictor and
+classifier, which makes them twins. Lightning trains, clips, logs, distributes and checkpoints.
 """
 
 from abc import ABC, abstractmethod
@@ -25,7 +26,9 @@ from cgd_lightning.training import resume
 from cgd_lightning.training.learning_rate import rate_factor
 
 NetworkFactory = Callable[[int, int, int], Network]
-"""(image_size, in_channels, out_channels) -> network: a class of `cgd_lightning.networks`, its other arguments bound."""
+"""(image_size, in_channels, out_channels) -> network: a class of `cgd_lightning.networks`, its
+other arguments bound.
+"""
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -33,11 +36,13 @@ QUARTILES = 4
 
 
 class TrainingModule(LightningModule, ABC):
-    """Trains a network on `NoisyBatch`es and keeps the moving average `ema` beside it, with which all else is done.
+    """Trains a network on `NoisyBatch`es and keeps the moving average `ema` beside it, with which
+    all else is done.
 
-    network: what to train; it is built when the data is known. optimizer: AdamW with learning rate 1e-3 if none is given. warmup_steps:
-    steps in which the learning rate grows to its full value. decay: how it falls from there to 0 at the end of the run.
-    ema_decay: how much of the average is kept in a step, less in the first ones. compile: torch.compile the network.
+    network: what to train; it is built when the data is known. optimizer: AdamW with learning rate
+    1e-3 if none is given. warmup_steps: steps in which the learning rate grows to its full value.
+    decay: how it falls from there to 0 at the end of the run. ema_decay: how much of the average is
+    kept in a step, less in the first ones. compile: torch.compile the network.
     """
 
     kind: str
@@ -67,7 +72,13 @@ class TrainingModule(LightningModule, ABC):
         self.model: checkpoints.Model | None = None
         self.ema: checkpoints.Model | None = None
         parts = ["", *(f"_q{q}" for q in range(QUARTILES))] if self.by_timestep else [""]
-        self.held_out = nn.ModuleDict({name + part: MeanMetric(nan_strategy="disable") for name in self.measures for part in parts})
+        self.held_out = nn.ModuleDict(
+            {
+                name + part: MeanMetric(nan_strategy="disable")
+                for name in self.measures
+                for part in parts
+            }
+        )
         self._averaged_step = 0
         self._resumed: dict[str, Any] | None = None
 
@@ -89,12 +100,19 @@ class TrainingModule(LightningModule, ABC):
         """The DataModule of this run."""
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, NoisingDataModule):
-            raise InputError(f"data {type(data).__name__}: wanted a NoisingDataModule, which noises on the device; give datamodule=...")
+            raise InputError(
+                f"data {type(data).__name__}: wanted a NoisingDataModule, which noises on the "
+                "device; give datamodule=..."
+            )
         return data
 
     def configure_model(self) -> None:
         if self.model is None:
-            self.model = self.build(self.network, self.data).to(memory_format=torch.channels_last).to(self.device)
+            self.model = (
+                self.build(self.network, self.data)
+                .to(memory_format=torch.channels_last)
+                .to(self.device)
+            )
             self.ema = deepcopy(self.model).requires_grad_(False).eval()
             if self.compile_network:
                 self.model.network.compile()
@@ -109,7 +127,10 @@ class TrainingModule(LightningModule, ABC):
         total = self.trainer.estimated_stepping_batches
         factor = rate_factor(self.warmup_steps, self.decay, total)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
     def train(self, mode: bool = True) -> "TrainingModule":
         super().train(mode)
@@ -119,7 +140,10 @@ class TrainingModule(LightningModule, ABC):
 
     def training_step(self, batch: NoisyBatch, batch_idx: int) -> Tensor:
         measures = {name: values.mean() for name, values in self.measure(self.model, batch).items()}
-        self.log_dict({f"train/{name}": value.detach() for name, value in measures.items()}, batch_size=len(batch.y))
+        self.log_dict(
+            {f"train/{name}": value.detach() for name, value in measures.items()},
+            batch_size=len(batch.y),
+        )
         return measures["loss"]
 
     def on_train_start(self) -> None:
@@ -176,18 +200,29 @@ class TrainingModule(LightningModule, ABC):
 
 
 def check_size(module: TrainingModule, data: NoisingDataModule) -> None:
-    """Raises InputError if the network that `module` asks for is larger than one that a file may ask for; nothing is allocated.
+    """Raises InputError if the network that `module` asks for is larger than one that a file may
+    ask for; nothing is allocated.
 
     Of networks of this package; others need not be made without memory.
     """
     # A parser binds the class to a function of its own that makes it.
-    makers = [module.network, getattr(module.network, "func", None), *getattr(module.network, "args", ())]
-    if not any(isinstance(maker, type) and maker.__module__.startswith("cgd_lightning.") for maker in makers):
+    makers = [
+        module.network,
+        getattr(module.network, "func", None),
+        *getattr(module.network, "args", ()),
+    ]
+    if not any(
+        isinstance(maker, type) and maker.__module__.startswith("cgd_lightning.")
+        for maker in makers
+    ):
         return
 
     def measured(*sizes: int, **options: Any) -> Network:
         what = "model.network: one that you mean wants --trust-size; a network"
-        with torch.device("meta"), checkpoints.at_most(checkpoints.MOST_PARAMETERS, checkpoints.MOST_LAYERS, what):
+        with (
+            torch.device("meta"),
+            checkpoints.at_most(checkpoints.MOST_PARAMETERS, checkpoints.MOST_LAYERS, what),
+        ):
             module.network(*sizes, **options)
         raise _FitsError
 

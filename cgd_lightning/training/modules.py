@@ -1,4 +1,6 @@
-"""The trainings, twins of a few lines each: the noise predictor, the classifier of noisy images, and the judge of clean ones."""
+"""The trainings, twins of a few lines each: the noise predictor, the classifier of noisy images,
+and the judge of clean ones.
+"""
 
 from collections.abc import Callable
 from typing import Literal
@@ -18,20 +20,25 @@ from cgd_lightning.training.module import NetworkFactory, OptimizerFactory, Trai
 
 
 class DiffusionModule(TrainingModule):
-    """Trains the diffusion model: || network(x_t, t) - target ||^2. Ho et al. 2020 (arXiv:2006.11239), algorithm 1.
+    """Trains the diffusion model: || network(x_t, t) - target ||^2. Ho et al. 2020
+    (arXiv:2006.11239), algorithm 1.
 
-    prediction: what the network predicts, eps, x0 or v. classifier: run or file of the classifier that `cgd sample` takes unless told
-    otherwise. min_snr_gamma: weigh the squared error of x0 by min(SNR, gamma), whatever the network predicts, so that neither end of the
-    noise levels outweighs the others: Hang et al. 2023 (arXiv:2303.09556), section 3.4, where gamma is 5.
+    prediction: what the network predicts, eps, x0 or v. classifier: run or file of the classifier
+    that `cgd sample` takes unless told otherwise. min_snr_gamma: weigh the squared error of x0 by
+    min(SNR, gamma), whatever the network predicts, so that neither end of the noise levels
+    outweighs the others: Hang et al. 2023 (arXiv:2303.09556), section 3.4, where gamma is 5.
 
-    learned_variance: give the network as many channels again, for the variance of a DDPM step. The loss is then L_simple + 0.001 L_vlb, of
-    which the second, "vlb" in bits per dimension, trains the variance alone: Nichol and Dhariwal 2021 (arXiv:2102.09672), section 3.1.
-    The first few timesteps make most of it, so that its mean over fewer than thousands of images says little. min_snr_gamma weighs
-    L_simple only.
+    learned_variance: give the network as many channels again, for the variance of a DDPM step. The
+    loss is then L_simple + 0.001 L_vlb, of which the second, "vlb" in bits per dimension, trains
+    the variance alone: Nichol and Dhariwal 2021 (arXiv:2102.09672), section 3.1. The first few
+    timesteps make most of it, so that its mean over fewer than thousands of images says little.
+    min_snr_gamma weighs L_simple only.
 
-    label_dropout: tell the network the class, and with this probability, in training, a label past the classes that tells it nothing, as
-    classifier-free guidance needs: Ho and Salimans 2022 (arXiv:2207.12598), algorithm 1. At 0 it is always told the class, and has no such
-    label. Held-out losses are those with the class. Without label_dropout the network decides, by its own num_classes.
+    label_dropout: tell the network the class, and with this probability, in training, a label past
+    the classes that tells it nothing, as classifier-free guidance needs: Ho and Salimans 2022
+    (arXiv:2207.12598), algorithm 1. At 0 it is always told the class, and has no such label.
+    Held-out losses are those with the class. Without label_dropout the network decides, by its own
+    num_classes.
 
     The other options are those of `TrainingModule`.
     """
@@ -64,9 +71,14 @@ class DiffusionModule(TrainingModule):
         by_hand = getattr(network, "keywords", {}).get("num_classes")
         if label_dropout is not None and by_hand is not None:
             raise InputError(
-                f"label_dropout {label_dropout} and network.num_classes {by_hand}: give one; label_dropout knows the classes of the data"
+                f"label_dropout {label_dropout} and network.num_classes {by_hand}: give one; "
+                "label_dropout knows the classes of the data"
             )
-        self.min_snr_gamma, self.learned_variance, self.label_dropout = min_snr_gamma, learned_variance, label_dropout
+        self.min_snr_gamma, self.learned_variance, self.label_dropout = (
+            min_snr_gamma,
+            learned_variance,
+            label_dropout,
+        )
 
     @property
     def partner(self) -> str | None:
@@ -74,7 +86,10 @@ class DiffusionModule(TrainingModule):
 
     def build(self, network: NetworkFactory, data: NoisingDataModule) -> Denoiser:
         channels, size, _ = data.image_shape
-        if self.min_snr_gamma is not None and data.schedule.level(data.schedule.timesteps - 1).alpha == 0:
+        if (
+            self.min_snr_gamma is not None
+            and data.schedule.level(data.schedule.timesteps - 1).alpha == 0
+        ):
             raise InputError(
                 f"min_snr_gamma {self.min_snr_gamma} on {data.schedule}: the last level has SNR 0 and would never be trained; "
                 "leave min_snr_gamma out"
@@ -87,7 +102,10 @@ class DiffusionModule(TrainingModule):
             built = _told_classes(network, classes, size, channels, outputs)
         model = Denoiser(built, data.schedule, self.prediction, data.image_shape, data.class_names)
         if self.learned_variance and not model.learned_variance:
-            raise InputError(f"learned_variance: {type(built).__name__} keeps no out_channels in its init_args; derive it from Network")
+            raise InputError(
+                f"learned_variance: {type(built).__name__} keeps no out_channels in its init_args; "
+                "derive it from Network"
+            )
         return model
 
     def measure(self, model: Denoiser, batch: NoisyBatch) -> dict[str, Tensor]:
@@ -110,14 +128,20 @@ class DiffusionModule(TrainingModule):
         return torch.where(batch.chance < self.label_dropout, model.null_label, batch.y)
 
     def weight(self, model: Denoiser, t: Tensor) -> Tensor:
-        """min(SNR, gamma), the weight of the squared error of x0, as the weight (B,) of that of the target."""
+        """min(SNR, gamma), the weight of the squared error of x0, as the weight (B,) of that of the
+        target.
+        """
         assert self.min_snr_gamma is not None
         alpha, sigma = model.schedule.alpha_sigma(t)
-        return (alpha / sigma).square().clamp(max=self.min_snr_gamma) * x0_per_target(model, t).square()
+        return (alpha / sigma).square().clamp(max=self.min_snr_gamma) * x0_per_target(
+            model, t
+        ).square()
 
 
 def x0_per_target(model: Denoiser, t: Tensor) -> Tensor:
-    """What an error of the network's target is in x0, (B,): x0 - x0~ over output - target, at timesteps `t` (B,)."""
+    """What an error of the network's target is in x0, (B,): x0 - x0~ over output - target, at
+    timesteps `t` (B,).
+    """
     alpha, sigma = model.schedule.alpha_sigma(t)
     if model.prediction == "x0":
         return -torch.ones_like(sigma)
@@ -125,20 +149,30 @@ def x0_per_target(model: Denoiser, t: Tensor) -> Tensor:
 
 
 def _told_classes(network: Callable[..., Network], classes: int, *sizes: int) -> Network:
-    """The network for `sizes` that is told `classes` labels. Raises InputError if it cannot be told any."""
+    """The network for `sizes` that is told `classes` labels. Raises InputError if it cannot be told
+    any.
+    """
     try:
         built = network(*sizes, num_classes=classes)
     except TypeError as error:
         if "num_classes" not in str(error):
             raise
-        raise InputError(f"label_dropout: this network cannot be told a class ({error}); take one that can, such as UNet") from error
+        raise InputError(
+            f"label_dropout: this network cannot be told a class ({error}); take one that can, "
+            "such as UNet"
+        ) from error
     if getattr(built, "num_classes", None) != classes:
-        raise InputError(f"label_dropout: {type(built).__name__} does not keep its num_classes {classes} as an attribute")
+        raise InputError(
+            f"label_dropout: {type(built).__name__} does not keep its num_classes {classes} as an "
+            "attribute"
+        )
     return built
 
 
 class ClassifierModule(TrainingModule):
-    """Trains the classifier of noisy images: cross-entropy of p(y | x_t). Dhariwal and Nichol 2021 (arXiv:2105.05233), section 4."""
+    """Trains the classifier of noisy images: cross-entropy of p(y | x_t). Dhariwal and Nichol 2021
+    (arXiv:2105.05233), section 4.
+    """
 
     kind = "classifier"
     measures = ("loss", "accuracy")
@@ -146,7 +180,13 @@ class ClassifierModule(TrainingModule):
     def build(self, network: NetworkFactory, data: NoisingDataModule) -> NoisyClassifier:
         channels, size, _ = data.image_shape
         classes = len(data.class_names)
-        return NoisyClassifier(network(size, channels, classes), data.schedule, data.class_names, data.image_shape, data.class_shares())
+        return NoisyClassifier(
+            network(size, channels, classes),
+            data.schedule,
+            data.class_names,
+            data.image_shape,
+            data.class_shares(),
+        )
 
     def measure(self, model: NoisyClassifier, batch: NoisyBatch) -> dict[str, Tensor]:
         return _classification(model.logits(batch.x_t, batch.t), batch.y)
@@ -174,4 +214,7 @@ class JudgeModule(TrainingModule):
 
 
 def _classification(logits: Tensor, y: Tensor) -> dict[str, Tensor]:
-    return {"loss": F.cross_entropy(logits, y, reduction="none"), "accuracy": (logits.argmax(dim=-1) == y).float()}
+    return {
+        "loss": F.cross_entropy(logits, y, reduction="none"),
+        "accuracy": (logits.argmax(dim=-1) == y).float(),
+    }

@@ -13,14 +13,22 @@ from cgd_lightning.files import whole
 
 
 class ProbabilityTable(Callback):
-    """Collects (index, labels, probabilities) from `predict_step` and writes index, timestep, class and p(class), a row an image."""
+    """Collects (index, labels, probabilities) from `predict_step` and writes index, timestep, class
+    and p(class), a row an image.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.parts: list[tuple[Tensor, ...]] = []
 
     def on_predict_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         self.parts.append(tuple(part.cpu() for part in outputs))
 
@@ -34,7 +42,11 @@ class ProbabilityTable(Callback):
         index, labels, probabilities = (torch.cat(column) for column in zip(*self.parts))
         with whole(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
-            table.writerow(["index", "timestep", "class", *(f"p({name})" for name in data.class_names)])
+            table.writerow(
+                ["index", "timestep", "class", *(f"p({name})" for name in data.class_names)]
+            )
             for i, label, row in zip(index.tolist(), labels.tolist(), probabilities.tolist()):
-                table.writerow([i, data.predict_timestep, data.class_names[label], *(f"{p:.6f}" for p in row)])
+                table.writerow(
+                    [i, data.predict_timestep, data.class_names[label], *(f"{p:.6f}" for p in row)]
+                )
         print(path)

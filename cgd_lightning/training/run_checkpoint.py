@@ -10,7 +10,8 @@ from torch import Tensor
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Keeps the best weights by a held-out value, and the last ones: after every validation, at the end, and when told to stop.
+    """Keeps the best weights by a held-out value, and the last ones: after every validation, at the
+    end, and when told to stop.
 
     monitor, mode: the value that decides what is best, and whether its "min" or "max".
     """
@@ -20,7 +21,12 @@ class RunCheckpoint(ModelCheckpoint):
 
     def __init__(self, monitor: str = "val/loss", mode: str = "min") -> None:
         super().__init__(
-            filename="best", monitor=monitor, mode=mode, save_last=True, save_on_train_epoch_end=False, enable_version_counter=False
+            filename="best",
+            monitor=monitor,
+            mode=mode,
+            save_last=True,
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -46,7 +52,9 @@ class RunCheckpoint(ModelCheckpoint):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.save_last_once(trainer)
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         if isinstance(exception, SIGTERMException):
             self.save_last_once(trainer)
 

@@ -11,28 +11,37 @@ from cgd_lightning.training.training_file import read_training
 
 
 class RunFiles(CheckpointIO):
-    """Writes files whole or not at all, reads plain data alone, and removes nothing but what it wrote itself.
+    """Writes files whole or not at all, reads plain data alone, and removes nothing but what it
+    wrote itself.
 
     Lightning's own writes to the temporary folder and copies from there where that is another file
-    system, so that a kill may leave half a file, and removes whatever path a checkpoint's state names.
+    system, so that a kill may leave half a file, and removes whatever path a checkpoint's state
+    names.
     """
 
     def __init__(self) -> None:
         self.written: set[Path] = set()
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         write(checkpoint, path)
         self.written.add(path.absolute())
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
         return read_training(path)
 
     def remove_checkpoint(self, path: Any) -> None:
         path = Path(path).absolute()
         # Lightning's own, by which a process hands its weights to the one that forked it.
-        handed = path.name == ".temp.ckpt" and path.parent.parent == Path(tempfile.gettempdir()).absolute()
+        handed = (
+            path.name == ".temp.ckpt"
+            and path.parent.parent == Path(tempfile.gettempdir()).absolute()
+        )
         if path in self.written or handed:
             self.written.discard(path)
             path.unlink(missing_ok=True)

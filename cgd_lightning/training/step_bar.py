@@ -15,11 +15,25 @@ class StepBar(TQDMProgressBar):
         super().__init__(refresh_rate=refresh_rate)
 
     def init_train_tqdm(self) -> Tqdm:
-        return Tqdm(desc="training", unit="step", disable=self.is_disabled, dynamic_ncols=True, file=sys.stderr, smoothing=0.1)
+        return Tqdm(
+            desc="training",
+            unit="step",
+            disable=self.is_disabled,
+            dynamic_ncols=True,
+            file=sys.stderr,
+            smoothing=0.1,
+        )
 
     def init_validation_tqdm(self) -> Tqdm:
         hidden = self.is_disabled or self.trainer.state.fn == "fit"
-        return Tqdm(desc="validating", unit="batch", disable=hidden, dynamic_ncols=True, file=sys.stderr, leave=False)
+        return Tqdm(
+            desc="validating",
+            unit="batch",
+            disable=hidden,
+            dynamic_ncols=True,
+            file=sys.stderr,
+            leave=False,
+        )
 
     def init_sanity_tqdm(self) -> Tqdm:
         return Tqdm(disable=True)
@@ -34,7 +48,10 @@ class StepBar(TQDMProgressBar):
         """The bar goes on."""
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        if trainer.global_step % self.refresh_rate == 0 or trainer.global_step == self.train_progress_bar.total:
+        if (
+            trainer.global_step % self.refresh_rate == 0
+            or trainer.global_step == self.train_progress_bar.total
+        ):
             self.train_progress_bar.update(trainer.global_step - self.train_progress_bar.n)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -46,4 +63,8 @@ class StepBar(TQDMProgressBar):
             self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+        return {
+            name: value
+            for name, value in super().get_metrics(trainer, pl_module).items()
+            if name != "v_num"
+        }

@@ -18,23 +18,30 @@ OF_A_TRAINING = ("epoch", "global_step", "state_dict", "loops", "optimizer_state
 
 
 def check_whole(path: str | Path) -> None:
-    """Raises InputError unless the file is whole, all its checksums right, and holds the state of a training."""
+    """Raises InputError unless the file is whole, all its checksums right, and holds the state of a
+    training.
+    """
     with opened(path) as archive:
         archive.check()
         missing = [name for name in OF_A_TRAINING if name not in archive.contents]
     if missing:
-        raise InputError(f"{path}: holds no training to go on with, only a model ({', '.join(missing)} missing)")
+        raise InputError(
+            f"{path}: holds no training to go on with, only a model ({', '.join(missing)} missing)"
+        )
 
 
 def read_training(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint holds, as Lightning wants it: plain data and tensors, whose checksums are verified.
+    """What a checkpoint holds, as Lightning wants it: plain data and tensors, whose checksums are
+    verified.
 
     Raises InputError if the file is damaged or holds something else.
     """
     with Archive(path) as archive, torch.inference_mode(False):
         if not isinstance(archive.contents, dict):
             raise InputError(f"{path}: not a checkpoint")
-        read = _Reader(archive).read({name: part for name, part in archive.contents.items() if name != "cgd_config"})
+        read = _Reader(archive).read(
+            {name: part for name, part in archive.contents.items() if name != "cgd_config"}
+        )
     if "state_dict" not in read:  # what a process hands to the one that forked it
         return read
     # Its own version, so that Lightning does not rewrite it as that of an older one.
@@ -42,7 +49,9 @@ def read_training(path: str | Path) -> dict[str, Any]:
 
 
 class _Reader:
-    """Copies contents of an archive, tensors in place of their references, within bounds of the file's size."""
+    """Copies contents of an archive, tensors in place of their references, within bounds of the
+    file's size.
+    """
 
     def __init__(self, archive: Archive) -> None:
         self.archive, self.values = archive, 0
@@ -51,7 +60,10 @@ class _Reader:
     def read(self, value: Any, depth: int = 0) -> Any:
         self.values += 1
         if self.values > MOST_VALUES or depth > DEEPEST:
-            raise InputError(f"{self.archive.path}: more than {MOST_VALUES} values, or deeper than {DEEPEST} levels")
+            raise InputError(
+                f"{self.archive.path}: more than {MOST_VALUES} values, or deeper than {DEEPEST} "
+                "levels"
+            )
         if isinstance(value, Stored):
             self.bytes -= value.bytes
             if self.bytes < 0:

@@ -19,7 +19,9 @@ from cgd_lightning.checkpoints.pickled import MOST_OPCODES, Stored
 from cgd_lightning.errors import InputError
 
 
-def zipped(path: Path, pickled: bytes, entries: dict[str, bytes] | None = None, **options: Any) -> Path:
+def zipped(
+    path: Path, pickled: bytes, entries: dict[str, bytes] | None = None, **options: Any
+) -> Path:
     with zipfile.ZipFile(path, "w", **options) as file:
         file.writestr("archive/data.pkl", pickled)
         for name, data in (entries or {}).items():
@@ -27,12 +29,27 @@ def zipped(path: Path, pickled: bytes, entries: dict[str, bytes] | None = None, 
     return path
 
 
-def test_everything_that_torch_writes_of_a_training_is_read_as_torch_reads_it(tmp_path: Path) -> None:
+def test_everything_that_torch_writes_of_a_training_is_read_as_torch_reads_it(
+    tmp_path: Path,
+) -> None:
     storage = torch.arange(12.0)
     contents = {
         "ordered": OrderedDict(a=storage[2:8].view(2, 3).T, b=storage[:1]),
-        "kinds": [torch.tensor(2.5), torch.ones(3, dtype=torch.bool), torch.arange(3), torch.ones(2).bfloat16(), torch.empty(0, 3)],
-        "plain": {0: (1, -1, 2**40, -(2**63)), "text": "ü", "none": None, "flags": [True, False], "set": {1, 2}, "float": float("inf")},
+        "kinds": [
+            torch.tensor(2.5),
+            torch.ones(3, dtype=torch.bool),
+            torch.arange(3),
+            torch.ones(2).bfloat16(),
+            torch.empty(0, 3),
+        ],
+        "plain": {
+            0: (1, -1, 2**40, -(2**63)),
+            "text": "ü",
+            "none": None,
+            "flags": [True, False],
+            "set": {1, 2},
+            "float": float("inf"),
+        },
         "parameter": torch.nn.Parameter(torch.ones(2, 2)),
         "size": torch.Size([1, 2]),
     }
@@ -92,7 +109,9 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("pickled", HOSTILE.values(), ids=HOSTILE)
-def test_an_opcode_or_a_name_that_is_not_on_the_list_is_refused_unread(pickled: bytes, tmp_path: Path) -> None:
+def test_an_opcode_or_a_name_that_is_not_on_the_list_is_refused_unread(
+    pickled: bytes, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match=r"more than plain data|damaged"):
         Archive(zipped(tmp_path / "file.pt", pickled))
 
@@ -110,19 +129,36 @@ def grown() -> int:
 
 
 def central_directory(entries: int) -> bytes:
-    record = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    record = (
+        struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
+        + b"a"
+    )
     directory = record * entries
-    return directory + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, min(entries, 0xFFFE), min(entries, 0xFFFE), len(directory), 0, 0)
+    return directory + struct.pack(
+        "<4s4H2LH",
+        b"PK\x05\x06",
+        0,
+        0,
+        min(entries, 0xFFFE),
+        min(entries, 0xFFFE),
+        len(directory),
+        0,
+        0,
+    )
 
 
 def doubled(times: int) -> bytes:
     """A tuple of a tuple of ... twice each: a few bytes, and 2^times copies when it is written out."""
-    return b"".join([b"N"] + [b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(times)])
+    return b"".join(
+        [b"N"] + [b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(times)]
+    )
 
 
 def card_of(words: bytes) -> bytes:
     """The pickle of a checkpoint whose card has the kind `words`."""
-    return program(b"}(X\x03\x00\x00\x00cgd}X\x04\x00\x00\x00kind" + words + b"sX\x0a\x00\x00\x00state_dict}u")
+    return program(
+        b"}(X\x03\x00\x00\x00cgd}X\x04\x00\x00\x00kind" + words + b"sX\x0a\x00\x00\x00state_dict}u"
+    )
 
 
 BOMBS: dict[str, Callable[[Path], object]] = {
@@ -132,7 +168,9 @@ BOMBS: dict[str, Callable[[Path], object]] = {
     "many lists": lambda path: zipped(path, program(b"]" * (MOST_OPCODES + 10))),
     "deep lists": lambda path: zipped(path, program(b"]" * 500_000 + b"a" * 499_999)),
     "a long pickle": lambda path: zipped(path, program(b"N" * MOST_PICKLE_BYTES)),
-    "a pickle that was pressed": lambda path: zipped(path, program(bytes(200_000_000)), compression=zipfile.ZIP_DEFLATED),
+    "a pickle that was pressed": lambda path: zipped(
+        path, program(bytes(200_000_000)), compression=zipfile.ZIP_DEFLATED
+    ),
     "a directory of a million entries": lambda path: path.write_bytes(central_directory(1_000_000)),
     "a directory in a file of holes": lambda path: sparse(path, 2**33),
 }
@@ -146,7 +184,9 @@ def sparse(path: Path, size: int) -> None:
 
 
 @pytest.mark.parametrize("make", BOMBS.values(), ids=BOMBS)
-def test_a_bomb_is_refused_before_it_goes_off(make: Callable[[Path], object], tmp_path: Path) -> None:
+def test_a_bomb_is_refused_before_it_goes_off(
+    make: Callable[[Path], object], tmp_path: Path
+) -> None:
     make(tmp_path / "file.pt")
     before = grown()
     with pytest.raises(InputError, match=r"not a (readable )?checkpoint|is damaged"):
@@ -154,7 +194,13 @@ def test_a_bomb_is_refused_before_it_goes_off(make: Callable[[Path], object], tm
     assert grown() - before < 200
 
 
-def tensor(numbers: int, shape: tuple[int, ...], stride: tuple[int, ...], offset: int = 0, kind: str = "FloatStorage") -> bytes:
+def tensor(
+    numbers: int,
+    shape: tuple[int, ...],
+    stride: tuple[int, ...],
+    offset: int = 0,
+    kind: str = "FloatStorage",
+) -> bytes:
     """The pickle of a tensor with `numbers` in its storage, as torch writes it."""
 
     class Persistent:
@@ -162,11 +208,22 @@ def tensor(numbers: int, shape: tuple[int, ...], stride: tuple[int, ...], offset
 
     class Pickler(pickle.Pickler):
         def persistent_id(self, thing: Any) -> Any:
-            return ("storage", getattr(torch, kind), "0", "cpu", numbers) if isinstance(thing, Persistent) else None
+            return (
+                ("storage", getattr(torch, kind), "0", "cpu", numbers)
+                if isinstance(thing, Persistent)
+                else None
+            )
 
     class Rebuilt:
         def __reduce__(self) -> Any:
-            return torch._utils._rebuild_tensor_v2, (Persistent(), offset, shape, stride, False, OrderedDict())
+            return torch._utils._rebuild_tensor_v2, (
+                Persistent(),
+                offset,
+                shape,
+                stride,
+                False,
+                OrderedDict(),
+            )
 
     out = io.BytesIO()
     Pickler(out, 2).dump({"a": Rebuilt()})
@@ -195,14 +252,19 @@ def test_a_tensor_lies_within_its_storage_and_a_storage_within_its_file(tmp_path
 
 def test_an_archive_is_no_larger_than_its_file_and_has_each_entry_once(tmp_path: Path) -> None:
     pickled = program(b"}")
-    for name, entries in {"out of place": {"elsewhere/x": b""}, "two roots": {"other/data.pkl": pickled}}.items():
+    for name, entries in {
+        "out of place": {"elsewhere/x": b""},
+        "two roots": {"other/data.pkl": pickled},
+    }.items():
         with pytest.raises(InputError, match="not a readable checkpoint"):
             Archive(zipped(tmp_path / f"{name}.pt", pickled, entries))
     with pytest.warns(UserWarning, match="Duplicate"):
         twice = zipped(tmp_path / "twice.pt", pickled, {"archive/data.pkl": pickled})
     with pytest.raises(InputError, match=r"no data\.pkl, or several"):
         Archive(twice)
-    lying = bytearray(zipped(tmp_path / "lying.pt", pickled, {"archive/data/0": b"1234"}).read_bytes())
+    lying = bytearray(
+        zipped(tmp_path / "lying.pt", pickled, {"archive/data/0": b"1234"}).read_bytes()
+    )
     place = lying.rindex(b"PK\x01\x02")
     lying[place + 20 : place + 28] = struct.pack("<2L", 2**31, 2**31)
     (tmp_path / "lying.pt").write_bytes(lying)

@@ -14,22 +14,37 @@ from cgd_lightning import checkpoints, networks
 from cgd_lightning.checkpoints import Model
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
-from cgd_lightning.diffusion.schedules import Cosine, Linear, NoiseSchedule, Sigmoid, VarianceExploding
+from cgd_lightning.diffusion.schedules import (
+    Cosine,
+    Linear,
+    NoiseSchedule,
+    Sigmoid,
+    VarianceExploding,
+)
 from cgd_lightning.errors import InputError
 from cgd_lightning.networks import ConvNet, EncoderUNet, Network, UNet
 from tests.commands.conftest import TINY_DIFFUSION, status
 
 NAMES = ("cat", "dog", "7")
 SHAPE = (1, 8, 8)
-SMALL: dict[str, Any] = {"model_channels": 8, "channel_mult": (1,), "num_res_blocks": 1, "attention_resolutions": ()}
+SMALL: dict[str, Any] = {
+    "model_channels": 8,
+    "channel_mult": (1,),
+    "num_res_blocks": 1,
+    "attention_resolutions": (),
+}
 
 
 def denoiser(schedule: NoiseSchedule | None = None, prediction: Any = "eps") -> Denoiser:
-    return Denoiser(randomised(UNet(8, 1, 1, **SMALL)), schedule or Linear(), prediction, SHAPE, NAMES)
+    return Denoiser(
+        randomised(UNet(8, 1, 1, **SMALL)), schedule or Linear(), prediction, SHAPE, NAMES
+    )
 
 
 def noisy_classifier(names: tuple[str, ...] = NAMES, size: int = 8) -> NoisyClassifier:
-    return NoisyClassifier(randomised(EncoderUNet(size, 1, len(names), **SMALL)), Cosine(), names, (1, size, size))
+    return NoisyClassifier(
+        randomised(EncoderUNet(size, 1, len(names), **SMALL)), Cosine(), names, (1, size, size)
+    )
 
 
 def judge() -> CleanClassifier:
@@ -37,7 +52,9 @@ def judge() -> CleanClassifier:
 
 
 def randomised(network: Network) -> Network:
-    """`network` with every number in it changed, so that a weight or a buffer that is not stored shows."""
+    """`network` with every number in it changed, so that a weight or a buffer that is not stored
+    shows.
+    """
     generator = torch.Generator().manual_seed(3)
     for value in (*network.parameters(), *network.buffers()):
         if value.is_floating_point():
@@ -46,7 +63,10 @@ def randomised(network: Network) -> Network:
 
 
 def answer(model: Any) -> Tensor:
-    x, t = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0)), torch.tensor([3.0, 700.0])
+    x, t = (
+        torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0)),
+        torch.tensor([3.0, 700.0]),
+    )
     if isinstance(model, Denoiser):
         return model.output(x, t)[0]
     return model.logits(x) if isinstance(model, CleanClassifier) else model.logits(x, t)
@@ -79,7 +99,9 @@ KINDS: dict[str, Callable[[], Model]] = {
 
 
 @pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
-def test_a_model_comes_back_as_it_was_in_eval_mode_and_frozen(make: Callable[[], Model], tmp_path: Path) -> None:
+def test_a_model_comes_back_as_it_was_in_eval_mode_and_frozen(
+    make: Callable[[], Model], tmp_path: Path
+) -> None:
     model = make().train()
     path = saved(tmp_path / "model.ckpt", model, dataset="digits", partner="runs/other")
     random_state = torch.get_rng_state()
@@ -99,17 +121,29 @@ def test_a_model_comes_back_as_it_was_in_eval_mode_and_frozen(make: Callable[[],
     assert (card.dataset, card.partner, card.class_names) == ("digits", "runs/other", list(NAMES))
 
 
-@pytest.mark.parametrize("schedule", [Linear(100, 2e-4, 0.03), Cosine(s=0.01), Sigmoid(tau=0.8), VarianceExploding(sigma_min=0.02)])
-def test_every_schedule_comes_back_with_its_numbers(schedule: NoiseSchedule, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "schedule",
+    [Linear(100, 2e-4, 0.03), Cosine(s=0.01), Sigmoid(tau=0.8), VarianceExploding(sigma_min=0.02)],
+)
+def test_every_schedule_comes_back_with_its_numbers(
+    schedule: NoiseSchedule, tmp_path: Path
+) -> None:
     again = checkpoints.load(saved(tmp_path / "model.ckpt", denoiser(schedule))).schedule
     t = torch.linspace(0, schedule.timesteps - 1, 50, dtype=torch.float64)
     assert again == schedule
-    assert all(torch.equal(mine, theirs) for mine, theirs in zip(schedule.alpha_sigma(t), again.alpha_sigma(t)))
+    assert all(
+        torch.equal(mine, theirs)
+        for mine, theirs in zip(schedule.alpha_sigma(t), again.alpha_sigma(t))
+    )
 
 
 def test_our_own_networks_hold_nothing_but_weights() -> None:
     """`load` builds them on the meta device, where anything else would be lost."""
-    own = [cls for cls in vars(networks).values() if isinstance(cls, type) and issubclass(cls, Network) and cls is not Network]
+    own = [
+        cls
+        for cls in vars(networks).values()
+        if isinstance(cls, type) and issubclass(cls, Network) and cls is not Network
+    ]
     assert len(own) >= 3
     for cls in own:
         with torch.device("meta"):
@@ -121,7 +155,10 @@ def test_our_own_networks_hold_nothing_but_weights() -> None:
 
 def test_the_shares_of_the_classes_come_back_and_older_files_have_none(tmp_path: Path) -> None:
     network = EncoderUNet(8, 1, 2, model_channels=8, channel_mult=(1,), num_res_blocks=1)
-    checkpoints.save(NoisyClassifier(network, Linear(), ("a", "b"), (1, 8, 8), (0.75, 0.25)), tmp_path / "new.ckpt")
+    checkpoints.save(
+        NoisyClassifier(network, Linear(), ("a", "b"), (1, 8, 8), (0.75, 0.25)),
+        tmp_path / "new.ckpt",
+    )
     assert checkpoints.load(tmp_path / "new.ckpt").class_shares == (0.75, 0.25)
     contents = torch.load(tmp_path / "new.ckpt", weights_only=True)
     del contents["cgd"]["class_shares"]
@@ -138,9 +175,13 @@ def test_a_loaded_network_with_dropout_gives_one_answer(tmp_path: Path) -> None:
 
 
 class NotOnlyWeights(Network):
-    """Answers with numbers that no state_dict holds: a buffer, an attribute, and one that the constructor reads off a tensor."""
+    """Answers with numbers that no state_dict holds: a buffer, an attribute, and one that the
+    constructor reads off a tensor.
+    """
 
-    def __init__(self, image_size: int, in_channels: int, out_channels: int, top: float = 4.0) -> None:
+    def __init__(
+        self, image_size: int, in_channels: int, out_channels: int, top: float = 4.0
+    ) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(()))
         self.register_buffer("steps", torch.linspace(0, top, 5), persistent=False)
@@ -165,10 +206,17 @@ def test_the_average_is_loaded_unless_the_raw_weights_are_asked_for(tmp_path: Pa
     path = tmp_path / "model.ckpt"
     weights = {f"ema.{name}": value for name, value in average.state_dict().items()}
     weights |= {f"model.{name}": value for name, value in raw.state_dict().items()}
-    torch.save({"cgd": checkpoints.describe(average), "state_dict": weights, "global_step": 7}, path)
+    torch.save(
+        {"cgd": checkpoints.describe(average), "state_dict": weights, "global_step": 7}, path
+    )
     assert torch.equal(next(checkpoints.load(path).parameters()), next(average.parameters()))
-    assert torch.equal(next(checkpoints.load(path, weights="raw").parameters()), next(raw.parameters()))
-    assert checkpoints.sizes(path) == {"parameters": sum(p.numel() for p in average.parameters()), "step": 7}
+    assert torch.equal(
+        next(checkpoints.load(path, weights="raw").parameters()), next(raw.parameters())
+    )
+    assert checkpoints.sizes(path) == {
+        "parameters": sum(p.numel() for p in average.parameters()),
+        "step": 7,
+    }
 
 
 def test_raw_weights_that_are_not_there_are_not_replaced_by_the_average(file: Path) -> None:
@@ -213,7 +261,9 @@ def test_code_in_a_checkpoint_is_refused_and_does_not_run(code: Path) -> None:
     assert not Path("ran").exists()
 
 
-def test_the_code_would_run_if_it_were_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_would_run_if_it_were_unpickled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write_code(Path("code.ckpt"), "zip")
     torch.load("code.ckpt", weights_only=False)
@@ -221,13 +271,21 @@ def test_the_code_would_run_if_it_were_unpickled(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.usefixtures("unsafe")
-@pytest.mark.parametrize("command", ["sample --ckpt", "sample --classifier", "info", "validate --ckpt_path"])
-def test_commands_refuse_code_in_a_checkpoint(command: str, code: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "command", ["sample --ckpt", "sample --classifier", "info", "validate --ckpt_path"]
+)
+def test_commands_refuse_code_in_a_checkpoint(
+    command: str, code: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     checkpoints.save(denoiser(), "model.ckpt")
     words = command.split()
     extra = ["--ckpt=model.ckpt"] if "--classifier" in words else []
     assert status(*words, str(code), *extra) == 1
-    errors = [line for line in capfd.readouterr().err.splitlines() if not line.startswith("diffusion model: ")]
+    errors = [
+        line
+        for line in capfd.readouterr().err.splitlines()
+        if not line.startswith("diffusion model: ")
+    ]
     assert len(errors) == 1
     assert errors[0].startswith(f"error: cgd {words[0]}: code.ckpt: not a readable checkpoint")
     assert not Path("ran").exists()
@@ -256,13 +314,18 @@ class MyLinear(Linear):
 
 @pytest.fixture
 def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A checkpoint of a network from foreign_module.py in the current folder, which makes the file `imported` when it is imported."""
+    """A checkpoint of a network from foreign_module.py in the current folder, which makes the file
+    `imported` when it is imported.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     Path("foreign_module.py").write_text(MODULE)
     import foreign_module  # type: ignore[import-not-found]
 
-    checkpoints.save(Denoiser(randomised(foreign_module.Mine(8, 1, 1, **SMALL)), Linear(), "eps", SHAPE, NAMES), "foreign.ckpt")
+    checkpoints.save(
+        Denoiser(randomised(foreign_module.Mine(8, 1, 1, **SMALL)), Linear(), "eps", SHAPE, NAMES),
+        "foreign.ckpt",
+    )
     del sys.modules["foreign_module"]
     Path("imported").unlink()
     yield Path("foreign.ckpt")
@@ -275,12 +338,17 @@ def name_foreign_schedule(contents: dict[str, Any]) -> None:
 
 
 def test_a_class_of_a_foreign_module_is_not_imported(foreign: Path) -> None:
-    with pytest.raises(InputError, match=r"foreign\.ckpt: names the class foreign_module\.Mine.*--trust foreign_module"):
+    with pytest.raises(
+        InputError,
+        match=r"foreign\.ckpt: names the class foreign_module\.Mine.*--trust foreign_module",
+    ):
         checkpoints.load(foreign)
     assert status("sample", f"--ckpt={foreign}", "--scale=0", "--num_samples=1") == 1
     assert checkpoints.read(foreign).network["class_path"] == "foreign_module.Mine"
     edit(foreign, name_foreign_schedule)
-    with pytest.raises(InputError, match=r"foreign\.ckpt: names the class foreign_module\.MyLinear"):
+    with pytest.raises(
+        InputError, match=r"foreign\.ckpt: names the class foreign_module\.MyLinear"
+    ):
         checkpoints.load(foreign)
     with pytest.raises(InputError, match="not trusted"):
         checkpoints.load(foreign, trust=("foreign", "module", "foreign_module.Mine", ""))
@@ -295,9 +363,13 @@ def test_a_class_of_a_trusted_module_is_loaded(foreign: Path) -> None:
     plain = UNet(8, 1, 1, **SMALL).eval()
     plain.load_state_dict(model.network.state_dict())
     t = torch.tensor([3.0, 700.0])
-    assert torch.allclose(model.network(torch.ones(2, *SHAPE), t), plain(torch.ones(2, *SHAPE), t) + 1, atol=1e-5)
+    assert torch.allclose(
+        model.network(torch.ones(2, *SHAPE), t), plain(torch.ones(2, *SHAPE), t) + 1, atol=1e-5
+    )
     edit(foreign, name_foreign_schedule)
-    assert type(checkpoints.load(foreign, trust=("foreign_module",)).schedule).__name__ == "MyLinear"
+    assert (
+        type(checkpoints.load(foreign, trust=("foreign_module",)).schedule).__name__ == "MyLinear"
+    )
 
 
 @pytest.mark.parametrize("part", ["network", "schedule"])
@@ -317,49 +389,114 @@ def test_a_class_of_a_trusted_module_is_loaded(foreign: Path) -> None:
         "",
     ],
 )
-def test_a_trusted_package_is_no_way_to_anything_but_networks_and_schedules(class_path: str, part: str, file: Path) -> None:
+def test_a_trusted_package_is_no_way_to_anything_but_networks_and_schedules(
+    class_path: str, part: str, file: Path
+) -> None:
     touched = file.with_name("touched")
-    edit(file, lambda contents: contents["cgd"][part].update(class_path=class_path, init_args={"command": f"touch {touched}"}))
+    edit(
+        file,
+        lambda contents: contents["cgd"][part].update(
+            class_path=class_path, init_args={"command": f"touch {touched}"}
+        ),
+    )
     with pytest.raises(InputError, match=re.escape(f"{file}: names ")):
         checkpoints.load(file)
     assert not touched.exists()
 
 
 def test_a_schedule_is_no_network_and_a_network_no_schedule(file: Path) -> None:
-    edit(file, lambda contents: contents["cgd"]["network"].update(class_path="cgd_lightning.diffusion.schedules.Linear", init_args={}))
-    with pytest.raises(InputError, match=f"{file}: its description is damaged: network: Linear, where one of UNet, MLP was wanted"):
+    edit(
+        file,
+        lambda contents: contents["cgd"]["network"].update(
+            class_path="cgd_lightning.diffusion.schedules.Linear", init_args={}
+        ),
+    )
+    with pytest.raises(
+        InputError,
+        match=f"{file}: its description is damaged: network: Linear, where one of UNet, MLP was wanted",
+    ):
         checkpoints.load(file)
     edit(file, lambda contents: contents["cgd"].update(checkpoints.describe(denoiser())))
     edit(file, lambda contents: contents["cgd"]["schedule"].update(class_path="cgd_lightning.UNet"))
-    with pytest.raises(InputError, match=f"{file}: names cgd_lightning.UNet, which is not a NoiseSchedule"):
+    with pytest.raises(
+        InputError, match=f"{file}: names cgd_lightning.UNet, which is not a NoiseSchedule"
+    ):
         checkpoints.load(file)
 
 
 DAMAGED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "unknown argument": (lambda c: c["cgd"]["network"]["init_args"].update(wide=3), "does not take the arguments stored there"),
-    "missing argument": (lambda c: c["cgd"]["network"]["init_args"].pop("image_size"), "does not take the arguments stored there"),
-    "argument of the wrong kind": (lambda c: c["cgd"]["network"]["init_args"].update(model_channels="8"), "does not take the arguments"),
-    "argument out of range": (lambda c: c["cgd"]["network"]["init_args"].update(model_channels=-8), "does not take the arguments"),
-    "image size that does not fit": (lambda c: c["cgd"]["network"]["init_args"].update(patch_size=3), "image_size 8"),
-    "unknown schedule argument": (lambda c: c["cgd"]["schedule"]["init_args"].update(beta=3), "does not take the arguments"),
-    "schedule out of range": (lambda c: c["cgd"]["schedule"]["init_args"].update(beta_end=7), "betas from"),
-    "arguments that are a list": (lambda c: c["cgd"]["network"].update(init_args=[8, 1, 1]), "its description is damaged: network: a list"),
-    "newer format": (lambda c: c["cgd"].update(format=2, version="9.1"), "cgd-lightning '9.1' in format 2"),
+    "unknown argument": (
+        lambda c: c["cgd"]["network"]["init_args"].update(wide=3),
+        "does not take the arguments stored there",
+    ),
+    "missing argument": (
+        lambda c: c["cgd"]["network"]["init_args"].pop("image_size"),
+        "does not take the arguments stored there",
+    ),
+    "argument of the wrong kind": (
+        lambda c: c["cgd"]["network"]["init_args"].update(model_channels="8"),
+        "does not take the arguments",
+    ),
+    "argument out of range": (
+        lambda c: c["cgd"]["network"]["init_args"].update(model_channels=-8),
+        "does not take the arguments",
+    ),
+    "image size that does not fit": (
+        lambda c: c["cgd"]["network"]["init_args"].update(patch_size=3),
+        "image_size 8",
+    ),
+    "unknown schedule argument": (
+        lambda c: c["cgd"]["schedule"]["init_args"].update(beta=3),
+        "does not take the arguments",
+    ),
+    "schedule out of range": (
+        lambda c: c["cgd"]["schedule"]["init_args"].update(beta_end=7),
+        "betas from",
+    ),
+    "arguments that are a list": (
+        lambda c: c["cgd"]["network"].update(init_args=[8, 1, 1]),
+        "its description is damaged: network: a list",
+    ),
+    "newer format": (
+        lambda c: c["cgd"].update(format=2, version="9.1"),
+        "cgd-lightning '9.1' in format 2",
+    ),
     "newer format with other parts": (
         lambda c: c.update(cgd={"format": 2, "version": "9.1"}),
         "written by cgd-lightning '9.1' in format 2",
     ),
     "no format": (lambda c: c["cgd"].pop("format"), "its description is damaged: format"),
-    "unknown kind": (lambda c: c["cgd"].update(kind="video"), "its description is damaged: kind: 'video'"),
+    "unknown kind": (
+        lambda c: c["cgd"].update(kind="video"),
+        "its description is damaged: kind: 'video'",
+    ),
     "no network": (lambda c: c["cgd"].pop("network"), "its description is damaged: network"),
-    "network of nothing": (lambda c: c["cgd"].update(network=None), "its description is damaged: network"),
-    "no schedule": (lambda c: c["cgd"].update(schedule=None), "its description is damaged: schedule"),
-    "other weights": (lambda c: c["cgd"]["network"]["init_args"].update(model_channels=16), "its weights do not fit"),
-    "a weight too few": (lambda c: c["state_dict"].pop("ema.network.out.2.bias"), "its weights do not fit"),
-    "a weight too many": (lambda c: c["state_dict"].update({"ema.network.extra": torch.ones(1)}), "its weights do not fit"),
+    "network of nothing": (
+        lambda c: c["cgd"].update(network=None),
+        "its description is damaged: network",
+    ),
+    "no schedule": (
+        lambda c: c["cgd"].update(schedule=None),
+        "its description is damaged: schedule",
+    ),
+    "other weights": (
+        lambda c: c["cgd"]["network"]["init_args"].update(model_channels=16),
+        "its weights do not fit",
+    ),
+    "a weight too few": (
+        lambda c: c["state_dict"].pop("ema.network.out.2.bias"),
+        "its weights do not fit",
+    ),
+    "a weight too many": (
+        lambda c: c["state_dict"].update({"ema.network.extra": torch.ones(1)}),
+        "its weights do not fit",
+    ),
     "no weights": (lambda c: c.update(state_dict={}), "holds no ema weights"),
     "no description": (lambda c: c.pop("cgd"), "not a checkpoint of cgd-lightning"),
-    "a description of another kind": (lambda c: c.update(cgd="diffusion"), "not a checkpoint of cgd-lightning"),
+    "a description of another kind": (
+        lambda c: c.update(cgd="diffusion"),
+        "not a checkpoint of cgd-lightning",
+    ),
     "no state": (lambda c: c.pop("state_dict"), "not a checkpoint of cgd-lightning"),
 }
 
@@ -385,14 +522,20 @@ FOREIGN: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("change", FOREIGN.values(), ids=FOREIGN)
-def test_a_file_that_is_no_whole_checkpoint_is_refused_by_name(change: Callable[[bytes], bytes], file: Path) -> None:
+def test_a_file_that_is_no_whole_checkpoint_is_refused_by_name(
+    change: Callable[[bytes], bytes], file: Path
+) -> None:
     file.write_bytes(change(file.read_bytes()))
     for read in (checkpoints.read, checkpoints.load, checkpoints.sizes):
         with pytest.raises(InputError, match=f"^{file}: not a readable checkpoint"):
             read(file)
 
 
-@pytest.mark.parametrize("contents", [[1, 2], {"state_dict": {}}, torch.ones(3)], ids=["list", "of another program", "tensor"])
+@pytest.mark.parametrize(
+    "contents",
+    [[1, 2], {"state_dict": {}}, torch.ones(3)],
+    ids=["list", "of another program", "tensor"],
+)
 def test_a_torch_file_of_another_program_is_refused_by_name(contents: Any, tmp_path: Path) -> None:
     torch.save(contents, tmp_path / "other.pt")
     with pytest.raises(InputError, match=r"other\.pt: not a checkpoint of cgd-lightning"):
@@ -401,7 +544,10 @@ def test_a_torch_file_of_another_program_is_refused_by_name(contents: Any, tmp_p
 
 def test_a_network_that_does_not_remember_its_arguments_is_not_stored(tmp_path: Path) -> None:
     model = Denoiser(torch.nn.Conv2d(1, 1, 1), Linear(), "eps", SHAPE, NAMES)
-    with pytest.raises(InputError, match=r"Conv2d does not remember its constructor arguments; derive it from cgd_lightning\.networks"):
+    with pytest.raises(
+        InputError,
+        match=r"Conv2d does not remember its constructor arguments; derive it from cgd_lightning\.networks",
+    ):
         checkpoints.save(model, tmp_path / "model.ckpt")
     assert not list(tmp_path.iterdir())
 
@@ -417,9 +563,18 @@ def test_a_write_that_fails_leaves_the_folder_as_it_was(file: Path) -> None:
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with runs/diffusion/version_{0,2,10} that hold files called after their place."""
+    """The current folder, with runs/diffusion/version_{0,2,10} that hold files called after their
+    place.
+    """
     monkeypatch.chdir(tmp_path)
-    for place in ("version_0/last", "version_2/best", "version_2/last", "version_10/best", "version_10/last", "version_11/other"):
+    for place in (
+        "version_0/last",
+        "version_2/best",
+        "version_2/last",
+        "version_10/best",
+        "version_10/last",
+        "version_11/other",
+    ):
         path = Path(f"runs/diffusion/{place}.ckpt")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(place)
@@ -438,7 +593,9 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("", "version_10/best.ckpt"),
     ],
 )
-def test_a_file_a_version_folder_and_a_run_folder_name_a_checkpoint(path: str, found: str, runs: Path) -> None:
+def test_a_file_a_version_folder_and_a_run_folder_name_a_checkpoint(
+    path: str, found: str, runs: Path
+) -> None:
     assert checkpoints.find(runs / path) == runs / found
 
 
@@ -460,9 +617,13 @@ def test_what_is_not_there_is_answered_with_what_is(runs: Path) -> None:
         checkpoints.find("empty")
 
 
-def test_where_no_run_is_the_first_step_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_run_is_the_first_step_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"runs/diffusion: no such checkpoint.*cgd fit --config diffusion\.yaml"):
+    with pytest.raises(
+        InputError, match=r"runs/diffusion: no such checkpoint.*cgd fit --config diffusion\.yaml"
+    ):
         checkpoints.find("runs/diffusion")
 
 
@@ -477,21 +638,32 @@ def test_a_pair_of_one_shape_and_the_same_classes_fits_whatever_its_schedules() 
 
 
 def test_a_pair_that_does_not_fit_is_told_with_both_files_and_both_values() -> None:
-    with pytest.raises(InputError, match=r"image shape \[1, 8, 8\] in mine\.ckpt, but \[1, 16, 16\] in other\.ckpt"):
+    with pytest.raises(
+        InputError, match=r"image shape \[1, 8, 8\] in mine\.ckpt, but \[1, 16, 16\] in other\.ckpt"
+    ):
         pair(denoiser(), noisy_classifier(size=16))
     other = ("dog", "cat", "7")
-    with pytest.raises(InputError, match=r"class names \['cat', 'dog', '7'\] in mine\.ckpt, but \['dog', 'cat', '7'\] in other\.ckpt"):
+    with pytest.raises(
+        InputError,
+        match=r"class names \['cat', 'dog', '7'\] in mine\.ckpt, but \['dog', 'cat', '7'\] in other\.ckpt",
+    ):
         pair(denoiser(), noisy_classifier(other))
-    with pytest.raises(InputError, match=r"mine\.ckpt: a classifier, and a diffusion model was wanted"):
+    with pytest.raises(
+        InputError, match=r"mine\.ckpt: a classifier, and a diffusion model was wanted"
+    ):
         pair(noisy_classifier(), denoiser())
     for wrong, kind in ((judge(), "judge"), (denoiser(), "diffusion")):
-        with pytest.raises(InputError, match=rf"other\.ckpt: a {kind}, and a classifier of noisy images was wanted"):
+        with pytest.raises(
+            InputError, match=rf"other\.ckpt: a {kind}, and a classifier of noisy images was wanted"
+        ):
             pair(denoiser(), wrong)
 
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Path:
-    """Runs of which `newest` was written last, `older` before it, and those that cannot guide after both."""
+    """Runs of which `newest` was written last, `older` before it, and those that cannot guide after
+    both.
+    """
     models: dict[str, Model] = {
         "diffusion": denoiser(),
         "older": noisy_classifier(),
@@ -511,17 +683,28 @@ def shelf(tmp_path: Path) -> Path:
 
 def test_the_newest_classifier_beside_the_run_that_fits_is_taken(shelf: Path) -> None:
     path = shelf / "diffusion" / "version_0" / "best.ckpt"
-    assert checkpoints.find_classifier(path, checkpoints.read(path)) == shelf / "newest" / "version_0" / "best.ckpt"
+    assert (
+        checkpoints.find_classifier(path, checkpoints.read(path))
+        == shelf / "newest" / "version_0" / "best.ckpt"
+    )
     for name in ("older", "newest"):
         (shelf / name).rename(shelf.with_name(f"{shelf.name}-{name}"))
     assert checkpoints.find_classifier(path, checkpoints.read(path)) is None
 
 
 def test_a_stored_partner_wins(shelf: Path) -> None:
-    path = saved(shelf / "diffusion" / "version_0" / "best.ckpt", denoiser(), partner=str(shelf / "older"))
-    assert checkpoints.find_classifier(path, checkpoints.read(path)) == shelf / "older" / "version_0" / "best.ckpt"
+    path = saved(
+        shelf / "diffusion" / "version_0" / "best.ckpt", denoiser(), partner=str(shelf / "older")
+    )
+    assert (
+        checkpoints.find_classifier(path, checkpoints.read(path))
+        == shelf / "older" / "version_0" / "best.ckpt"
+    )
     path = saved(path, denoiser(), partner="elsewhere/older")
-    assert checkpoints.find_classifier(path, checkpoints.read(path)) == shelf / "older" / "version_0" / "best.ckpt"
+    assert (
+        checkpoints.find_classifier(path, checkpoints.read(path))
+        == shelf / "older" / "version_0" / "best.ckpt"
+    )
     path = saved(path, denoiser(), partner=str(shelf / "gone"))
     with pytest.raises(InputError, match="gone: no such checkpoint"):
         checkpoints.find_classifier(path, checkpoints.read(path))

@@ -47,7 +47,10 @@ ENTRIES: dict[str, tuple[str, Any]] = {
     "a data set of control characters": ("dataset", "digits\x07"),
     "a partner of lists": ("partner", ["runs/x"]),
     "a network of text": ("network", "cgd_lightning.UNet"),
-    "a network and more": ("network", {"class_path": "cgd_lightning.UNet", "init_args": {}, "dict_kwargs": {}}),
+    "a network and more": (
+        "network",
+        {"class_path": "cgd_lightning.UNet", "init_args": {}, "dict_kwargs": {}},
+    ),
     "a class path of ints": ("network", {"class_path": 3, "init_args": {}}),
 }
 
@@ -56,7 +59,9 @@ ENTRIES: dict[str, tuple[str, Any]] = {
 def test_an_entry_of_a_card_has_its_own_type_and_bounds(entry: str, value: Any, file: Path) -> None:
     edit(file, lambda contents: contents["cgd"].update({entry: value}))
     for read in (checkpoints.read, checkpoints.load):
-        with pytest.raises(InputError, match=f"^{file}: its description is damaged: {entry}") as error:
+        with pytest.raises(
+            InputError, match=f"^{file}: its description is damaged: {entry}"
+        ) as error:
             read(file)
         assert "\n" not in str(error.value)
         assert len(str(error.value)) < 600
@@ -68,7 +73,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "a switch for a number": {"model_channels": True},
     "a fraction for an integer": {"num_res_blocks": 1.5},
     "not a number": {"dropout": math.nan},
-    "an object": {"channel_mult": {"class_path": "torch.nn.Linear", "init_args": {"in_features": 1, "out_features": 1}}},
+    "an object": {
+        "channel_mult": {
+            "class_path": "torch.nn.Linear",
+            "init_args": {"in_features": 1, "out_features": 1},
+        }
+    },
     "many channels": {"model_channels": 10**6},
     "very many channels": {"model_channels": 10**12},
     "many layers": {"num_res_blocks": 10**6},
@@ -79,7 +89,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("arguments", ARGUMENTS.values(), ids=ARGUMENTS)
-def test_arguments_of_a_network_are_plain_and_ask_for_no_more_than_the_file_holds(arguments: dict[str, Any], file: Path) -> None:
+def test_arguments_of_a_network_are_plain_and_ask_for_no_more_than_the_file_holds(
+    arguments: dict[str, Any], file: Path
+) -> None:
     edit(file, lambda contents: contents["cgd"]["network"]["init_args"].update(arguments))
     with pytest.raises(InputError, match=f"^{file}: "):
         checkpoints.load(file)
@@ -87,7 +99,8 @@ def test_arguments_of_a_network_are_plain_and_ask_for_no_more_than_the_file_hold
 
 def test_a_schedule_of_a_million_timesteps_is_refused(file: Path) -> None:
     for steps in (10**6, 10**12, 1, 0, -5):
-        edit(file, lambda contents: contents["cgd"]["schedule"]["init_args"].update(timesteps=steps))  # noqa: B023
+        wanted = {"timesteps": steps}
+        edit(file, lambda contents: contents["cgd"]["schedule"]["init_args"].update(wanted))  # noqa: B023
         with pytest.raises(InputError, match=f"^{file}: timesteps {steps}"):
             checkpoints.load(file)
 
@@ -107,7 +120,10 @@ WEIGHTS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
     "complex": (lambda value: value.to(torch.complex64), "more than plain data"),
     "sparse": (lambda value: value.to_sparse(), "more than plain data"),
     "meta": (lambda value: value.to("meta"), "more than plain data|not a readable checkpoint"),
-    "quantised": (lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8), "more than plain data"),
+    "quantised": (
+        lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
+        "more than plain data",
+    ),
     "a number": (lambda value: 3.0, "is no tensor"),
     "nothing": (lambda value: None, "is no tensor"),
     "a list": (lambda value: value.tolist(), "is no tensor"),
@@ -121,7 +137,9 @@ WEIGHTS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
 
 @pytest.mark.parametrize(("make", "says"), WEIGHTS.values(), ids=WEIGHTS)
 @pytest.mark.filterwarnings("ignore")
-def test_weights_are_dense_finite_numbers_of_the_networks_own_shapes(make: Callable[[Tensor], Any], says: str, file: Path) -> None:
+def test_weights_are_dense_finite_numbers_of_the_networks_own_shapes(
+    make: Callable[[Tensor], Any], says: str, file: Path
+) -> None:
     edit(file, replace(make))
     with pytest.raises(InputError, match=says) as error:
         checkpoints.load(file)
@@ -130,15 +148,24 @@ def test_weights_are_dense_finite_numbers_of_the_networks_own_shapes(make: Calla
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_weights_of_another_precision_are_taken_in_that_of_the_network(dtype: torch.dtype, file: Path) -> None:
+def test_weights_of_another_precision_are_taken_in_that_of_the_network(
+    dtype: torch.dtype, file: Path
+) -> None:
     wanted = answer(checkpoints.load(file))
-    edit(file, lambda contents: contents["state_dict"].update({k: v.to(dtype) for k, v in contents["state_dict"].items()}))
+    edit(
+        file,
+        lambda contents: contents["state_dict"].update(
+            {k: v.to(dtype) for k, v in contents["state_dict"].items()}
+        ),
+    )
     again = checkpoints.load(file)
     assert {parameter.dtype for parameter in again.parameters()} == {torch.float32}
     assert torch.allclose(answer(again), wanted, atol=0.05)
 
 
-def test_a_network_larger_than_the_bound_wants_to_be_trusted(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_larger_than_the_bound_wants_to_be_trusted(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("cgd_lightning.checkpoints.files.MOST_PARAMETERS", 100)
     with pytest.raises(InputError, match="want --trust-size"):
         checkpoints.load(file)
@@ -158,7 +185,13 @@ def test_hooks_that_count_layers_are_gone_afterwards(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["torch.nn.Linear", "torchvision.models.resnet18", "torchmetrics.Accuracy", "lightning.pytorch.LightningModule"]
+    "name",
+    [
+        "torch.nn.Linear",
+        "torchvision.models.resnet18",
+        "torchmetrics.Accuracy",
+        "lightning.pytorch.LightningModule",
+    ],
 )
 def test_a_network_is_one_of_ours_and_of_no_other_package(name: str, file: Path) -> None:
     edit(file, lambda contents: contents["cgd"]["network"].update(class_path=name, init_args={}))

@@ -41,11 +41,15 @@ def cgd(capfd: pytest.CaptureFixture[str]) -> Cgd:
 
 
 @pytest.mark.parametrize("kind", ["diffusion", "classifier", "judge"])
-def test_stored_checkpoints_are_read_with_the_weights_that_torch_finds_in_them(kind: str, here: Path) -> None:
+def test_stored_checkpoints_are_read_with_the_weights_that_torch_finds_in_them(
+    kind: str, here: Path
+) -> None:
     theirs = torch.load(f"{kind}.ckpt", weights_only=True)["state_dict"]
     for weights, prefix in (("ema", "ema."), ("raw", "model.")):
         state = checkpoints.load(f"{kind}.ckpt", weights=weights).state_dict()  # type: ignore[arg-type]
-        assert state.keys() == {name.removeprefix(prefix) for name in theirs if name.startswith(prefix)}
+        assert state.keys() == {
+            name.removeprefix(prefix) for name in theirs if name.startswith(prefix)
+        }
         assert all(torch.equal(value, theirs[prefix + name]) for name, value in state.items())
     assert checkpoints.read(f"{kind}.ckpt").kind == kind
     assert checkpoints.sizes(f"{kind}.ckpt")["step"] == 4
@@ -54,7 +58,12 @@ def test_stored_checkpoints_are_read_with_the_weights_that_torch_finds_in_them(k
 def test_their_measures_are_those_of_their_trainings(here: Path, cgd: Cgd) -> None:
     """The diffusion model was trained with min_snr_gamma, which weighs its loss."""
     for kind, loss in (("diffusion", 0.31662), ("classifier", 2.41587), ("judge", 2.31749)):
-        code, out, err = cgd("validate", f"--ckpt_path={kind}.ckpt", "--trainer.accelerator=cpu", "--trainer.precision=32-true")
+        code, out, err = cgd(
+            "validate",
+            f"--ckpt_path={kind}.ckpt",
+            "--trainer.accelerator=cpu",
+            "--trainer.precision=32-true",
+        )
         assert code == 0, err
         shown = re.search(r"val/loss\s+│\s+([\d.]+)", out)
         assert shown
@@ -71,16 +80,27 @@ def test_their_records_make_the_same_images(name: str, here: Path, cgd: Cgd) -> 
         with np.load("again/samples.npz") as arrays:
             made = arrays["arr_0"][..., 0].astype(int)
     else:
-        made = np.stack([np.asarray(Image.open(file), dtype=int) for file in sorted(Path("again/images").iterdir())])
+        made = np.stack(
+            [
+                np.asarray(Image.open(file), dtype=int)
+                for file in sorted(Path("again/images").iterdir())
+            ]
+        )
     assert np.abs(made - wanted).max() <= 1  # processors round differently
 
 
-def test_a_recorded_call_of_a_published_classifier_is_made_and_of_another_is_not(here: Path, cgd: Cgd) -> None:
+def test_a_recorded_call_of_a_published_classifier_is_made_and_of_another_is_not(
+    here: Path, cgd: Cgd
+) -> None:
     code, _, err = cgd("sample", "--from=foreign.json", "--out=again")
     assert code == 0, err
     assert "classifier: torchvision.models.shufflenet_v2_x0_5(num_classes=12)" in err
     record = json.loads(Path("foreign.json").read_text())
-    for call in ("torchvision.models.shufflenet_v2_x0_5(num_classes=1000000000)", "torch.nn.Linear(3, 4)", "torchvision.io.read_file(x)"):
+    for call in (
+        "torchvision.models.shufflenet_v2_x0_5(num_classes=1000000000)",
+        "torch.nn.Linear(3, 4)",
+        "torchvision.io.read_file(x)",
+    ):
         record["options"]["classifier"] = call
         Path("other.json").write_text(json.dumps(record))
         code, _, err = cgd("sample", "--from=other.json", "--out=other")
@@ -93,9 +113,23 @@ def test_a_stored_training_goes_on(tmp_path: Path, cgd: Cgd) -> None:
     folder = tmp_path / "runs/classifier/version_0"
     folder.mkdir(parents=True)
     shutil.copy(STORED / "classifier.ckpt", folder / "last.ckpt")
-    options = ["--config=classifier.yaml", "--model.network=MLPClassifier", "--model.network.width=8", "--model.network.depth=1"]
-    options += ["--data.image_size=8", "--data.batch_size=32", "--trainer.max_steps=6", "--trainer.val_check_interval=2"]
-    options += ["--trainer.accelerator=cpu", "--guided_sampler.every_n_validations=0", "--ckpt_path=last"]
+    options = [
+        "--config=classifier.yaml",
+        "--model.network=MLPClassifier",
+        "--model.network.width=8",
+        "--model.network.depth=1",
+    ]
+    options += [
+        "--data.image_size=8",
+        "--data.batch_size=32",
+        "--trainer.max_steps=6",
+        "--trainer.val_check_interval=2",
+    ]
+    options += [
+        "--trainer.accelerator=cpu",
+        "--guided_sampler.every_n_validations=0",
+        "--ckpt_path=last",
+    ]
     with inside(tmp_path), warnings.catch_warnings():
         code, out, err = cgd("fit", *options)
     assert code == 0, err

@@ -37,17 +37,37 @@ def errors(err: str) -> list[str]:
 
 
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])
-def test_the_configuration_in_a_checkpoint_runs_nothing(command: str, workplace: Path, cgd: Cgd) -> None:
-    run = {"entrypoint": "/bin/sh", "args": ["-c", "touch ran"], "env": {}, "stdout": None, "stderr": None, "local_rank_id": 0}
+def test_the_configuration_in_a_checkpoint_runs_nothing(
+    command: str, workplace: Path, cgd: Cgd
+) -> None:
+    run = {
+        "entrypoint": "/bin/sh",
+        "args": ["-c", "touch ran"],
+        "env": {},
+        "stdout": None,
+        "stderr": None,
+        "local_rank_id": 0,
+    }
     handler = "torch.distributed.elastic.multiprocessing.subprocess_handler.SubprocessHandler"
     inner = {"class_path": handler, "init_args": {**run, "numa_options": None}}
-    group = {"class_path": "torch.distributed.optim.ZeroRedundancyOptimizer", "init_args": {"process_group": inner}}
+    group = {
+        "class_path": "torch.distributed.optim.ZeroRedundancyOptimizer",
+        "init_args": {"process_group": inner},
+    }
 
     def place(contents: dict[str, Any]) -> None:
         config = yaml.safe_load(contents["cgd_config"])
-        config["model"]["init_args"]["optimizer"] = {"class_path": "torch.optim.Optimizer", "init_args": {"defaults": {"x": inner}}}
+        config["model"]["init_args"]["optimizer"] = {
+            "class_path": "torch.optim.Optimizer",
+            "init_args": {"defaults": {"x": inner}},
+        }
         config["model"]["init_args"]["network"] = group
-        config["data"]["init_args"] |= {"root": inner, "download": inner, "schedule": inner, "num_workers": inner}
+        config["data"]["init_args"] |= {
+            "root": inner,
+            "download": inner,
+            "schedule": inner,
+            "num_workers": inner,
+        }
         config["trainer"]["callbacks"] = [group]
         contents["cgd_config"] = json.dumps(config)
 
@@ -58,7 +78,14 @@ def test_the_configuration_in_a_checkpoint_runs_nothing(command: str, workplace:
     code, _, err = cgd(command, f"--ckpt_path={LAST}", "--trainer.accelerator=cpu")
     assert code == 1
     assert f"names the class {handler}" in errors(err)[0]
-    for text in ("a: &a [x]\nb: [*a, &b [*a]]", "[1, 2]", "{", "x" * 200_000, "data: 3", "data: {class_path: Digits, init_args: 3}"):
+    for text in (
+        "a: &a [x]\nb: [*a, &b [*a]]",
+        "[1, 2]",
+        "{",
+        "x" * 200_000,
+        "data: 3",
+        "data: {class_path: Digits, init_args: 3}",
+    ):
         edit(LAST, lambda contents: contents.update(cgd_config=text))  # noqa: B023
         code, _, err = cgd(command, f"--ckpt_path={LAST}", "--trainer.accelerator=cpu")
         assert code == 1, text
@@ -75,7 +102,9 @@ PATHS = {
 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
-def test_no_path_in_the_state_of_a_training_is_opened_or_removed(path: str, workplace: Path, cgd: Cgd) -> None:
+def test_no_path_in_the_state_of_a_training_is_opened_or_removed(
+    path: str, workplace: Path, cgd: Cgd
+) -> None:
     victim = workplace / "victim"
     victim.mkdir()
     (victim / "precious").write_text("kept")
@@ -105,9 +134,16 @@ def test_no_path_in_the_state_of_a_training_is_opened_or_removed(path: str, work
     assert named not in str(state)
 
 
-def test_a_second_checkpoint_callback_takes_no_paths_from_the_state_either(workplace: Path, cgd: Cgd) -> None:
+def test_a_second_checkpoint_callback_takes_no_paths_from_the_state_either(
+    workplace: Path, cgd: Cgd
+) -> None:
     (workplace / "victim").mkdir()
-    words = [*ON, "--trainer.callbacks=ModelCheckpoint", "--trainer.callbacks.monitor=val/loss", "--trainer.callbacks.dirpath=other"]
+    words = [
+        *ON,
+        "--trainer.callbacks=ModelCheckpoint",
+        "--trainer.callbacks.monitor=val/loss",
+        "--trainer.callbacks.dirpath=other",
+    ]
     assert cgd("fit", *[word.replace("=18", "=13") for word in words])[0] == 0
 
     def place(contents: dict[str, Any]) -> None:
@@ -122,15 +158,30 @@ def test_a_second_checkpoint_callback_takes_no_paths_from_the_state_either(workp
 
 
 STATES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "a rate that is no number": (lambda c: c["optimizer_states"][0]["param_groups"][0].update(lr=float("nan")), "nan"),
-    "a rate below nothing": (lambda c: c["optimizer_states"][0]["param_groups"][0].update(lr=-1.0), "learning rate -1"),
-    "moments of another shape": (lambda c: c["optimizer_states"][0]["state"][0].update(exp_avg=torch.ones(3, 3)), "a tensor [3, 3]"),
+    "a rate that is no number": (
+        lambda c: c["optimizer_states"][0]["param_groups"][0].update(lr=float("nan")),
+        "nan",
+    ),
+    "a rate below nothing": (
+        lambda c: c["optimizer_states"][0]["param_groups"][0].update(lr=-1.0),
+        "learning rate -1",
+    ),
+    "moments of another shape": (
+        lambda c: c["optimizer_states"][0]["state"][0].update(exp_avg=torch.ones(3, 3)),
+        "a tensor [3, 3]",
+    ),
     "moments of a parameter that is not there": (
         lambda c: c["optimizer_states"][0]["state"].update({10**9: {}}),
         "moments of other parameters",
     ),
-    "moments that are missing": (lambda c: [own.pop("exp_avg") for own in c["optimizer_states"][0]["state"].values()], "those of Adam"),
-    "a rate of two numbers": (lambda c: c["lr_schedulers"][0].update(base_lrs=[1.0, 2.0]), "base_lrs"),
+    "moments that are missing": (
+        lambda c: [own.pop("exp_avg") for own in c["optimizer_states"][0]["state"].values()],
+        "those of Adam",
+    ),
+    "a rate of two numbers": (
+        lambda c: c["lr_schedulers"][0].update(base_lrs=[1.0, 2.0]),
+        "base_lrs",
+    ),
     "no epoch": (lambda c: c["lr_schedulers"][0].pop("last_epoch"), "last_epoch"),
     "counters of another loop": (lambda c: c["loops"].update(fit_loop={"a": 1}), "counters"),
     "a counter below nothing": (
@@ -141,14 +192,19 @@ STATES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a step of text": (lambda c: c.update(global_step="12"), "integer from 0"),
     "no optimiser": (lambda c: c.pop("optimizer_states"), "holds no training to go on with"),
     "schedules that are none": (lambda c: c.update(lr_schedulers={"a": 1}), "list of states"),
-    "weights that are not finite": (lambda c: next(iter(c["state_dict"].values())).fill_(float("inf")), "not finite"),
+    "weights that are not finite": (
+        lambda c: next(iter(c["state_dict"].values())).fill_(float("inf")),
+        "not finite",
+    ),
     "weights that are missing": (lambda c: c["state_dict"].popitem(), "not those of this network"),
     "callbacks that are none": (lambda c: c.update(callbacks=[1]), "where a mapping was wanted"),
 }
 
 
 @pytest.mark.parametrize(("change", "says"), STATES.values(), ids=STATES)
-def test_a_state_that_does_not_fit_the_training_is_one_line(change: Callable[..., object], says: str, workplace: Path, cgd: Cgd) -> None:
+def test_a_state_that_does_not_fit_the_training_is_one_line(
+    change: Callable[..., object], says: str, workplace: Path, cgd: Cgd
+) -> None:
     edit(LAST, change)
     (LAST.parent / "best.ckpt").unlink()
     before = LAST.read_bytes()
@@ -160,14 +216,23 @@ def test_a_state_that_does_not_fit_the_training_is_one_line(change: Callable[...
     assert LAST.read_bytes() == before
 
 
-def test_functions_and_odd_entries_of_a_schedule_are_not_taken_from_its_state(workplace: Path, cgd: Cgd) -> None:
-    edit(LAST, lambda c: c["lr_schedulers"][0].update(lr_lambdas=[{"factor": 9}], optimizer=3, step=4, verbose="x", mine=[1.0]))
+def test_functions_and_odd_entries_of_a_schedule_are_not_taken_from_its_state(
+    workplace: Path, cgd: Cgd
+) -> None:
+    edit(
+        LAST,
+        lambda c: c["lr_schedulers"][0].update(
+            lr_lambdas=[{"factor": 9}], optimizer=3, step=4, verbose="x", mine=[1.0]
+        ),
+    )
     code, out, err = cgd("fit", *ON)
     assert code == 0, err
     assert "18 steps" in out
 
 
-def test_a_checkpoint_of_slurm_in_the_folder_of_all_runs_is_not_read(workplace: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd) -> None:
+def test_a_checkpoint_of_slurm_in_the_folder_of_all_runs_is_not_read(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd
+) -> None:
     shutil.copy(LAST, "runs/hpc_ckpt_7.ckpt")
     edit(Path("runs/hpc_ckpt_7.ckpt"), lambda contents: contents["state_dict"].clear())
     for name, value in {
@@ -179,43 +244,63 @@ def test_a_checkpoint_of_slurm_in_the_folder_of_all_runs_is_not_read(workplace: 
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "1")
-    code, out, err = cgd("fit", *TINY_CLASSIFIER, "--trainer.max_steps=2", "--trainer.val_check_interval=2")
+    code, out, err = cgd(
+        "fit", *TINY_CLASSIFIER, "--trainer.max_steps=2", "--trainer.val_check_interval=2"
+    )
     assert code == 0, err
     assert "version_1: 2 steps" in out
 
 
-def test_a_folder_named_by_the_environment_is_neither_used_nor_removed(workplace: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd) -> None:
+def test_a_folder_named_by_the_environment_is_neither_used_nor_removed(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd
+) -> None:
     for number, value in enumerate(("precious", "1:precious", f"{os.getppid() + 10**6}:precious")):
         Path("precious").mkdir(exist_ok=True)
         Path("precious/config.yaml").write_text("kept")
         monkeypatch.setenv("CGD_RUN_FOLDER", value)
-        code, out, err = cgd("fit", *TINY_CLASSIFIER, "--trainer.max_steps=1", "--trainer.val_check_interval=1")
+        code, out, err = cgd(
+            "fit", *TINY_CLASSIFIER, "--trainer.max_steps=1", "--trainer.val_check_interval=1"
+        )
         assert code == 0, err
         assert f"version_{number + 1}: 1 steps" in out
         assert cgd("fit", *TINY_CLASSIFIER, "--data.batch_size=9999")[0] == 1
         assert [file.name for file in Path("precious").iterdir()] == ["config.yaml"]
 
 
-@pytest.mark.parametrize("place", ["version_0", "version_0/metrics.csv", "version_0/samples", "version_0/config.yaml"])
-def test_a_run_that_goes_on_follows_no_link_in_its_folder(place: str, workplace: Path, cgd: Cgd) -> None:
+@pytest.mark.parametrize(
+    "place", ["version_0", "version_0/metrics.csv", "version_0/samples", "version_0/config.yaml"]
+)
+def test_a_run_that_goes_on_follows_no_link_in_its_folder(
+    place: str, workplace: Path, cgd: Cgd
+) -> None:
     path, kept = Path("runs/classifier") / place, workplace / "kept"
     if path.exists():
         shutil.move(path, kept)
     else:
         kept.mkdir()
     path.symlink_to(kept)
-    before = {file: file.read_bytes() for file in kept.rglob("*") if file.is_file()} if kept.is_dir() else kept.read_bytes()
+    before = (
+        {file: file.read_bytes() for file in kept.rglob("*") if file.is_file()}
+        if kept.is_dir()
+        else kept.read_bytes()
+    )
     code, _, err = cgd("fit", *ON)
     assert code == 1
     assert f"runs/classifier/{place}: a link" in errors(err)[0]
-    assert before == ({file: file.read_bytes() for file in kept.rglob("*") if file.is_file()} if kept.is_dir() else kept.read_bytes())
+    assert before == (
+        {file: file.read_bytes() for file in kept.rglob("*") if file.is_file()}
+        if kept.is_dir()
+        else kept.read_bytes()
+    )
 
 
 LASTS: dict[str, Callable[[Path], object]] = {
     "empty": lambda last: last.write_bytes(b""),
     "cut": lambda last: last.write_bytes(last.read_bytes()[:-3000]),
     "text": lambda last: last.write_text("hello"),
-    "damaged": lambda last: last.write_bytes(last.read_bytes().replace(last.read_bytes()[60_000:60_100], bytes(100), 1)),
+    "damaged": lambda last: last.write_bytes(
+        last.read_bytes().replace(last.read_bytes()[60_000:60_100], bytes(100), 1)
+    ),
     "of another training": lambda last: shutil.copy("runs/diffusion/version_0/last.ckpt", last),
     "a model alone": lambda last: checkpoints.save(checkpoints.load("runs/classifier"), last),
 }
@@ -245,12 +330,26 @@ CGD = [sys.executable, "-c", "from cgd_lightning.commands.main import main; main
 def test_a_kill_in_the_middle_of_writing_a_checkpoint_leaves_the_one_before(tmp_path: Path) -> None:
     """Lightning's own way went through the temporary folder and lost both."""
     last = tmp_path / LAST
-    words = [word for word in TINY_DIFFUSION if "val_check_interval" not in word and "max_steps" not in word]
+    words = [
+        word
+        for word in TINY_DIFFUSION
+        if "val_check_interval" not in word and "max_steps" not in word
+    ]
     words = [word.replace("diffusion.yaml", "classifier.yaml") for word in words]
-    words += ["--trainer.val_check_interval=1", "--trainer.limit_val_batches=1", "--trainer.max_steps=100000", "--model.warmup_steps=0"]
+    words += [
+        "--trainer.val_check_interval=1",
+        "--trainer.limit_val_batches=1",
+        "--trainer.max_steps=100000",
+        "--model.warmup_steps=0",
+    ]
     for _ in range(2):
         extra = ["--ckpt_path=last"] if last.exists() else []
-        process = subprocess.Popen([*CGD, "fit", *words, *extra], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [*CGD, "fit", *words, *extra],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        )
         begin = last.stat().st_mtime_ns if last.exists() else 0
         unfinished = last.with_name(".last.ckpt.tmp")
         deadline = time.monotonic() + 60
@@ -261,7 +360,11 @@ def test_a_kill_in_the_middle_of_writing_a_checkpoint_leaves_the_one_before(tmp_
         _, err = process.communicate()
         assert process.returncode == -signal.SIGKILL, err
         checkpoints.load(last)
-    assert not [path for path in last.parent.iterdir() if path.name not in ("last.ckpt", "best.ckpt", "config.yaml", "metrics.csv")][1:]
+    assert not [
+        path
+        for path in last.parent.iterdir()
+        if path.name not in ("last.ckpt", "best.ckpt", "config.yaml", "metrics.csv")
+    ][1:]
 
 
 def test_a_disk_that_is_full_is_one_line_and_leaves_the_checkpoint_before(workplace: Path) -> None:
@@ -270,45 +373,104 @@ def test_a_disk_that_is_full_is_one_line_and_leaves_the_checkpoint_before(workpl
     def small() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    done = subprocess.run([*CGD, "fit", *ON], cwd=workplace, capture_output=True, text=True, preexec_fn=small, timeout=100)
+    done = subprocess.run(
+        [*CGD, "fit", *ON],
+        cwd=workplace,
+        capture_output=True,
+        text=True,
+        preexec_fn=small,
+        timeout=100,
+    )
     assert done.returncode == 1, done.stderr
     [error] = errors(done.stderr)
-    assert "last.ckpt: could not be written; is the disk full?" in error or "best.ckpt: could not" in error
+    assert (
+        "last.ckpt: could not be written; is the disk full?" in error
+        or "best.ckpt: could not" in error
+    )
     assert "Traceback" not in done.stderr
     assert LAST.read_bytes() == before
     assert not list(LAST.parent.glob(".*"))
 
 
 STRAY = (
-    *("random", "json", "torch", "yaml", "types", "typing", "enum", "copy", "logging", "numpy", "lightning", "jsonargparse"),
-    *("tqdm", "PIL", "sklearn", "wandb", "tensorboard", "torchvision", "matplotlib", "omegaconf", "ruamel", "rich", "usercustomize"),
+    *(
+        "random",
+        "json",
+        "torch",
+        "yaml",
+        "types",
+        "typing",
+        "enum",
+        "copy",
+        "logging",
+        "numpy",
+        "lightning",
+        "jsonargparse",
+    ),
+    *(
+        "tqdm",
+        "PIL",
+        "sklearn",
+        "wandb",
+        "tensorboard",
+        "torchvision",
+        "matplotlib",
+        "omegaconf",
+        "ruamel",
+        "rich",
+        "usercustomize",
+    ),
 )
 
 
 def test_a_module_that_lies_beside_the_data_is_not_imported(workplace: Path) -> None:
     for name in STRAY:
         Path(f"{name}.py").write_text("open('ran', 'a').write(__name__ + ' ')\n")
-    alone = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONSAFEPATH")}
+    alone = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONPATH", "PYTHONSAFEPATH")
+    }
     script = Path(sys.executable).with_name("cgd")
     short = ["--trainer.max_steps=1", "--trainer.val_check_interval=1"]
-    Path("strategy.yaml").write_text("trainer: {devices: 1, strategy: {class_path: DDPStrategy, init_args: {static_graph: true}}}")
+    Path("strategy.yaml").write_text(
+        "trainer: {devices: 1, strategy: {class_path: DDPStrategy, init_args: {static_graph: "
+        "true}}}"
+    )
     for words in (
         ["info", "runs/diffusion"],
         ["fit", *TINY_CLASSIFIER, *short, "--config=strategy.yaml"],
         ["sample", "--ckpt=runs/diffusion", "--num_samples=1"],
     ):
-        done = subprocess.run([script, *words], cwd=workplace, capture_output=True, text=True, env=alone, timeout=100)
+        done = subprocess.run(
+            [script, *words], cwd=workplace, capture_output=True, text=True, env=alone, timeout=100
+        )
         assert done.returncode == 0, done.stderr
     Path("mine.py").write_text("from cgd_lightning import DDIM\nclass Mine(DDIM): pass\n")
-    words = ["sample", "--ckpt=runs/diffusion", "--num_samples=1", "--sampler=mine.Mine", "--sampler.steps=2"]
-    done = subprocess.run([script, *words], cwd=workplace, capture_output=True, text=True, env=alone, timeout=100)
+    words = [
+        "sample",
+        "--ckpt=runs/diffusion",
+        "--num_samples=1",
+        "--sampler=mine.Mine",
+        "--sampler.steps=2",
+    ]
+    done = subprocess.run(
+        [script, *words], cwd=workplace, capture_output=True, text=True, env=alone, timeout=100
+    )
     assert done.returncode == 0, done.stderr
     assert not Path("ran").exists()
 
 
-def test_a_process_that_was_told_to_stop_before_it_wrote_anything_does_not_say_that_it_did(workplace: Path, cgd: Cgd) -> None:
+def test_a_process_that_was_told_to_stop_before_it_wrote_anything_does_not_say_that_it_did(
+    workplace: Path, cgd: Cgd
+) -> None:
     name = "--trainer.callbacks"
-    stop = [f"{name}=tests.training.test_training.Stop", f"{name}.hook=on_train_start", f"{name}.step=0", f"{name}.number=15"]
+    stop = [
+        f"{name}=tests.training.test_training.Stop",
+        f"{name}.hook=on_train_start",
+        f"{name}.step=0",
+        f"{name}.number=15",
+    ]
     code, _, err = cgd("fit", *TINY_CLASSIFIER, *stop)
     assert code == 143, err
     written = list(Path("runs/classifier").glob("version_1/last.ckpt"))
@@ -316,15 +478,33 @@ def test_a_process_that_was_told_to_stop_before_it_wrote_anything_does_not_say_t
 
 
 def test_what_is_said_of_a_loss_that_is_not_finite_is_so(workplace: Path, cgd: Cgd) -> None:
-    code, _, err = cgd("fit", *TINY_CLASSIFIER, "--model.optimizer.lr=1e30", "--trainer.gradient_clip_val=null", "--model.warmup_steps=0")
+    code, _, err = cgd(
+        "fit",
+        *TINY_CLASSIFIER,
+        "--model.optimizer.lr=1e30",
+        "--trainer.gradient_clip_val=null",
+        "--model.warmup_steps=0",
+    )
     assert code == 1
     [error] = errors(err)
     assert "is not finite" in error
-    assert ("no checkpoint was written" in error) == (not list(Path("runs/classifier").glob("version_1/last.ckpt")))
+    assert ("no checkpoint was written" in error) == (
+        not list(Path("runs/classifier").glob("version_1/last.ckpt"))
+    )
 
 
 def test_a_sample_of_ten_to_the_twelve_is_refused_at_once(workplace: Path, cgd: Cgd) -> None:
-    assert cgd("sample", "--ckpt=runs/diffusion", "--num_samples=2", "--sampler.steps=2", "--scale=0", "--out=few")[0] == 0
+    assert (
+        cgd(
+            "sample",
+            "--ckpt=runs/diffusion",
+            "--num_samples=2",
+            "--sampler.steps=2",
+            "--scale=0",
+            "--out=few",
+        )[0]
+        == 0
+    )
     text = Path("few/samples.json").read_text()
     for name in ("num_samples", "batch_size"):
         code, _, err = cgd("sample", "--ckpt=runs/diffusion", f"--{name}=1000000000000")
@@ -337,7 +517,14 @@ def test_a_sample_of_ten_to_the_twelve_is_refused_at_once(workplace: Path, cgd: 
 
 
 def test_weights_of_nothing_are_told_when_they_are_loaded(workplace: Path) -> None:
-    edit(LAST, lambda contents: [value.fill_(float("nan")) for value in contents["state_dict"].values() if value.is_floating_point()])
+    edit(
+        LAST,
+        lambda contents: [
+            value.fill_(float("nan"))
+            for value in contents["state_dict"].values()
+            if value.is_floating_point()
+        ],
+    )
     with pytest.raises(InputError, match="its weights are not finite"):
         checkpoints.load(LAST)
 
@@ -346,7 +533,10 @@ def test_a_training_by_another_optimiser_is_told_so(workplace: Path, cgd: Cgd) -
     code, _, err = cgd("fit", *ON, "--model.optimizer=SGD", "--model.optimizer.lr=0.1")
     assert code == 1
     [error] = errors(err)
-    assert "of another optimiser, which has no momentum; give the --model.optimizer of its own run" in error
+    assert (
+        "of another optimiser, which has no momentum; give the --model.optimizer of its own run"
+        in error
+    )
 
 
 FROZEN = """
@@ -363,7 +553,9 @@ def test_a_network_with_a_frozen_layer_goes_on(tmp_path: Path) -> None:
     short = [word for word in TINY_CLASSIFIER if "network" not in word and "max_steps" not in word]
     words = [*CGD, "fit", *short, "--model.network=frozen.Frozen"]
     for extra in (["--trainer.max_steps=6"], ["--trainer.max_steps=12", "--ckpt_path=last"]):
-        done = subprocess.run([*words, *extra], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+        done = subprocess.run(
+            [*words, *extra], cwd=tmp_path, capture_output=True, text=True, timeout=100
+        )
         assert done.returncode == 0, done.stderr
     assert "version_0: 12 steps" in done.stdout
 
@@ -372,7 +564,10 @@ LINKS: dict[str, tuple[str, list[str]]] = {
     "a new version": ("runs/classifier", ["fit", *TINY_CLASSIFIER]),
     "all runs": ("runs", ["fit", *TINY_CLASSIFIER]),
     "a version to go on with": ("runs/classifier", ["fit", *ON]),
-    "the table of a version": ("runs/classifier/version_0", ["predict", "--ckpt_path=runs/classifier", "--trainer.accelerator=cpu"]),
+    "the table of a version": (
+        "runs/classifier/version_0",
+        ["predict", "--ckpt_path=runs/classifier", "--trainer.accelerator=cpu"],
+    ),
     "samples": (
         "runs/diffusion/version_0/samples",
         ["sample", "--ckpt=runs/diffusion", "--num_samples=1", "--sampler.steps=2", "--scale=0"],
@@ -381,7 +576,9 @@ LINKS: dict[str, tuple[str, list[str]]] = {
 
 
 @pytest.mark.parametrize(("place", "words"), LINKS.values(), ids=LINKS)
-def test_a_link_on_the_way_leads_nothing_out_of_the_folder(place: str, words: list[str], workplace: Path, cgd: Cgd) -> None:
+def test_a_link_on_the_way_leads_nothing_out_of_the_folder(
+    place: str, words: list[str], workplace: Path, cgd: Cgd
+) -> None:
     outside = workplace.parent / f"{workplace.name}-outside"
     if Path(place).exists():
         shutil.move(place, outside)
@@ -435,14 +632,28 @@ def test_metrics_that_are_no_table_are_one_line(text: str, workplace: Path, cgd:
 
 
 def test_a_record_that_asks_for_a_compiler_does_not_get_it(workplace: Path, cgd: Cgd) -> None:
-    assert cgd("sample", "--ckpt=runs/diffusion", "--num_samples=1", "--sampler.steps=2", "--scale=0", "--out=one")[0] == 0
-    Path("two.json").write_text(Path("one/samples.json").read_text().replace('"compile": false', '"compile": true'))
+    assert (
+        cgd(
+            "sample",
+            "--ckpt=runs/diffusion",
+            "--num_samples=1",
+            "--sampler.steps=2",
+            "--scale=0",
+            "--out=one",
+        )[0]
+        == 0
+    )
+    Path("two.json").write_text(
+        Path("one/samples.json").read_text().replace('"compile": false', '"compile": true')
+    )
     code, _, err = cgd("sample", "--from=two.json", "--out=two")
     assert code == 0, err
     assert "is not taken from a file" in err
 
 
-def test_where_wandb_sends_the_key_is_not_said_by_a_file_of_the_folder(workplace: Path, cgd: Cgd) -> None:
+def test_where_wandb_sends_the_key_is_not_said_by_a_file_of_the_folder(
+    workplace: Path, cgd: Cgd
+) -> None:
     Path("wandb").mkdir()
     Path("wandb/settings").write_text("[default]\nbase_url = http://127.0.0.1:9\n")
     code, _, err = cgd("fit", *TINY_CLASSIFIER, "--config=wandb.yaml")
@@ -452,7 +663,13 @@ def test_where_wandb_sends_the_key_is_not_said_by_a_file_of_the_folder(workplace
 
 def test_tensorboards_packaged_configuration_works_in_a_fresh_process(workplace: Path) -> None:
     short = ["--trainer.max_steps=1", "--trainer.val_check_interval=1", "--config=tensorboard.yaml"]
-    done = subprocess.run([*CGD, "fit", *TINY_CLASSIFIER, *short], cwd=workplace, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        [*CGD, "fit", *TINY_CLASSIFIER, *short],
+        cwd=workplace,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -462,7 +679,9 @@ def test_what_is_wrong_in_a_file_of_ones_own_is_told(workplace: Path) -> None:
         ["sample", "--ckpt=runs/diffusion", "--sampler=broken.Mine"],
         ["fit", *TINY_CLASSIFIER, "--trainer.callbacks=broken.Mine"],
     ):
-        done = subprocess.run([*CGD, *words], cwd=workplace, capture_output=True, text=True, timeout=100)
+        done = subprocess.run(
+            [*CGD, *words], cwd=workplace, capture_output=True, text=True, timeout=100
+        )
         assert done.returncode == 1
         [error] = errors(done.stderr)
         assert "broken.Mine cannot be imported" in error
@@ -470,7 +689,17 @@ def test_what_is_wrong_in_a_file_of_ones_own_is_told(workplace: Path) -> None:
 
 
 def test_a_record_whose_model_was_moved_says_how_to_name_it(workplace: Path, cgd: Cgd) -> None:
-    assert cgd("sample", "--ckpt=runs/diffusion", "--num_samples=1", "--sampler.steps=2", "--scale=0", "--out=one")[0] == 0
+    assert (
+        cgd(
+            "sample",
+            "--ckpt=runs/diffusion",
+            "--num_samples=1",
+            "--sampler.steps=2",
+            "--scale=0",
+            "--out=one",
+        )[0]
+        == 0
+    )
     shutil.move("runs", "moved")
     code, _, err = cgd("sample", "--from=one/samples.json", "--out=two")
     assert code == 1

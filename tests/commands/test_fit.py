@@ -15,8 +15,18 @@ Cgd = Callable[..., tuple[int, str, str]]
 
 def test_a_run_is_a_folder_with_configuration_checkpoints_and_metrics(workplace: Path) -> None:
     folder = workplace / "runs" / "diffusion" / "version_0"
-    assert {file.name for file in folder.iterdir()} == {"config.yaml", "best.ckpt", "last.ckpt", "metrics.csv"}
-    assert yaml.safe_load((folder / "config.yaml").read_text())["model"]["init_args"]["network"]["init_args"]["model_channels"] == 8
+    assert {file.name for file in folder.iterdir()} == {
+        "config.yaml",
+        "best.ckpt",
+        "last.ckpt",
+        "metrics.csv",
+    }
+    assert (
+        yaml.safe_load((folder / "config.yaml").read_text())["model"]["init_args"]["network"][
+            "init_args"
+        ]["model_channels"]
+        == 8
+    )
     with (folder / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["val/loss"]]
     assert [row["step"] for row in rows] == ["5", "11"]
@@ -26,7 +36,9 @@ def test_a_run_is_a_folder_with_configuration_checkpoints_and_metrics(workplace:
 
 def test_a_second_run_of_the_name_gets_a_folder_of_its_own(workplace: Path, cgd: Cgd) -> None:
     before = (workplace / "runs/classifier/version_0/last.ckpt").read_bytes()
-    code, out, err = cgd("fit", *TINY_CLASSIFIER, "--trainer.max_steps=1", "--trainer.val_check_interval=1")
+    code, out, err = cgd(
+        "fit", *TINY_CLASSIFIER, "--trainer.max_steps=1", "--trainer.val_check_interval=1"
+    )
     assert code == 0
     assert "config: " in err
     assert "configs/classifier.yaml" in err
@@ -45,8 +57,12 @@ def test_the_checkpoint_rebuilds_network_schedule_and_classes_alone(workplace: P
     assert not denoiser.training
 
 
-def test_validate_and_test_need_no_configuration_and_agree_with_the_training(workplace: Path, cgd: Cgd) -> None:
-    code, out, _ = cgd("validate", "--ckpt_path=runs/classifier/version_0/last.ckpt", "--trainer.accelerator=cpu")
+def test_validate_and_test_need_no_configuration_and_agree_with_the_training(
+    workplace: Path, cgd: Cgd
+) -> None:
+    code, out, _ = cgd(
+        "validate", "--ckpt_path=runs/classifier/version_0/last.ckpt", "--trainer.accelerator=cpu"
+    )
     assert code == 0
     with open("runs/classifier/version_0/metrics.csv") as file:
         logged = [row["val/loss"] for row in csv.DictReader(file) if row["val/loss"]][-1]
@@ -58,7 +74,12 @@ def test_validate_and_test_need_no_configuration_and_agree_with_the_training(wor
 
 
 def test_predict_writes_probabilities_at_the_chosen_timestep(workplace: Path, cgd: Cgd) -> None:
-    code, out, _ = cgd("predict", "--ckpt_path=runs/classifier", "--data.predict_timestep=200", "--trainer.accelerator=cpu")
+    code, out, _ = cgd(
+        "predict",
+        "--ckpt_path=runs/classifier",
+        "--data.predict_timestep=200",
+        "--trainer.accelerator=cpu",
+    )
     assert code == 0
     path = Path(out.strip().splitlines()[-1])
     assert path.name == "predictions-t200.csv"
@@ -66,7 +87,9 @@ def test_predict_writes_probabilities_at_the_chosen_timestep(workplace: Path, cg
         rows = list(csv.DictReader(file))
     assert [int(row["index"]) for row in rows] == list(range(250))
     assert {row["timestep"] for row in rows} == {"200"}
-    assert all(sum(float(row[f"p({k})"]) for k in range(10)) == pytest.approx(1, abs=1e-4) for row in rows)
+    assert all(
+        sum(float(row[f"p({k})"]) for k in range(10)) == pytest.approx(1, abs=1e-4) for row in rows
+    )
     code, _, err = cgd("predict", "--ckpt_path=runs/diffusion")
     assert code == 1
     assert "cgd sample --ckpt" in err
@@ -79,14 +102,20 @@ def test_info_tells_what_a_checkpoint_is(workplace: Path, cgd: Cgd) -> None:
     assert facts["file"] == "runs/diffusion/version_0/best.ckpt"
     assert facts["kind"] == "diffusion"
     assert facts["network"]["class_path"] == "cgd_lightning.UNet"
-    assert facts["parameters"] == sum(p.numel() for p in checkpoints.load("runs/diffusion").parameters())
+    assert facts["parameters"] == sum(
+        p.numel() for p in checkpoints.load("runs/diffusion").parameters()
+    )
     assert facts["step"] in (6, 12)
     assert cgd("info", "nowhere")[0] == 1
 
 
 def test_a_short_config_name_and_several_configs_work(workplace: Path, cgd: Cgd) -> None:
     Path("more.yaml").write_text("trainer:\n  max_steps: 2\n  val_check_interval: 2\n")
-    code, out, _ = cgd("fit", *[w.replace("classifier.yaml", "classifier") for w in TINY_CLASSIFIER], "--config=more.yaml")
+    code, out, _ = cgd(
+        "fit",
+        *[w.replace("classifier.yaml", "classifier") for w in TINY_CLASSIFIER],
+        "--config=more.yaml",
+    )
     assert code == 0
     assert "version_1: 2 steps" in out
 
@@ -97,16 +126,28 @@ WRONG = {
     "no such config": (["--config=difusion.yaml"], "no file 'difusion.yaml'"),
     "no configuration": ([], "give --config FILE; packaged: cifar10-classifier.yaml, "),
     "wrong network option": ([*TINY_DIFFUSION, "--model.network.width=3"], "width"),
-    "image size that does not fit": ([*TINY_DIFFUSION, "--data.image_size=18", "--model.network.channel_mult=[1,1]"], "image_size 18"),
-    "batch larger than the data": ([*TINY_DIFFUSION, "--data.batch_size=5000"], "1297 training images"),
+    "image size that does not fit": (
+        [*TINY_DIFFUSION, "--data.image_size=18", "--model.network.channel_mult=[1,1]"],
+        "image_size 18",
+    ),
+    "batch larger than the data": (
+        [*TINY_DIFFUSION, "--data.batch_size=5000"],
+        "1297 training images",
+    ),
     "nothing to continue": (
-        [*TINY_DIFFUSION, "--config=more.yaml", "--ckpt_path=last", "--trainer.default_root_dir=other"],
+        [
+            *TINY_DIFFUSION,
+            "--config=more.yaml",
+            "--ckpt_path=last",
+            "--trainer.default_root_dir=other",
+        ],
         "no last.ckpt",
     ),
     "no such checkpoint": ([*TINY_DIFFUSION, "--ckpt_path=nowhere.ckpt"], "nowhere.ckpt"),
     "no such data": (
         [*TINY_DIFFUSION, "--data=MNISTT"],
-        "data: 'MNISTT' is not a NoisingDataModule; known here: CIFAR10, Digits, FashionMNIST, Folder, MNIST",
+        "data: 'MNISTT' is not a NoisingDataModule; known here: CIFAR10, Digits, FashionMNIST, "
+        "Folder, MNIST",
     ),
     "no such device": ([*TINY_DIFFUSION, "--trainer.accelerator=gpu"], "gpu"),
     "noise alone, and eps to predict": (
@@ -118,7 +159,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("words", "says"), WRONG.values(), ids=WRONG)
-def test_a_wrong_input_gets_one_line(words: list[str], says: str, workplace: Path, cgd: Cgd) -> None:
+def test_a_wrong_input_gets_one_line(
+    words: list[str], says: str, workplace: Path, cgd: Cgd
+) -> None:
     Path("wrong.yaml").write_text("modle: 3\n")
     Path("more.yaml").write_text("trainer:\n  max_steps: 2\n")
     code, _, err = cgd("fit", *words)
@@ -136,7 +179,9 @@ def test_validate_without_a_checkpoint_says_what_is_missing(workplace: Path, cgd
     assert "--ckpt_path runs/NAME" in err
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(workplace: Path, cgd: Cgd) -> None:
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(
+    workplace: Path, cgd: Cgd
+) -> None:
     Path("sabotage.py").write_text(
         "from lightning.pytorch import Callback\n"
         "class Sabotage(Callback):\n"
@@ -155,9 +200,12 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 
 def test_a_class_in_a_config_file_is_not_imported_unless_trusted(workplace: Path, cgd: Cgd) -> None:
     Path("foreign_plugin.py").write_text(
-        "from pathlib import Path\nPath('imported').touch()\nfrom lightning.pytorch import Callback\nclass Mine(Callback): pass\n"
+        "from pathlib import Path\nPath('imported').touch()\nfrom lightning.pytorch import "
+        "Callback\nclass Mine(Callback): pass\n"
     )
-    Path("plugin.yaml").write_text("trainer:\n  callbacks:\n    - class_path: foreign_plugin.Mine\n")
+    Path("plugin.yaml").write_text(
+        "trainer:\n  callbacks:\n    - class_path: foreign_plugin.Mine\n"
+    )
     short = ("--trainer.max_steps=1", "--trainer.val_check_interval=1")
     code, _, err = cgd("fit", *TINY_CLASSIFIER, "--config=plugin.yaml", *short)
     assert code == 2
@@ -166,5 +214,8 @@ def test_a_class_in_a_config_file_is_not_imported_unless_trusted(workplace: Path
     assert "add --trust foreign_plugin" in err
     assert not Path("imported").exists()
     sys.modules.pop("foreign_plugin", None)
-    assert cgd("fit", *TINY_CLASSIFIER, "--config=plugin.yaml", *short, "--trust=foreign_plugin")[0] == 0
+    assert (
+        cgd("fit", *TINY_CLASSIFIER, "--config=plugin.yaml", *short, "--trust=foreign_plugin")[0]
+        == 0
+    )
     assert Path("imported").exists()

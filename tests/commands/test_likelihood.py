@@ -12,10 +12,15 @@ Cgd = Callable[..., tuple[int, str, str]]
 FEW = ("likelihood", "--ckpt=runs/diffusion", "--device=cpu", "--steps=3")
 
 
-def test_the_likelihood_has_a_mean_and_an_error_and_does_not_depend_on_the_batch(workplace: Path, cgd: Cgd) -> None:
+def test_the_likelihood_has_a_mean_and_an_error_and_does_not_depend_on_the_batch(
+    workplace: Path, cgd: Cgd
+) -> None:
     code, out, _ = cgd(*FEW, "--num_images=5")
     assert code == 0
-    match = re.fullmatch(r"runs/diffusion\S+: (\S+) \+- (\S+) bits per dimension of 5 test images of digits, .*\n", out)
+    match = re.fullmatch(
+        r"runs/diffusion\S+: (\S+) \+- (\S+) bits per dimension of 5 test images of digits, .*\n",
+        out,
+    )
     assert match is not None
     _, again, _ = cgd(*FEW, "--num_images=5", "--batch_size=2")
     mean = re.search(r": (\S+) \+-", again)
@@ -42,11 +47,19 @@ def test_wrong_inputs_get_one_line(words: list[str], says: str, workplace: Path,
     assert says in err.splitlines()[-1]
 
 
-def test_a_model_that_is_told_the_class_wants_data_of_its_classes(workplace: Path, cgd: Cgd) -> None:
+def test_a_model_that_is_told_the_class_wants_data_of_its_classes(
+    workplace: Path, cgd: Cgd
+) -> None:
     ours = checkpoints.load("runs/diffusion")
     told = UNet(**{**ours.network.init_args, "num_classes": 10}).eval()
-    checkpoints.save(Denoiser(told, ours.schedule, ours.prediction, ours.image_shape, "abcdefghij"), "letters.ckpt")
-    checkpoints.save(Denoiser(told, ours.schedule, ours.prediction, ours.image_shape, ours.class_names), "digits.ckpt")
+    checkpoints.save(
+        Denoiser(told, ours.schedule, ours.prediction, ours.image_shape, "abcdefghij"),
+        "letters.ckpt",
+    )
+    checkpoints.save(
+        Denoiser(told, ours.schedule, ours.prediction, ours.image_shape, ours.class_names),
+        "digits.ckpt",
+    )
     few = ("likelihood", "--device=cpu", "--steps=2", "--num_images=1", "--data=Digits")
     code, _, err = cgd(*few, "--ckpt=letters.ckpt")
     assert code == 1

@@ -22,11 +22,20 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def alone(*words: str) -> tuple[int, str]:
-    """(exit status, standard error) of a `cgd` in a process of its own, as wandb keeps much in one, and without an account."""
+    """(exit status, standard error) of a `cgd` in a process of its own, as wandb keeps much in one,
+    and without an account.
+    """
     known = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
     settings = {"HOME": os.getcwd(), "WANDB_SILENT": "true", "WANDB_BASE_URL": "http://127.0.0.1:9"}
     command = [sys.executable, "-c", "from cgd_lightning.commands.main import main; main()", *words]
-    done = subprocess.run(command, env={**known, **settings}, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=100)
+    done = subprocess.run(
+        command,
+        env={**known, **settings},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=100,
+    )
     return done.returncode, done.stderr
 
 
@@ -35,7 +44,9 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_tensorboard_that_is_not_installed_is_one_line(cgd: Cgd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorboard_that_is_not_installed_is_one_line(
+    cgd: Cgd, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import lightning.fabric.loggers.tensorboard as theirs
 
     monkeypatch.setattr(theirs, "_TENSORBOARD_AVAILABLE", False)
@@ -57,11 +68,19 @@ def test_tensorboard_and_metrics_stand_in_the_folder_of_the_run(cgd: Cgd) -> Non
     assert {path.name for path in Path("runs").iterdir()} == {"classifier"}
     board = EventAccumulator(str(folder / "tensorboard")).Reload()
     [event] = board.Scalars("val/loss")
-    assert [event.value] == pytest.approx([float(row["val/loss"]) for row in rows(folder) if row["val/loss"]])
+    assert [event.value] == pytest.approx(
+        [float(row["val/loss"]) for row in rows(folder) if row["val/loss"]]
+    )
 
 
 def test_wandb_offline_stands_in_the_folder_of_the_run() -> None:
-    code, err = alone("fit", *TINY_CLASSIFIER, "--config=wandb.yaml", "--trainer.logger.init_args.offline=true", *SHORT)
+    code, err = alone(
+        "fit",
+        *TINY_CLASSIFIER,
+        "--config=wandb.yaml",
+        "--trainer.logger.init_args.offline=true",
+        *SHORT,
+    )
     assert code == 0, err
     folder = Path("runs/classifier/version_0")
     assert list(folder.glob("wandb/offline-run-*/*.wandb"))

@@ -15,10 +15,19 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_readmes_python_makes_the_images_of_the_command_line(workplace: Path, cgd: Callable[..., tuple[int, str, str]]) -> None:
+def test_the_readmes_python_makes_the_images_of_the_command_line(
+    workplace: Path, cgd: Callable[..., tuple[int, str, str]]
+) -> None:
     names: dict = {}
     exec(PYTHON[0], names)
-    options = ("--ckpt=runs/diffusion", "--scale=5", "--labels=3,7", "--num_samples=16", "--device=cpu", "--precision=fp32")
+    options = (
+        "--ckpt=runs/diffusion",
+        "--scale=5",
+        "--labels=3,7",
+        "--num_samples=16",
+        "--device=cpu",
+        "--precision=fp32",
+    )
     assert cgd("sample", *options, "--format=npz", "--out=result")[0] == 0
     with np.load("result/samples.npz") as arrays:
         assert torch.equal(names["images"], torch.from_numpy(arrays["arr_0"]).permute(0, 3, 1, 2))
@@ -26,7 +35,13 @@ def test_the_readmes_python_makes_the_images_of_the_command_line(workplace: Path
 
 def test_the_readmes_python_trains(workplace: Path) -> None:
     names: dict = {}
-    exec(PYTHON[1].replace("max_steps=300", "max_steps=2, logger=False, accelerator='cpu', enable_progress_bar=False"), names)
+    exec(
+        PYTHON[1].replace(
+            "max_steps=300",
+            "max_steps=2, logger=False, accelerator='cpu', enable_progress_bar=False",
+        ),
+        names,
+    )
     assert Path("checkpoints").is_dir()
 
 
@@ -39,7 +54,11 @@ def test_every_public_name_can_be_imported_and_is_typed() -> None:
 
 
 def test_the_help_names_every_command() -> None:
-    assert re.findall(r"^  ([a-z]+)  ", HELP, re.MULTILINE) == ["fit", "sample", *[c for c in COMMANDS if c not in ("fit", "sample")]]
+    assert re.findall(r"^  ([a-z]+)  ", HELP, re.MULTILINE) == [
+        "fit",
+        "sample",
+        *[c for c in COMMANDS if c not in ("fit", "sample")],
+    ]
 
 
 def test_the_readmes_data_set_and_network_train_and_sample(

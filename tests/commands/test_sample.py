@@ -45,7 +45,17 @@ def test_guided_samples_are_written_with_a_grid_and_a_record(workplace: Path, cg
 
 def test_the_record_makes_the_same_images_again(workplace: Path, cgd: Cgd) -> None:
     assert (
-        cgd(*SAMPLE, "--scale=3", "--labels=3,7", "--num_samples=6", "--sampler=DDPM", "--sampler.steps=5", "--seed=9", "--out=a")[0] == 0
+        cgd(
+            *SAMPLE,
+            "--scale=3",
+            "--labels=3,7",
+            "--num_samples=6",
+            "--sampler=DDPM",
+            "--sampler.steps=5",
+            "--seed=9",
+            "--out=a",
+        )[0]
+        == 0
     )
     record = json.loads(Path("a/samples.json").read_text())
     assert record["images"] == {"count": 6, "labels": [3, 7, 3, 7, 3, 7]}
@@ -65,17 +75,26 @@ def test_npz_follows_adms_convention(workplace: Path, cgd: Cgd) -> None:
         assert arrays["arr_1"].tolist() == [0, 1, 2, 3, 4, 5, 6]
         assert arrays["arr_1"].dtype == np.int64
         assert [image.tobytes() for image in arrays["arr_0"]] == list(images(Path("png")).values())
-    assert {file.name for file in Path("npz").iterdir()} == {"grid.png", "samples.npz", "samples.json"}
+    assert {file.name for file in Path("npz").iterdir()} == {
+        "grid.png",
+        "samples.npz",
+        "samples.json",
+    }
 
 
-def test_scale_zero_needs_no_classifier_and_another_scale_changes_the_images(workplace: Path, cgd: Cgd) -> None:
+def test_scale_zero_needs_no_classifier_and_another_scale_changes_the_images(
+    workplace: Path, cgd: Cgd
+) -> None:
     (workplace / "runs" / "classifier").rename(workplace / "elsewhere")
     assert cgd(*SAMPLE, "--scale=0", "--num_samples=3", "--out=plain")[0] == 0
     code, _, err = cgd(*SAMPLE, "--scale=1", "--num_samples=3", "--out=guided")
     assert code == 1
     assert "needs a classifier" in err
     assert not Path("guided").exists()
-    assert cgd(*SAMPLE, "--scale=50", "--num_samples=3", "--out=guided", "--classifier=elsewhere")[0] == 0
+    assert (
+        cgd(*SAMPLE, "--scale=50", "--num_samples=3", "--out=guided", "--classifier=elsewhere")[0]
+        == 0
+    )
     assert images(Path("plain")) != images(Path("guided"))
 
 
@@ -84,19 +103,33 @@ def test_the_tutorials_weight_and_the_clamp_are_options(workplace: Path, cgd: Cg
     assert cgd(*few, "--out=bayes")[0] == 0
     assert cgd(*few, "--out=tutorial", "--guidance.weight=SqrtBeta")[0] == 0
     assert cgd(*few, "--out=inside", "--clamp=inside")[0] == 0
-    assert len({tuple(images(Path(name)).values()) for name in ("bayes", "tutorial", "inside")}) == 3
+    assert (
+        len({tuple(images(Path(name)).values()) for name in ("bayes", "tutorial", "inside")}) == 3
+    )
 
 
 def options_of(folder: str) -> dict:
     return json.loads(Path(folder, "samples.json").read_text())["options"]["sampler"]
 
 
-def test_another_sampler_has_its_own_defaults_and_not_those_of_the_one_it_takes_the_place_of(workplace: Path, cgd: Cgd) -> None:
+def test_another_sampler_has_its_own_defaults_and_not_those_of_the_one_it_takes_the_place_of(
+    workplace: Path, cgd: Cgd
+) -> None:
     few = ("sample", "--ckpt=runs/diffusion", "--device=cpu", "--num_samples=1", "--scale=0")
     Path("heun.yaml").write_text("sampler: {class_path: Heun, init_args: {steps: 3}}\n")
     assert cgd(*few, "--sampler=DPMSolver", "--out=typed")[0] == 0
     assert cgd(*few, "--config=heun.yaml", "--out=file")[0] == 0
-    assert cgd("sample", "--from=typed/samples.json", "--out=replaced", "--sampler", "Euler", "--sampler.steps=2")[0] == 0
+    assert (
+        cgd(
+            "sample",
+            "--from=typed/samples.json",
+            "--out=replaced",
+            "--sampler",
+            "Euler",
+            "--sampler.steps=2",
+        )[0]
+        == 0
+    )
     assert cgd("sample", "--from=file/samples.json", "--out=same", "--sampler.steps=2")[0] == 0
     assert options_of("typed")["init_args"] == {"steps": 20, "spacing": "uniform"}
     assert options_of("file")["init_args"] == {"steps": 3, "spacing": "log_snr"}
@@ -122,23 +155,39 @@ def test_raw_weights_are_others_than_the_average(workplace: Path, cgd: Cgd) -> N
 def judge() -> None:
     """A judge of random weights, in judge.ckpt."""
     ours = checkpoints.load("runs/classifier")
-    checkpoints.save(CleanClassifier(ConvNet(16, 1, 10, width=8).eval(), ours.class_names, ours.image_shape), "judge.ckpt")
+    checkpoints.save(
+        CleanClassifier(ConvNet(16, 1, 10, width=8).eval(), ours.class_names, ours.image_shape),
+        "judge.ckpt",
+    )
 
 
-def test_several_classes_have_rows_names_and_a_record_of_their_own(workplace: Path, cgd: Cgd) -> None:
+def test_several_classes_have_rows_names_and_a_record_of_their_own(
+    workplace: Path, cgd: Cgd
+) -> None:
     asked = "--labels=3,3|7,!3,2*3+7"
     assert cgd(*SAMPLE, asked, "--scale=30", "--num_samples=8", "--out=sets")[0] == 0
-    assert list(images(Path("sets")))[:4] == ["0000-3.png", "0001-3_7.png", "0002-_3.png", "0003-2_3+7.png"]
+    assert list(images(Path("sets")))[:4] == [
+        "0000-3.png",
+        "0001-3_7.png",
+        "0002-_3.png",
+        "0003-2_3+7.png",
+    ]
     record = json.loads(Path("sets/samples.json").read_text())["images"]
     targets = record["targets"]
     assert len(targets) == 4
     assert record["target_of_image"] == [0, 1, 2, 3, 0, 1, 2, 3]
     assert targets[0] == 3
     assert targets[1] == [0, 0, 0, 1, 0, 0, 0, 1, 0, 0]
-    assert targets[3][3] == pytest.approx(2 * targets[3][7], rel=0.3)  # the classes are nearly equally frequent
+    assert targets[3][3] == pytest.approx(
+        2 * targets[3][7], rel=0.3
+    )  # the classes are nearly equally frequent
     read, asked_of = read_samples(Path("sets"))
     assert len(read) == 8
-    assert asked_of[:4] == asked_of[4:] == [tuple(target) if isinstance(target, list) else target for target in targets]
+    assert (
+        asked_of[:4]
+        == asked_of[4:]
+        == [tuple(target) if isinstance(target, list) else target for target in targets]
+    )
     assert cgd("sample", "--from=sets/samples.json", "--out=again")[0] == 0
     assert images(Path("sets")) == images(Path("again"))
     assert cgd(*SAMPLE, asked, "--scale=30", "--num_samples=8", "--out=npz", "--format=npz")[0] == 0
@@ -146,7 +195,9 @@ def test_several_classes_have_rows_names_and_a_record_of_their_own(workplace: Pa
         assert arrays["arr_1"].tolist() == [3, -1, -1, -1] * 2
 
 
-def test_a_list_of_rules_is_a_chain_and_the_scale_is_the_outermost_terms(workplace: Path, cgd: Cgd) -> None:
+def test_a_list_of_rules_is_a_chain_and_the_scale_is_the_outermost_terms(
+    workplace: Path, cgd: Cgd
+) -> None:
     few = (*SAMPLE, "--num_samples=3")
     twice = """[{"class_path": "ClassifierGuidance", "init_args": {"scale": 20}},
         {"class_path": "Attribute", "init_args":
@@ -162,14 +213,21 @@ def test_a_list_of_rules_is_a_chain_and_the_scale_is_the_outermost_terms(workpla
     assert images(Path("both")) != images(Path("off"))
 
 
-def test_clean_classifiers_guide_a_judge_of_ours_and_one_of_another_library(workplace: Path, cgd: Cgd) -> None:
+def test_clean_classifiers_guide_a_judge_of_ours_and_one_of_another_library(
+    workplace: Path, cgd: Cgd
+) -> None:
     judge()
     few = (*SAMPLE, "--num_samples=3", "--guidance=CleanGuidance")
     foreign = "--classifier=torchvision.models.shufflenet_v2_x0_5(num_classes=12)"
     names = ("judge", "detached", "foreign")
     torch.manual_seed(0)
     for name, words in zip(
-        names, (["--classifier=judge.ckpt"], ["--classifier=judge.ckpt", "--guidance.through_denoiser=false"], [foreign])
+        names,
+        (
+            ["--classifier=judge.ckpt"],
+            ["--classifier=judge.ckpt", "--guidance.through_denoiser=false"],
+            [foreign],
+        ),
     ):
         assert cgd(*few, "--scale=900", *words, f"--out={name}")[0] == 0
     assert cgd(*SAMPLE, "--num_samples=3", "--scale=0", "--out=plain")[0] == 0
@@ -178,7 +236,9 @@ def test_clean_classifiers_guide_a_judge_of_ours_and_one_of_another_library(work
     assert "0000-11.png" in images(Path("eleventh"))
 
 
-def test_the_animation_shows_noise_and_prediction_side_by_side_and_ends_with_the_sample(workplace: Path, cgd: Cgd) -> None:
+def test_the_animation_shows_noise_and_prediction_side_by_side_and_ends_with_the_sample(
+    workplace: Path, cgd: Cgd
+) -> None:
     few = (*SAMPLE, "--num_samples=4", "--labels=1,2", "--sampler=Heun", "--sampler.steps=5")
     assert cgd(*few, "--animate", "--out=moving")[0] == 0
     assert cgd(*few, "--out=still", "--animate=false")[0] == 0
@@ -195,7 +255,9 @@ def test_the_animation_shows_noise_and_prediction_side_by_side_and_ends_with_the
     assert np.abs(last - np.asarray(Image.open("moving/grid.png"), dtype=int)).mean() < 2
 
 
-def test_an_animation_ends_with_the_last_evaluation_whatever_the_number_was_said_to_be(tmp_path: Path) -> None:
+def test_an_animation_ends_with_the_last_evaluation_whatever_the_number_was_said_to_be(
+    tmp_path: Path,
+) -> None:
     for more in (0, -1, -2, 1):
         animation = Animation([0], {0: "zero"}, 2 * FRAMES)
         for step in range(2 * FRAMES + more):
@@ -219,7 +281,12 @@ def call_in(place: str, call: str, monkeypatch: pytest.MonkeyPatch) -> list[str]
         monkeypatch.setenv("CGD_SAMPLE__CLASSIFIER", call)
         return ["--guidance=CleanGuidance"]
     if place == "attribute":
-        options = {"guidance": {"class_path": "Attribute", "init_args": {"rule": guided, "classifier": call, "label": "3"}}}
+        options = {
+            "guidance": {
+                "class_path": "Attribute",
+                "init_args": {"rule": guided, "classifier": call, "label": "3"},
+            }
+        }
     if place == "weak":
         options = {"guidance": {"class_path": "Autoguidance", "init_args": {"weak": call}}}
     if place == "record":
@@ -241,26 +308,46 @@ def test_a_file_calls_nothing_but_published_classifiers_and_modules_of_trusted_p
         "torch.load('ran.pt')": "--trust torch",
         "torchvision.models._api.load_state_dict_from_url('file:ran.pt')": "--trust torchvision",
     }.items():
-        code, _, err = cgd(*SAMPLE, "--num_samples=1", "--out=result", *call_in(place, call, monkeypatch))
+        code, _, err = cgd(
+            *SAMPLE, "--num_samples=1", "--out=result", *call_in(place, call, monkeypatch)
+        )
         assert code == 1, call
         *_, error = err.strip().splitlines()
-        assert error.startswith(f"error: cgd sample: --classifier {call}: stands in a file or the environment"), error
+        assert error.startswith(
+            f"error: cgd sample: --classifier {call}: stands in a file or the environment"
+        ), error
         assert error.endswith(trust)
         assert not Path("ran").exists()
         assert not Path("result").exists()
     assert "foreign_guide" not in sys.modules
 
 
-def test_a_call_that_is_trusted_or_typed_is_made(workplace: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd) -> None:
+def test_a_call_that_is_trusted_or_typed_is_made(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd
+) -> None:
     Path("foreign_guide.py").write_text(GUIDE)
     few, call = (*SAMPLE, "--num_samples=1"), "foreign_guide.net(10)"
-    assert cgd(*few, *call_in("config", call, monkeypatch), "--trust=foreign_guide", "--out=trusted")[0] == 0
+    assert (
+        cgd(*few, *call_in("config", call, monkeypatch), "--trust=foreign_guide", "--out=trusted")[
+            0
+        ]
+        == 0
+    )
     assert Path("ran").exists()
     assert cgd(*few, "--guidance=CleanGuidance", "--classifier", call, "--out=typed")[0] == 0
     rule = {"rule": {"class_path": "CleanGuidance"}, "classifier": call, "label": "3"}
-    assert cgd(*few, f"--guidance={json.dumps({'class_path': 'Attribute', 'init_args': rule})}", "--out=listed")[0] == 0
+    assert (
+        cgd(
+            *few,
+            f"--guidance={json.dumps({'class_path': 'Attribute', 'init_args': rule})}",
+            "--out=listed",
+        )[0]
+        == 0
+    )
     assert "--trust foreign_guide" in cgd("sample", "--from=typed/samples.json", "--out=again")[2]
-    assert cgd("sample", "--from=typed/samples.json", "--out=again", "--trust=foreign_guide")[0] == 0
+    assert (
+        cgd("sample", "--from=typed/samples.json", "--out=again", "--trust=foreign_guide")[0] == 0
+    )
     sys.modules.pop("foreign_guide")
 
 
@@ -293,7 +380,9 @@ def is_model(name):
 """
 
 
-def test_of_timm_a_file_calls_models_alone_and_no_weights_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_timm_a_file_calls_models_alone_and_no_weights_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "timm.py").write_text(TIMM)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "timm", raising=False)
@@ -308,7 +397,9 @@ def test_of_timm_a_file_calls_models_alone_and_no_weights_from_elsewhere(tmp_pat
     ):
         with pytest.raises(InputError, match="--trust timm"):
             foreign_classifier(call, (1, 8, 8), device)
-    assert foreign_classifier("timm.create_model(net, checkpoint_path='mine.pth')", (1, 8, 8), device, typed=True)
+    assert foreign_classifier(
+        "timm.create_model(net, checkpoint_path='mine.pth')", (1, 8, 8), device, typed=True
+    )
     grey = foreign_classifier("timm.create_model(net, in_chans=1)", (1, 8, 8), device).network
     assert isinstance(grey, Preprocessed)
     assert grey.channels == 1
@@ -316,29 +407,43 @@ def test_of_timm_a_file_calls_models_alone_and_no_weights_from_elsewhere(tmp_pat
     monkeypatch.delitem(sys.modules, "timm")
 
 
-def test_what_torchvision_says_of_a_model_is_found_by_either_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_torchvision_says_of_a_model_is_found_by_either_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     device = torch.device("cpu")
     monkeypatch.setattr(torchvision.models.ShuffleNetV2, "load_state_dict", lambda *_, **__: None)
     monkeypatch.setattr(WeightsEnum, "get_state_dict", lambda *_, **__: {})
-    for call in ("shufflenet_v2_x0_5(weights=DEFAULT)", "get_model(shufflenet_v2_x0_5, weights=DEFAULT)"):
+    for call in (
+        "shufflenet_v2_x0_5(weights=DEFAULT)",
+        "get_model(shufflenet_v2_x0_5, weights=DEFAULT)",
+    ):
         guide = foreign_classifier(f"torchvision.models.{call}", (1, 16, 16), device)
         assert guide.class_names[0] == "tench"
         assert isinstance(guide.network, Preprocessed)
         assert guide.network.size == 224
 
 
-def test_a_network_is_given_as_many_channels_as_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_is_given_as_many_channels_as_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     Path("foreign_guide.py").write_text(GUIDE)
     for images_, wanted in ((1, 1), (1, 3), (2, 2), (3, 3), (4, 4)):
-        guide = foreign_classifier(f"foreign_guide.net(10, {wanted})", (images_, 16, 16), torch.device("cpu"), typed=True)
+        guide = foreign_classifier(
+            f"foreign_guide.net(10, {wanted})", (images_, 16, 16), torch.device("cpu"), typed=True
+        )
         assert isinstance(guide.network, Preprocessed)
         assert (guide.network.channels, len(guide.network.mean)) == (wanted, wanted)
         assert guide.logits(torch.zeros(2, images_, 16, 16)).shape == (2, 10)
     for images_, wanted in ((2, 3), (3, 1), (4, 3)):
         with pytest.raises(InputError, match="RuntimeError"):
-            foreign_classifier(f"foreign_guide.net(10, {wanted})", (images_, 16, 16), torch.device("cpu"), typed=True)
+            foreign_classifier(
+                f"foreign_guide.net(10, {wanted})",
+                (images_, 16, 16),
+                torch.device("cpu"),
+                typed=True,
+            )
     sys.modules.pop("foreign_guide")
 
 
@@ -353,7 +458,9 @@ def test_the_record_names_the_files_of_all_models_and_holds_in_any_folder(
     for name, file in zip(("classifier", "diffusion"), taken):
         assert f"model in the guidance: runs/{name} is {file}" in err
     guidance = json.loads(Path("there/samples.json").read_text())["options"]["guidance"]
-    assert [guidance[0]["init_args"]["classifier"], guidance[1]["init_args"]["weak"]] == [str(file.absolute()) for file in taken]
+    assert [guidance[0]["init_args"]["classifier"], guidance[1]["init_args"]["weak"]] == [
+        str(file.absolute()) for file in taken
+    ]
     assert guidance[0]["init_args"]["label"] == "3"
     weak = ("--guidance=Autoguidance", "--guidance.weak=runs/diffusion", "--scale=0")
     assert cgd(*SAMPLE, "--num_samples=2", *weak, "--out=off")[0] == 0
@@ -364,45 +471,85 @@ def test_the_record_names_the_files_of_all_models_and_holds_in_any_folder(
     assert images(Path("again")) == images(Path("../there"))
 
 
-def test_what_the_user_says_of_guidance_takes_the_place_of_what_is_recorded(workplace: Path, cgd: Cgd) -> None:
+def test_what_the_user_says_of_guidance_takes_the_place_of_what_is_recorded(
+    workplace: Path, cgd: Cgd
+) -> None:
     def made(out: str, *words: str) -> Any:
         code, _, err = cgd("sample", "--from=a/samples.json", f"--out={out}", *words)
         assert code == 0, err
         return json.loads(Path(f"{out}/samples.json").read_text())["options"]
 
-    assert cgd(*SAMPLE, "--num_samples=2", "--labels=3", "--scale=40", "--guidance.weight=SqrtBeta", "--out=a")[0] == 0
+    assert (
+        cgd(
+            *SAMPLE,
+            "--num_samples=2",
+            "--labels=3",
+            "--scale=40",
+            "--guidance.weight=SqrtBeta",
+            "--out=a",
+        )[0]
+        == 0
+    )
     assert made("b", "--guidance.scale=20")["scale"] == 20
     assert made("c", "--guidance.weight=Constant")["scale"] == 40
-    assert made("d", "--scale=20")["guidance"]["init_args"]["weight"]["class_path"].endswith("SqrtBeta")
+    assert made("d", "--scale=20")["guidance"]["init_args"]["weight"]["class_path"].endswith(
+        "SqrtBeta"
+    )
     assert images(Path("b")) == images(Path("d")) != images(Path("a"))
     whole = made("e", "--guidance=ClassifierGuidance")
     assert (whole["scale"], whole["guidance"]["init_args"]["weight"]) == (1, None)
     assert made("f", "--guidance=Autoguidance", "--guidance.weak=runs/diffusion")["scale"] == 1
-    Path("own.yaml").write_text("guidance: {class_path: ClassifierGuidance, init_args: {scale: 20}}")
+    Path("own.yaml").write_text(
+        "guidance: {class_path: ClassifierGuidance, init_args: {scale: 20}}"
+    )
     assert made("g", "--config=own.yaml")["scale"] == 20
     code, _, err = cgd("sample", "--from=a/samples.json", "--guidance=Rescale", "--out=h")
     assert code == 1
     assert "Rescale alone guides nowhere" in err
-    assert "given twice" in cgd("sample", "--from=a/samples.json", "--guidance.scale=2", "--scale=3", "--out=h")[2]
+    assert (
+        "given twice"
+        in cgd("sample", "--from=a/samples.json", "--guidance.scale=2", "--scale=3", "--out=h")[2]
+    )
 
 
-def test_at_scale_zero_a_classifier_and_labels_may_be_named_and_switches_stand_in_files(workplace: Path, cgd: Cgd) -> None:
-    assert cgd(*SAMPLE, "--num_samples=2", "--scale=0", "--classifier=runs/classifier", "--labels=3", "--out=off")[0] == 0
+def test_at_scale_zero_a_classifier_and_labels_may_be_named_and_switches_stand_in_files(
+    workplace: Path, cgd: Cgd
+) -> None:
+    assert (
+        cgd(
+            *SAMPLE,
+            "--num_samples=2",
+            "--scale=0",
+            "--classifier=runs/classifier",
+            "--labels=3",
+            "--out=off",
+        )[0]
+        == 0
+    )
     record = json.loads(Path("off/samples.json").read_text())
     record["options"]["animate"] = True
     Path("moving.json").write_text(json.dumps(record))
     assert cgd("sample", "--from=moving.json", "--out=moving")[0] == 0
     assert cgd("sample", "--from=moving.json", "--animate", "false", "--out=still")[0] == 0
     Path("moving.yaml").write_text("animate: true")
-    assert cgd(*SAMPLE, "--num_samples=2", "--scale=0", "--config=moving.yaml", "--out=config")[0] == 0
-    assert [Path(f"{out}/animation.gif").exists() for out in ("moving", "still", "config")] == [True, False, True]
+    assert (
+        cgd(*SAMPLE, "--num_samples=2", "--scale=0", "--config=moving.yaml", "--out=config")[0] == 0
+    )
+    assert [Path(f"{out}/animation.gif").exists() for out in ("moving", "still", "config")] == [
+        True,
+        False,
+        True,
+    ]
 
 
 def test_a_class_conditional_model_beside_a_classifier_is_noted(workplace: Path, cgd: Cgd) -> None:
     ours = checkpoints.load("runs/diffusion")
     init_args = {**ours.network.init_args, "num_classes": 11}
     told = UNet(**init_args).eval()
-    checkpoints.save(Denoiser(told, ours.schedule, ours.prediction, ours.image_shape, ours.class_names), "told.ckpt")
+    checkpoints.save(
+        Denoiser(told, ours.schedule, ours.prediction, ours.image_shape, ours.class_names),
+        "told.ckpt",
+    )
     few = (*SAMPLE, "--ckpt=told.ckpt", "--classifier=runs/classifier", "--num_samples=1")
     code, _, err = cgd(*few, "--out=twice")
     assert code == 0, err
@@ -411,17 +558,31 @@ def test_a_class_conditional_model_beside_a_classifier_is_noted(workplace: Path,
     assert "--scale 0 is the model alone" in err
     for words in (["--scale=0"], ["--scale=0", "--labels=3"]):
         assert "note: " not in cgd(*few, *words, f"--out={len(words)}")[2]
-    code, _, err = cgd(*SAMPLE, "--ckpt=told.ckpt", "--num_samples=1", "--guidance=ClassifierFree", "--labels=3", "--out=free")
+    code, _, err = cgd(
+        *SAMPLE,
+        "--ckpt=told.ckpt",
+        "--num_samples=1",
+        "--guidance=ClassifierFree",
+        "--labels=3",
+        "--out=free",
+    )
     assert code == 0, err
     assert "note: " not in err
 
 
-def test_all_networks_are_compiled_if_any(workplace: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd) -> None:
+def test_all_networks_are_compiled_if_any(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd
+) -> None:
     compiled: list[str] = []
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda network: compiled.append(type(network).__name__))
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda network: compiled.append(type(network).__name__)
+    )
     rules = """[ClassifierGuidance, {class_path: Autoguidance, init_args: {weak: runs/diffusion}},
         {class_path: Attribute, init_args: {rule: ClassifierGuidance, classifier: runs/classifier, label: "3"}}]"""
-    assert cgd(*SAMPLE, "--num_samples=1", "--compile", f"--guidance={rules}", "--out=compiled")[0] == 0
+    assert (
+        cgd(*SAMPLE, "--num_samples=1", "--compile", f"--guidance={rules}", "--out=compiled")[0]
+        == 0
+    )
     assert sorted(compiled) == ["EncoderUNet", "EncoderUNet", "UNet", "UNet"]
 
 
@@ -429,7 +590,10 @@ WRONG = {
     "no such run": (["--ckpt=runs/nothing"], "runs/nothing: no such checkpoint"),
     "empty folder": (["--ckpt=empty"], "neither best.ckpt nor last.ckpt"),
     "no run given": (["--from=none.json"], "none.json"),
-    "label out of range": (["--labels=3,12"], "label 12: wanted a class name or an index from 0 to 9"),
+    "label out of range": (
+        ["--labels=3,12"],
+        "label 12: wanted a class name or an index from 0 to 9",
+    ),
     "label of no class": (["--labels=cat"], "label cat"),
     "half a set": (["--labels=3|"], "label '3|': a class is missing"),
     "a record that is nowhere": (["--from=nowhere.json"], "nowhere.json: no such file"),
@@ -442,60 +606,138 @@ WRONG = {
     "no samples": (["--num_samples=0"], "--num_samples 0"),
     "no batch": (["--batch_size=0"], "batch_size 0"),
     "unwritable folder": (["--out=file/out"], "file/out"),
-    "a foreign guide of more than one call": (["--guidance=CleanGuidance", "--classifier=torch.nn.Flatten(1)(2)"], "plain values"),
-    "a foreign guide and more": (["--guidance=CleanGuidance", "--classifier=torch.nn.Flatten(1), (2)"], "plain values"),
-    "a classifier in the wrong place": (["--ckpt=runs/classifier"], "a classifier, and a diffusion model was wanted"),
-    "a diffusion model in the wrong place": (["--classifier=runs/diffusion"], "a diffusion, and a classifier"),
+    "a foreign guide of more than one call": (
+        ["--guidance=CleanGuidance", "--classifier=torch.nn.Flatten(1)(2)"],
+        "plain values",
+    ),
+    "a foreign guide and more": (
+        ["--guidance=CleanGuidance", "--classifier=torch.nn.Flatten(1), (2)"],
+        "plain values",
+    ),
+    "a classifier in the wrong place": (
+        ["--ckpt=runs/classifier"],
+        "a classifier, and a diffusion model was wanted",
+    ),
+    "a diffusion model in the wrong place": (
+        ["--classifier=runs/diffusion"],
+        "a diffusion, and a classifier",
+    ),
     "scale in two places": (["--guidance.scale=3", "--scale=2"], "given twice"),
     "scale in two places, in a list": (
-        ['--guidance=[{"class_path": "ClassifierGuidance", "init_args": {"scale": 3}}]', "--scale=2"],
+        [
+            '--guidance=[{"class_path": "ClassifierGuidance", "init_args": {"scale": 3}}]',
+            "--scale=2",
+        ],
         "given twice",
     ),
-    "a limiter alone": (["--guidance=Rescale", "--labels=3"], "'[{class_path: ClassifierGuidance}, {class_path: Rescale}]'"),
-    "a limiter alone with a scale": (["--guidance=Rescale", "--scale=2"], "Rescale alone guides nowhere"),
+    "a limiter alone": (
+        ["--guidance=Rescale", "--labels=3"],
+        "'[{class_path: ClassifierGuidance}, {class_path: Rescale}]'",
+    ),
+    "a limiter alone with a scale": (
+        ["--guidance=Rescale", "--scale=2"],
+        "Rescale alone guides nowhere",
+    ),
     "a limiter alone, deep down": (
-        ["--guidance=[{class_path: Chain, init_args: {rules: [{class_path: Clamp}]}}, {class_path: Projection}]"],
+        [
+            "--guidance=[{class_path: Chain, init_args: {rules: [{class_path: Clamp}]}}, "
+            "{class_path: Projection}]"
+        ],
         "Clamp, Projection alone guides nowhere",
     ),
     "a classifier for nobody": (
-        ["--guidance=Autoguidance", "--guidance.weak=runs/diffusion", "--classifier=runs/classifier"],
+        [
+            "--guidance=Autoguidance",
+            "--guidance.weak=runs/diffusion",
+            "--classifier=runs/classifier",
+        ],
         "no rule of this guidance takes it",
     ),
-    "labels for nobody": (["--guidance=Autoguidance", "--guidance.weak=runs/diffusion", "--labels=3"], "neither the diffusion model nor"),
-    "no such classifier at scale 0": (["--scale=0", "--classifier=runs/nothing"], "runs/nothing: no such checkpoint"),
-    "a shift of the mean past the clamp": (["--sampler=DDPM", "--sampler.mean_shift=true"], "add --clamp inside"),
-    "a variance that nobody learned": (["--sampler=DDPM", "--sampler.variance=learned"], "did not learn any"),
+    "labels for nobody": (
+        ["--guidance=Autoguidance", "--guidance.weak=runs/diffusion", "--labels=3"],
+        "neither the diffusion model nor",
+    ),
+    "no such classifier at scale 0": (
+        ["--scale=0", "--classifier=runs/nothing"],
+        "runs/nothing: no such checkpoint",
+    ),
+    "a shift of the mean past the clamp": (
+        ["--sampler=DDPM", "--sampler.mean_shift=true"],
+        "add --clamp inside",
+    ),
+    "a variance that nobody learned": (
+        ["--sampler=DDPM", "--sampler.variance=learned"],
+        "did not learn any",
+    ),
     "no rules": (["--guidance=[]"], "no rule"),
     "unknown rule": (["--guidance=Guidance"], "Guidance"),
-    "empty interval": (["--guidance.weight=Interval", "--guidance.weight.low=3", "--guidance.weight.high=1"], "empty interval"),
+    "empty interval": (
+        ["--guidance.weight=Interval", "--guidance.weight.low=3", "--guidance.weight.high=1"],
+        "empty interval",
+    ),
     "set of no class": (["--labels=3|cat"], "label cat"),
     "set of all classes": (["--labels=!0|1|2|3|4|5|6|7|8|9"], "leaves none"),
-    "a guide that is clean": (["--classifier=judge.ckpt"], "which has never seen noise; guide with it by --guidance CleanGuidance"),
-    "a guide that is noisy": (["--guidance=CleanGuidance", "--classifier=runs/classifier"], "guide with it by ClassifierGuidance"),
+    "a guide that is clean": (
+        ["--classifier=judge.ckpt"],
+        "which has never seen noise; guide with it by --guidance CleanGuidance",
+    ),
+    "a guide that is noisy": (
+        ["--guidance=CleanGuidance", "--classifier=runs/classifier"],
+        "guide with it by ClassifierGuidance",
+    ),
     "no clean guide": (["--guidance=CleanGuidance"], "needs a classifier of clean images"),
-    "a foreign guide of noisy images": (["--classifier=torch.nn.Flatten()"], "has never seen noise"),
-    "a foreign guide that is nowhere": (["--guidance=CleanGuidance", "--classifier=torchvision.models.resnet7()"], "resnet7"),
-    "a foreign guide without logits": (["--guidance=CleanGuidance", "--classifier=torch.nn.ReLU()"], "logits (K,) were wanted"),
+    "a foreign guide of noisy images": (
+        ["--classifier=torch.nn.Flatten()"],
+        "has never seen noise",
+    ),
+    "a foreign guide that is nowhere": (
+        ["--guidance=CleanGuidance", "--classifier=torchvision.models.resnet7()"],
+        "resnet7",
+    ),
+    "a foreign guide without logits": (
+        ["--guidance=CleanGuidance", "--classifier=torch.nn.ReLU()"],
+        "logits (K,) were wanted",
+    ),
     "a foreign guide without logits, of grey images": (
         ["--guidance=CleanGuidance", "--classifier=torch.nn.Conv2d(1,10,3)"],
         "logits (K,) were wanted",
     ),
-    "a foreign guide of two channels": (["--guidance=CleanGuidance", "--classifier=torch.nn.Conv2d(2,10,3)"], "RuntimeError"),
-    "a foreign guide that is no network": (["--guidance=CleanGuidance", "--classifier=os.system('touch ran')"], "it was not called"),
+    "a foreign guide of two channels": (
+        ["--guidance=CleanGuidance", "--classifier=torch.nn.Conv2d(2,10,3)"],
+        "RuntimeError",
+    ),
+    "a foreign guide that is no network": (
+        ["--guidance=CleanGuidance", "--classifier=os.system('touch ran')"],
+        "it was not called",
+    ),
     "a foreign guide that finds objects": (
-        ["--guidance=CleanGuidance", "--classifier=torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights_backbone=None)"],
+        [
+            "--guidance=CleanGuidance",
+            "--classifier=torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights_backbone=None)",
+        ],
         "gives list for an image",
     ),
-    "a foreign guide of the wrong arguments": (["--guidance=CleanGuidance", "--classifier=torch.nn.Flatten(a b)"], "plain values"),
-    "classifier-free guidance without labels": (["--guidance=ClassifierFree"], "needs a class-conditional diffusion model"),
-    "a weak model that is nowhere": (["--guidance=Autoguidance", "--guidance.weak=runs/weak"], "runs/weak: no such checkpoint"),
+    "a foreign guide of the wrong arguments": (
+        ["--guidance=CleanGuidance", "--classifier=torch.nn.Flatten(a b)"],
+        "plain values",
+    ),
+    "classifier-free guidance without labels": (
+        ["--guidance=ClassifierFree"],
+        "needs a class-conditional diffusion model",
+    ),
+    "a weak model that is nowhere": (
+        ["--guidance=Autoguidance", "--guidance.weak=runs/weak"],
+        "runs/weak: no such checkpoint",
+    ),
     "no such device": (["--device=cuda"], "cuda"),
     "no such precision": (["--precision=fp8"], "fp8"),
 }
 
 
 @pytest.mark.parametrize(("words", "says"), WRONG.values(), ids=WRONG)
-def test_a_wrong_input_gets_one_line_and_leaves_nothing(words: list[str], says: str, workplace: Path, cgd: Cgd) -> None:
+def test_a_wrong_input_gets_one_line_and_leaves_nothing(
+    words: list[str], says: str, workplace: Path, cgd: Cgd
+) -> None:
     Path("empty").mkdir()
     Path("file").write_text("not a folder")
     judge()
@@ -505,7 +747,12 @@ def test_a_wrong_input_gets_one_line_and_leaves_nothing(words: list[str], says: 
     *before, last = err.strip().splitlines()
     assert last.startswith("error: ")
     assert says in last
-    assert all(line.startswith(("diffusion model: ", "classifier: ", "model in the guidance: ", "sampling")) for line in before), err
+    assert all(
+        line.startswith(
+            ("diffusion model: ", "classifier: ", "model in the guidance: ", "sampling")
+        )
+        for line in before
+    ), err
     assert not Path("ran").exists()
     assert not Path("result/samples.json").exists()
     assert not Path("result/grid.png").exists()
@@ -515,7 +762,12 @@ def test_damaged_and_foreign_checkpoints_are_refused_in_one_line(workplace: Path
     whole = Path("runs/diffusion/version_0/last.ckpt").read_bytes()
     damaged = bytearray(whole)
     damaged[200:4000] = bytes(3800)
-    for name, contents in {"cut": whole[: len(whole) // 2], "damaged": bytes(damaged), "text": b"hello", "empty": b""}.items():
+    for name, contents in {
+        "cut": whole[: len(whole) // 2],
+        "damaged": bytes(damaged),
+        "text": b"hello",
+        "empty": b"",
+    }.items():
         Path(f"{name}.ckpt").write_bytes(contents)
         code, _, err = cgd("sample", f"--ckpt={name}.ckpt", "--out=result")
         assert code == 1
@@ -532,12 +784,21 @@ def test_samples_json_of_another_kind_is_refused(workplace: Path, cgd: Cgd) -> N
         assert "not a samples.json" in err
 
 
-def test_a_pair_of_other_shape_or_classes_is_refused_with_both_files_and_both_values(workplace: Path, cgd: Cgd) -> None:
+def test_a_pair_of_other_shape_or_classes_is_refused_with_both_files_and_both_values(
+    workplace: Path, cgd: Cgd
+) -> None:
     ours = checkpoints.load("runs/classifier")
     small = EncoderUNet(8, 1, 10, model_channels=8, channel_mult=(1,), num_res_blocks=1)
-    checkpoints.save(NoisyClassifier(small, ours.schedule, ours.class_names, (1, 8, 8)), "small.ckpt")
-    checkpoints.save(NoisyClassifier(ours.network, ours.schedule, "abcdefghij", ours.image_shape), "letters.ckpt")
-    for file, values in {"small.ckpt": ("[1, 16, 16]", "[1, 8, 8]"), "letters.ckpt": ("'0'", "'a'")}.items():
+    checkpoints.save(
+        NoisyClassifier(small, ours.schedule, ours.class_names, (1, 8, 8)), "small.ckpt"
+    )
+    checkpoints.save(
+        NoisyClassifier(ours.network, ours.schedule, "abcdefghij", ours.image_shape), "letters.ckpt"
+    )
+    for file, values in {
+        "small.ckpt": ("[1, 16, 16]", "[1, 8, 8]"),
+        "letters.ckpt": ("'0'", "'a'"),
+    }.items():
         code, _, err = cgd(*SAMPLE, f"--classifier={file}", "--out=result")
         error = err.strip().splitlines()[-1]
         assert code == 1

@@ -63,7 +63,9 @@ def contents(folder: Path) -> dict[str, bytes | str]:
 
 
 @pytest.mark.parametrize("kind", ["png", "npz"])
-def test_what_a_killed_job_left_is_started_over_by_the_same_request_alone(kind: str, workplace: Path, cgd: Cgd) -> None:
+def test_what_a_killed_job_left_is_started_over_by_the_same_request_alone(
+    kind: str, workplace: Path, cgd: Cgd
+) -> None:
     few = (*SAMPLE, "--batch_size=1", "--num_samples=50", f"--format={kind}")
     job = start(*few, "--out=D")
     wait_for_pieces(Path("D"), job)
@@ -86,20 +88,26 @@ def test_what_a_killed_job_left_is_started_over_by_the_same_request_alone(kind: 
     assert sorted(contents(Path("D"))) == sorted(contents(Path("clean")))
 
 
-def test_of_two_jobs_on_one_folder_one_is_refused_and_the_other_is_right(workplace: Path, cgd: Cgd) -> None:
+def test_of_two_jobs_on_one_folder_one_is_refused_and_the_other_is_right(
+    workplace: Path, cgd: Cgd
+) -> None:
     jobs = {count: start(*SLOW, f"--num_samples={count}", "--out=D") for count in (119, 120)}
     ended = {count: (*job.communicate(timeout=60), job.returncode) for count, job in jobs.items()}
     assert sorted(code for *_, code in ended.values()) == [0, 1]
     [won] = [count for count, (*_, code) in ended.items() if code == 0]
     [err] = [err for _, err, code in ended.values() if code == 1]
-    assert "another cgd sample is at work there" in error_of(err) or "holds samples" in error_of(err)
+    assert "another cgd sample is at work there" in error_of(err) or "holds samples" in error_of(
+        err
+    )
     assert json.loads(Path("D/samples.json").read_text())["images"]["count"] == won
     assert cgd(*SLOW, f"--num_samples={won}", "--out=clean")[0] == 0
     assert pixels(Path("D")) == pixels(Path("clean"))
     assert sorted(contents(Path("D"))) == sorted(contents(Path("clean")))
 
 
-def test_a_job_is_refused_while_another_is_at_work_and_an_interrupted_one_leaves_nothing(workplace: Path, cgd: Cgd) -> None:
+def test_a_job_is_refused_while_another_is_at_work_and_an_interrupted_one_leaves_nothing(
+    workplace: Path, cgd: Cgd
+) -> None:
     job = start(*SLOW, "--num_samples=3000", "--out=D")
     wait_for_pieces(Path("D"), job)
     code, out, err = cgd(*SLOW, "--num_samples=3000", "--out=D")
@@ -131,7 +139,9 @@ while done < 150:
 
 def test_no_two_processes_ever_hold_a_folder(tmp_path: Path) -> None:
     run = [sys.executable, "-c", STRESS]
-    jobs = [subprocess.Popen(run, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    jobs = [
+        subprocess.Popen(run, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(3)
+    ]
     assert [job.communicate(timeout=60)[1] for job in jobs] == ["", "", ""]
 
 
@@ -155,9 +165,13 @@ LEFT = {
 }
 
 
-@pytest.mark.parametrize("kind", ["link to a folder", "link to a file", "dangling link", "file", "folder"])
+@pytest.mark.parametrize(
+    "kind", ["link to a folder", "link to a file", "dangling link", "file", "folder"]
+)
 @pytest.mark.parametrize("name", LEFT)
-def test_what_is_not_a_jobs_own_is_neither_followed_nor_removed(name: str, kind: str, tmp_path: Path) -> None:
+def test_what_is_not_a_jobs_own_is_neither_followed_nor_removed(
+    name: str, kind: str, tmp_path: Path
+) -> None:
     others, folder = outside(tmp_path), tmp_path / "D"
     folder.mkdir()
     if kind == "file":
@@ -180,7 +194,9 @@ def test_what_is_not_a_jobs_own_is_neither_followed_nor_removed(name: str, kind:
     assert os.path.lexists(folder / name) or kind == "file"
 
 
-def test_other_links_in_the_folder_are_left_alone(tmp_path: Path, workplace: Path, cgd: Cgd) -> None:
+def test_other_links_in_the_folder_are_left_alone(
+    tmp_path: Path, workplace: Path, cgd: Cgd
+) -> None:
     others = outside(tmp_path)
     Path("D").mkdir()
     for name in ("samples.json.tmp", ".writable", ".unfinished.tmp", "README"):
@@ -194,19 +210,34 @@ def test_other_links_in_the_folder_are_left_alone(tmp_path: Path, workplace: Pat
 
 @pytest.mark.parametrize(
     "said",
-    ["", "[", "[" * 5000, "9" * 5000, "\xff", '{"a": NaN}', "[1]", "{}", "{" + '"a":{' * 900 + "}" * 901],
+    [
+        "",
+        "[",
+        "[" * 5000,
+        "9" * 5000,
+        "\xff",
+        '{"a": NaN}',
+        "[1]",
+        "{}",
+        "{" + '"a":{' * 900 + "}" * 901,
+    ],
 )
 def test_a_request_that_cannot_be_read_is_not_the_same(said: str, tmp_path: Path) -> None:
     (tmp_path / "D/.unfinished").mkdir(parents=True)
     (tmp_path / "D/.unfinished/request.json").write_bytes(said.encode("latin-1"))
     before = contents(tmp_path)
-    with pytest.raises(InputError, match=r"remove .*\.unfinished first") as refused, claim(tmp_path / "D", {"seed": 0}):
+    with (
+        pytest.raises(InputError, match=r"remove .*\.unfinished first") as refused,
+        claim(tmp_path / "D", {"seed": 0}),
+    ):
         pytest.fail("claimed")
     assert len(str(refused.value)) < 1000 + len(str(tmp_path))
     assert contents(tmp_path) == before
 
 
-def test_a_job_that_was_killed_before_it_wrote_its_request_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_a_job_that_was_killed_before_it_wrote_its_request_is_in_nobodys_way(
+    tmp_path: Path,
+) -> None:
     (tmp_path / ".unfinished").mkdir()
     (tmp_path / ".unfinished/.request.json.tmp").write_text("{")
     with claim(tmp_path, {"seed": 0}) as own:
@@ -224,7 +255,10 @@ def finish(folder: Path, kind: Any, between: Callable[[Claim], object]) -> None:
         out.finish({})
 
 
-PIECES = {"png": ("0001-b.png", "0002-a.png", "0003-a.png"), "npz": ("00000001.npy", "00000002.npy", "00000003.npy")}
+PIECES = {
+    "png": ("0001-b.png", "0002-a.png", "0003-a.png"),
+    "npz": ("00000001.npy", "00000002.npy", "00000003.npy"),
+}
 
 
 @pytest.mark.parametrize("kind", PIECES)
@@ -241,7 +275,9 @@ def test_pieces_that_are_missing_or_foreign_make_no_samples(kind: str, tmp_path:
             finish(tmp_path / "D", kind, fault)
         assert not (tmp_path / "D").exists()
     finish(tmp_path / "D", kind, lambda own: None)
-    assert json.loads((tmp_path / "D/samples.json").read_text()) == {"images": {"count": 3, "labels": [0, 1, 0]}}
+    assert json.loads((tmp_path / "D/samples.json").read_text()) == {
+        "images": {"count": 3, "labels": [0, 1, 0]}
+    }
 
 
 def test_a_final_name_that_is_taken_in_the_meantime_is_not_replaced(tmp_path: Path) -> None:
@@ -265,7 +301,9 @@ with claim(Path("D"), {}) as own:
 
 @pytest.mark.parametrize("language", ["C", "C.UTF-8"])
 def test_any_name_of_a_class_is_a_file_name(language: str, tmp_path: Path) -> None:
-    known = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG"))}
+    known = {
+        name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG"))
+    }
     own = {"LC_ALL": language, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     run = [sys.executable, "-c", NAMES]
     done = subprocess.run(run, cwd=tmp_path, env={**known, **own}, capture_output=True, text=True)

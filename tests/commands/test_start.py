@@ -17,43 +17,77 @@ TWO = ("--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.strategy=d
 
 
 def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("CGD_", "PYTEST"))}
-    return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("CGD_", "PYTEST"))
+    }
+    return subprocess.run(
+        words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+    )
 
 
 def imported_by(statement: str, tmp_path: Path) -> set[str]:
-    done = run(sys.executable, "-c", f"{statement}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}})", cwd=tmp_path)
+    done = run(
+        sys.executable,
+        "-c",
+        f"{statement}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}})",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
 
 
-def test_the_package_imports_neither_torch_nor_lightning_until_a_name_is_used(tmp_path: Path) -> None:
+def test_the_package_imports_neither_torch_nor_lightning_until_a_name_is_used(
+    tmp_path: Path,
+) -> None:
     assert not {"torch", "lightning"} & imported_by("import cgd_lightning", tmp_path)
     assert "torch" in imported_by("from cgd_lightning import DDIM", tmp_path)
 
 
 def test_sampling_imports_neither_lightning_nor_torchvision(tmp_path: Path) -> None:
-    assert not {"lightning", "torchvision", "matplotlib", "wandb"} & imported_by("import cgd_lightning.commands.sample", tmp_path)
+    assert not {"lightning", "torchvision", "matplotlib", "wandb"} & imported_by(
+        "import cgd_lightning.commands.sample", tmp_path
+    )
 
 
 def test_help_version_and_a_wrong_command_answer_without_torch(tmp_path: Path) -> None:
-    helped, named, wrong = (run(CGD, *words, cwd=tmp_path) for words in ((), ("--version",), ("smaple",)))
+    helped, named, wrong = (
+        run(CGD, *words, cwd=tmp_path) for words in ((), ("--version",), ("smaple",))
+    )
     assert all(command in helped.stdout for command in COMMANDS)
     assert re.fullmatch(r"cgd-lightning \d+\.\d+\.\d+\n", named.stdout)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("error: no command 'smaple'; did you mean sample?")
-    assert "torch" not in imported_by("from cgd_lightning.commands.main import main\nmain(['--help'])", tmp_path)
+    assert "torch" not in imported_by(
+        "from cgd_lightning.commands.main import main\nmain(['--help'])", tmp_path
+    )
 
 
 def test_samples_are_bit_equal_on_one_and_on_two_processes(workplace: Path) -> None:
-    words = (CGD, "sample", "--ckpt=runs/diffusion", "--scale=4", "--num_samples=8", "--batch_size=3", "--sampler.steps=4", "--device=cpu")
-    alone, both = run(*words, "--out=one", cwd=workplace), run(*words, "--out=two", *TWO, cwd=workplace)
+    words = (
+        CGD,
+        "sample",
+        "--ckpt=runs/diffusion",
+        "--scale=4",
+        "--num_samples=8",
+        "--batch_size=3",
+        "--sampler.steps=4",
+        "--device=cpu",
+    )
+    alone, both = (
+        run(*words, "--out=one", cwd=workplace),
+        run(*words, "--out=two", *TWO, cwd=workplace),
+    )
     assert alone.returncode == 0, alone.stderr
     assert both.returncode == 0, both.stderr
-    files = [{file.name: file.read_bytes() for file in (workplace / name / "images").iterdir()} for name in ("one", "two")]
+    files = [
+        {file.name: file.read_bytes() for file in (workplace / name / "images").iterdir()}
+        for name in ("one", "two")
+    ]
     assert len(files[0]) == 8
     assert files[0] == files[1]
-    assert (workplace / "one/samples.json").read_bytes() == (workplace / "two/samples.json").read_bytes()
+    assert (workplace / "one/samples.json").read_bytes() == (
+        workplace / "two/samples.json"
+    ).read_bytes()
     assert both.stdout.strip() == "two/grid.png"
 
 
@@ -91,7 +125,10 @@ def test_two_processes_train_one_run_on_different_images_and_noise(tmp_path: Pat
         "last.ckpt",
         "metrics.csv",
     }
-    seen = [[torch.load(tmp_path / f"seen-{rank}-{step}.pt") for step in range(1, 5)] for rank in range(2)]
+    seen = [
+        [torch.load(tmp_path / f"seen-{rank}-{step}.pt") for step in range(1, 5)]
+        for rank in range(2)
+    ]
     for (index, t, eps), (other_index, other_t, other_eps) in zip(*seen):
         assert not set(index.tolist()) & set(other_index.tolist())
         assert not torch.equal(t, other_t)

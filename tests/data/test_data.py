@@ -14,7 +14,9 @@ def at(data: Digits, stage: str, ready: int = 0, rank: int = 0) -> Digits:
     """`data` as in a trainer that is training, validating or predicting."""
     progress = SimpleNamespace(batch_progress=SimpleNamespace(total=SimpleNamespace(ready=ready)))
     flags = {name: name == stage for name in ("training", "validating", "predicting")}
-    data.trainer = SimpleNamespace(**flags, global_rank=rank, world_size=1, fit_loop=SimpleNamespace(epoch_loop=progress))  # type: ignore
+    data.trainer = SimpleNamespace(
+        **flags, global_rank=rank, world_size=1, fit_loop=SimpleNamespace(epoch_loop=progress)
+    )  # type: ignore
     return data
 
 
@@ -41,7 +43,9 @@ def test_the_splits_of_the_digits_are_disjoint_balanced_and_always_the_same() ->
 def test_the_shares_of_the_classes_are_those_of_the_training_images() -> None:
     data = Digits()
     labels = data.split("train").labels
-    assert data.class_shares() == pytest.approx([(labels == k).double().mean().item() for k in range(10)])
+    assert data.class_shares() == pytest.approx(
+        [(labels == k).double().mean().item() for k in range(10)]
+    )
     data._splits["train"] = [1, 2, 3]  # type: ignore[assignment]  # a data set that keeps no labels
     assert data.class_shares() == []
 
@@ -57,13 +61,19 @@ def test_the_noisy_batch_is_the_forward_process() -> None:
     assert batch.eps.std() == pytest.approx(1, abs=0.02)
 
 
-def test_training_noise_depends_on_seed_batch_and_process_and_not_on_the_global_random_state() -> None:
+def test_training_noise_depends_on_seed_batch_and_process_and_not_on_the_global_random_state() -> (
+    None
+):
     first = noised(at(Digits(), "training", ready=3))
     torch.randn(7)
     again = noised(at(Digits(), "training", ready=3))
     assert torch.equal(first.eps, again.eps)
     assert torch.equal(first.t, again.t)
-    for other in (at(Digits(), "training", ready=4), at(Digits(), "training", ready=3, rank=1), at(Digits(seed=1), "training", ready=3)):
+    for other in (
+        at(Digits(), "training", ready=4),
+        at(Digits(), "training", ready=3, rank=1),
+        at(Digits(seed=1), "training", ready=3),
+    ):
         assert not torch.equal(first.eps, noised(other).eps)
         assert not torch.equal(first.t, noised(other).t)
 
@@ -105,7 +115,9 @@ def test_prediction_reads_the_images_at_the_chosen_timestep() -> None:
     assert torch.equal(batch.t, torch.full((64,), 300.0))
 
 
-def test_processes_share_the_training_images_without_overlap_and_differently_in_every_epoch() -> None:
+def test_processes_share_the_training_images_without_overlap_and_differently_in_every_epoch() -> (
+    None
+):
     shards = [ShuffledShard(103, seed=0, rank=rank, processes=4) for rank in range(4)]
     epochs = []
     for epoch in range(2):
@@ -126,7 +138,9 @@ def test_processes_share_the_held_out_images_each_exactly_once() -> None:
 def test_a_loader_goes_on_in_the_middle_of_an_epoch() -> None:
     def epoch_after(trained: int) -> list[list[int]]:
         images = ImageTensors(torch.zeros(50, 1, 2, 2, dtype=torch.uint8), torch.zeros(50))
-        loader = ResumableLoader(images, ShuffledShard(50, 0, 0, 1), 8, lambda: trained, collate_fn=lambda batch: batch)
+        loader = ResumableLoader(
+            images, ShuffledShard(50, 0, 0, 1), 8, lambda: trained, collate_fn=lambda batch: batch
+        )
         return [batch.indices.tolist() for batch in loader]
 
     assert len(epoch_after(0)) == len(epoch_after(6)) == 6

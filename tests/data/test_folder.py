@@ -15,7 +15,9 @@ from cgd_lightning.data.folder import Folder, decode
 from cgd_lightning.errors import InputError
 
 
-def paint(path: Path, colour: tuple[int, ...], size: tuple[int, int] = (20, 12), mode: str = "RGB") -> None:
+def paint(
+    path: Path, colour: tuple[int, ...], size: tuple[int, int] = (20, 12), mode: str = "RGB"
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, colour if mode != "L" else colour[0]).save(path)
 
@@ -39,15 +41,24 @@ def test_classes_are_the_sub_folders_in_alphabetical_order(pets: Path) -> None:
 
 
 def test_each_class_is_split_alike_and_always_in_the_same_way(pets: Path) -> None:
-    data, again = Folder(str(pets), image_size=8, held_out=0.2), Folder(str(pets), image_size=8, held_out=0.2, seed=3)
+    data, again = (
+        Folder(str(pets), image_size=8, held_out=0.2),
+        Folder(str(pets), image_size=8, held_out=0.2, seed=3),
+    )
     parts = {name: data.split(name) for name in ("train", "val", "test")}
-    assert {name: part.labels.bincount().tolist() for name, part in parts.items()} == {"train": [6, 6], "val": [2, 2], "test": [2, 2]}
+    assert {name: part.labels.bincount().tolist() for name, part in parts.items()} == {
+        "train": [6, 6],
+        "val": [2, 2],
+        "test": [2, 2],
+    }
     assert all(torch.equal(part.images, again.split(name).images) for name, part in parts.items())
     seen = [image.numpy().tobytes() for part in parts.values() for image in part.images]
     assert len(set(seen)) == 20
 
 
-def test_a_folder_that_does_not_fit_in_memory_streams_the_same_images(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_does_not_fit_in_memory_streams_the_same_images(
+    pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = Folder(str(pets), image_size=8)
     monkeypatch.setattr(folders, "IN_MEMORY", 0)
     streamed = Folder(str(pets), image_size=8)
@@ -70,7 +81,9 @@ def test_the_middle_is_kept_upright(tmp_path: Path) -> None:
     image = Image.new("RGB", (30, 10), (255, 0, 0))
     image.paste((0, 255, 0), (10, 0, 20, 10))
     image.save(tmp_path / "x.png")
-    assert torch.equal(decode(tmp_path / "x.png", (3, 10, 10))[1], torch.full((10, 10), 255, dtype=torch.uint8))
+    assert torch.equal(
+        decode(tmp_path / "x.png", (3, 10, 10))[1], torch.full((10, 10), 255, dtype=torch.uint8)
+    )
     exif = Image.Exif()
     exif[0x0112] = 3
     half = Image.new("L", (10, 10))
@@ -84,10 +97,22 @@ WRONG = {
     "no classes": (lambda root: paint(root / "x.png", (1, 2, 3)), "no sub-folders"),
     "one class": (lambda root: paint(root / "cat" / "x.png", (1, 2, 3)), "only the class 'cat'"),
     "an empty class": (lambda root: (three(root / "cat"), (root / "dog").mkdir()), "dog: 0 images"),
-    "names that differ in case": (lambda root: (three(root / "cat"), three(root / "Cat")), "Cat, cat differ in case only"),
-    "a name that cannot be printed": (lambda root: (three(root / "cat"), three(root / "d\x1b[2Jg")), r"class 'd\\x1b\[2Jg'"),
-    "a name that is not UTF-8": (lambda root: (three(root / "cat"), three(root / os.fsdecode(b"d\xffg"))), r"class 'd\\udcffg'"),
-    "a text": (lambda root: (three(root / "cat"), three(root / "dog"), (root / "dog" / "a.txt").touch()), "a.txt: not an image"),
+    "names that differ in case": (
+        lambda root: (three(root / "cat"), three(root / "Cat")),
+        "Cat, cat differ in case only",
+    ),
+    "a name that cannot be printed": (
+        lambda root: (three(root / "cat"), three(root / "d\x1b[2Jg")),
+        r"class 'd\\x1b\[2Jg'",
+    ),
+    "a name that is not UTF-8": (
+        lambda root: (three(root / "cat"), three(root / os.fsdecode(b"d\xffg"))),
+        r"class 'd\\udcffg'",
+    ),
+    "a text": (
+        lambda root: (three(root / "cat"), three(root / "dog"), (root / "dog" / "a.txt").touch()),
+        "a.txt: not an image",
+    ),
 }
 
 
@@ -129,7 +154,9 @@ EPS = b"""%!PS-Adobe-3.0 EPSF-3.0
 """
 
 
-def test_a_postscript_file_starts_no_program_whatever_it_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_postscript_file_starts_no_program_whatever_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path / 'ran'}\n")
     (tmp_path / "gs").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
@@ -144,13 +171,24 @@ def test_a_postscript_file_starts_no_program_whatever_it_is_called(tmp_path: Pat
 
 def png(width: int, height: int, mode: int = 0, *chunks: tuple[bytes, bytes]) -> bytes:
     """A PNG that says this size, and holds no pixels unless `chunks` do."""
-    every = ((b"IHDR", struct.pack(">IIBBBBB", width, height, 8, mode, 0, 0, 0)), *chunks, (b"IDAT", b""))
+    every = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, mode, 0, 0, 0)),
+        *chunks,
+        (b"IDAT", b""),
+    )
     sums = [struct.pack(">I", zlib.crc32(name + data)) for name, data in every]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(data)) + name + data + s for (name, data), s in zip(every, sums))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + s for (name, data), s in zip(every, sums)
+    )
 
 
-@pytest.mark.parametrize(("size", "says"), [((2**13 + 1, 2**13), "8193 x 8192 pixels"), ((40_000, 40_000), "1600000000 pixels")])
-def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(size: tuple[int, int], says: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [((2**13 + 1, 2**13), "8193 x 8192 pixels"), ((40_000, 40_000), "1600000000 pixels")],
+)
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(
+    size: tuple[int, int], says: str, tmp_path: Path
+) -> None:
     (tmp_path / "x.png").write_bytes(png(*size))
     with pytest.raises(InputError, match=rf"x\.png: .*{says}.*anted at most 67108864") as refused:
         decode(tmp_path / "x.png", (3, 8, 8))
@@ -163,7 +201,9 @@ def peak_memory() -> int:
     return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) // 1024
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="asks Linux for the memory that was taken")
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/clear_refs"), reason="asks Linux for the memory that was taken"
+)
 def test_an_image_with_transparency_takes_at_most_10_bytes_a_pixel(tmp_path: Path) -> None:
     """Which are 640 MiB for the largest."""
     rows = zlib.compress(bytes(2**26 + 2**12), 1)
@@ -176,7 +216,9 @@ def test_an_image_with_transparency_takes_at_most_10_bytes_a_pixel(tmp_path: Pat
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB", "L"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_transparent_images_lie_on_white(mode: str, channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transparent_images_lie_on_white(
+    mode: str, channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In strips of any height as at once."""
     noise = np.random.default_rng(0).integers(0, 256, (21, 13, 4), dtype=np.uint8)
     picture = Image.fromarray(noise, "RGBA")
@@ -187,21 +229,29 @@ def test_transparent_images_lie_on_white(mode: str, channels: int, tmp_path: Pat
         picture.convert("RGB").convert(mode).save(tmp_path / "x.png", transparency=clear)
     with Image.open(tmp_path / "x.png") as image:
         upright = image.convert("RGBA")
-    white = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert("L" if channels == 1 else "RGB")
+    white = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert(
+        "L" if channels == 1 else "RGB"
+    )
     wanted = torch.from_numpy(np.array(white)).reshape(21, 13, channels).permute(2, 0, 1)
     monkeypatch.setattr(folders, "ROWS", 4)
     assert torch.equal(decode(tmp_path / "x.png", (channels, 21, 13)), wanted)
 
 
 def test_every_damage_of_an_image_is_one_line(tmp_path: Path) -> None:
-    """Bytes that are changed at random, and a damaged entry of Exif, which Pillow meets with struct.error."""
+    """Bytes that are changed at random, and a damaged entry of Exif, which Pillow meets with
+    struct.error.
+    """
     generator = np.random.default_rng(0)
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "words"
     picture = Image.fromarray(generator.integers(0, 256, (9, 7, 3), dtype=np.uint8))
     whole = []
     for format_ in folders.FORMATS:
-        picture.save(file := io.BytesIO(), format_, **({"exif": exif} if format_ in ("PNG", "JPEG", "TIFF", "WEBP") else {}))
+        picture.save(
+            file := io.BytesIO(),
+            format_,
+            **({"exif": exif} if format_ in ("PNG", "JPEG", "TIFF", "WEBP") else {}),
+        )
         whole.append(file.getvalue())
     refused = []
     with warnings.catch_warnings():
@@ -217,7 +267,14 @@ def test_every_damage_of_an_image_is_one_line(tmp_path: Path) -> None:
                 refused.append(str(error))
     assert 100 < len(refused) < 700
     assert all("x.png: " in error and "\n" not in error for error in refused)
-    odd = b"II*\0\x08\0\0\0" + struct.pack("<H", 2) + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + struct.pack("<HHIf", 0x0111, 11, 1, 1.5)
-    (tmp_path / "x.png").write_bytes(png(1, 1, 0, (b"eXIf", odd), (b"IDAT", zlib.compress(b"\0\0"))))
+    odd = (
+        b"II*\0\x08\0\0\0"
+        + struct.pack("<H", 2)
+        + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
+        + struct.pack("<HHIf", 0x0111, 11, 1, 1.5)
+    )
+    (tmp_path / "x.png").write_bytes(
+        png(1, 1, 0, (b"eXIf", odd), (b"IDAT", zlib.compress(b"\0\0")))
+    )
     with pytest.raises(InputError, match=r"x\.png: not an image that can be read"):
         decode(tmp_path / "x.png", (3, 8, 8))

@@ -20,17 +20,25 @@ def write_idx(folder: Path, counts: dict[str, int]) -> None:
     generator = np.random.default_rng(0)
     for part, count in counts.items():
         images = generator.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-        (folder / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 2051, count, 28, 28) + images.tobytes())
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(
+            struct.pack(">IIII", 2051, count, 28, 28) + images.tobytes()
+        )
         labels = (np.arange(count) % 10).astype(np.uint8)
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, count) + labels.tobytes())
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">II", 2049, count) + labels.tobytes()
+        )
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real files of MNIST are not beside this checkout")
+@pytest.mark.skipif(
+    not REAL.is_dir(), reason="the real files of MNIST are not beside this checkout"
+)
 def test_the_real_mnist_is_read_and_split() -> None:
     data = MNIST(root=str(REAL), download=False)
     parts = [data.split(name) for name in ("train", "val", "test")]
     assert [len(part) for part in parts] == [55000, 5000, 10000]
-    assert all(part.images.shape[1:] == (1, 28, 28) and part.images.dtype == torch.uint8 for part in parts)
+    assert all(
+        part.images.shape[1:] == (1, 28, 28) and part.images.dtype == torch.uint8 for part in parts
+    )
     assert parts[2].labels[:5].tolist() == [7, 2, 1, 0, 4]
     assert parts[0].labels.bincount().tolist() != parts[1].labels.bincount().tolist()
     assert (parts[0].labels.bincount() + parts[1].labels.bincount()).tolist() == [
@@ -60,9 +68,18 @@ def test_cifar_is_read_in_colour(tmp_path: Path) -> None:
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     generator = np.random.default_rng(0)
-    for name in ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]:
+    for name in [
+        "data_batch_1",
+        "data_batch_2",
+        "data_batch_3",
+        "data_batch_4",
+        "data_batch_5",
+        "test_batch",
+    ]:
         pixels = generator.integers(0, 256, (1200, 3072), dtype=np.uint8)
-        (folder / name).write_bytes(pickle.dumps({"data": pixels, "labels": [i % 10 for i in range(1200)]}))
+        (folder / name).write_bytes(
+            pickle.dumps({"data": pixels, "labels": [i % 10 for i in range(1200)]})
+        )
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list(CIFAR10.class_names)}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets.CIFAR10, "_check_integrity", lambda self: True)
@@ -83,7 +100,11 @@ def test_damaged_files_are_one_line(damage: str, tmp_path: Path) -> None:
     raw = tmp_path / "MNIST" / "raw"
     write_idx(raw, {"train": 6000, "t10k": 50})
     file = raw / "train-images-idx3-ubyte"
-    contents = {"cut": file.read_bytes()[:5000], "text": b"<html>", "swapped": gzip.compress(b"x" * 100)}
+    contents = {
+        "cut": file.read_bytes()[:5000],
+        "text": b"<html>",
+        "swapped": gzip.compress(b"x" * 100),
+    }
     file.write_bytes(contents[damage])
     with pytest.raises(ValueError, match="damaged files of mnist"):
         MNIST(root=str(tmp_path), download=False).prepare_data()
@@ -98,11 +119,27 @@ IMAGES = "train-images-idx3-ubyte"
 LIES = {
     "more images than there are": (IMAGES, sizes(2**32 - 1, 28, 28) + bytes(6000 * 784), "shape"),
     "no images": (IMAGES, sizes(0, 28, 28), "different numbers"),
-    "fewer images than labels": (IMAGES, sizes(5999, 28, 28) + bytes(5999 * 784), "different numbers"),
-    "bytes behind the images": (IMAGES, sizes(6000, 28, 28) + bytes(6000 * 784 + 1), "4704017 bytes"),
+    "fewer images than labels": (
+        IMAGES,
+        sizes(5999, 28, 28) + bytes(5999 * 784),
+        "different numbers",
+    ),
+    "bytes behind the images": (
+        IMAGES,
+        sizes(6000, 28, 28) + bytes(6000 * 784 + 1),
+        "4704017 bytes",
+    ),
     "images of another size": (IMAGES, sizes(6000, 14, 56) + bytes(6000 * 784), "14 x 56"),
-    "images of floats": (IMAGES, sizes(6000, 28, 28, kind=13) + bytes(6000 * 784 * 4), "does not begin"),
-    "images of a type that is none": (IMAGES, sizes(6000, 28, 28, kind=10) + bytes(6000 * 784), "does not begin"),
+    "images of floats": (
+        IMAGES,
+        sizes(6000, 28, 28, kind=13) + bytes(6000 * 784 * 4),
+        "does not begin",
+    ),
+    "images of a type that is none": (
+        IMAGES,
+        sizes(6000, 28, 28, kind=10) + bytes(6000 * 784),
+        "does not begin",
+    ),
     "images on one axis": (IMAGES, sizes(6000 * 784) + bytes(6000 * 784), "does not begin"),
     "an empty file": (IMAGES, b"", "does not begin"),
     "labels of three axes": (LABELS, sizes(6000, 1, 1) + bytes(6000), "does not begin"),
@@ -113,15 +150,21 @@ LIES = {
 
 
 @pytest.mark.parametrize(("name", "contents", "says"), LIES.values(), ids=LIES)
-def test_idx_files_that_lie_are_refused_before_they_are_read(name: str, contents: bytes, says: str, tmp_path: Path) -> None:
+def test_idx_files_that_lie_are_refused_before_they_are_read(
+    name: str, contents: bytes, says: str, tmp_path: Path
+) -> None:
     write_idx(tmp_path / "MNIST" / "raw", {"train": 6000, "t10k": 50})
     (tmp_path / "MNIST" / "raw" / name).write_bytes(contents)
-    with pytest.raises(InputError, match=rf"damaged files of mnist \({name[:6]}.*{says}") as refused:
+    with pytest.raises(
+        InputError, match=rf"damaged files of mnist \({name[:6]}.*{says}"
+    ) as refused:
         MNIST(root=str(tmp_path)).split("train")
     assert "\n" not in str(refused.value)
 
 
-def test_as_many_images_as_are_held_out_are_too_few_and_there_is_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_many_images_as_are_held_out_are_too_few_and_there_is_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_idx(tmp_path / "MNIST" / "raw", {"train": 5000, "t10k": 50})
     with pytest.raises(InputError, match="holds 5000 images"):
         MNIST(root=str(tmp_path)).split("train")
@@ -132,11 +175,16 @@ def test_as_many_images_as_are_held_out_are_too_few_and_there_is_a_limit(tmp_pat
 
 
 @pytest.mark.parametrize("dataset", [MNIST, FashionMNIST])
-def test_what_old_versions_of_torchvision_pickled_is_never_read(dataset: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_old_versions_of_torchvision_pickled_is_never_read(
+    dataset: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / dataset.__name__
     (folder / "processed").mkdir(parents=True)
     for name in ("training.pt", "test.pt"):
-        torch.save((torch.zeros(6000, 28, 28, dtype=torch.uint8), torch.zeros(6000)), folder / "processed" / name)
+        torch.save(
+            (torch.zeros(6000, 28, 28, dtype=torch.uint8), torch.zeros(6000)),
+            folder / "processed" / name,
+        )
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("read a pickle"))
     with pytest.raises(InputError, match=r"no files of .* there; give the folder"):
         dataset(root=str(tmp_path), download=False).split("train")
@@ -155,7 +203,9 @@ class Runs:
 
 
 @pytest.mark.parametrize("name", ["data_batch_1", "data_batch_5", "test_batch", "batches.meta"])
-def test_files_of_cifar_are_unpickled_only_if_their_sums_are_right(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_cifar_are_unpickled_only_if_their_sums_are_right(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     pixels = np.zeros((2, 3072), np.uint8)
@@ -164,9 +214,19 @@ def test_files_of_cifar_are_unpickled_only_if_their_sums_are_right(name: str, tm
         (folder / file).write_bytes(pickle.dumps({"data": pixels, "labels": [0, 1]}))
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": ["a", "b"]}))
     sums = {file.name: md5(file.read_bytes()).hexdigest() for file in folder.iterdir()}
-    monkeypatch.setattr(datasets.CIFAR10, "train_list", [[file, sums[file]] for file, _ in datasets.CIFAR10.train_list])
-    monkeypatch.setattr(datasets.CIFAR10, "test_list", [[file, sums[file]] for file, _ in datasets.CIFAR10.test_list])
-    monkeypatch.setattr(datasets.CIFAR10, "meta", {**datasets.CIFAR10.meta, "md5": sums["batches.meta"]})
+    monkeypatch.setattr(
+        datasets.CIFAR10,
+        "train_list",
+        [[file, sums[file]] for file, _ in datasets.CIFAR10.train_list],
+    )
+    monkeypatch.setattr(
+        datasets.CIFAR10,
+        "test_list",
+        [[file, sums[file]] for file, _ in datasets.CIFAR10.test_list],
+    )
+    monkeypatch.setattr(
+        datasets.CIFAR10, "meta", {**datasets.CIFAR10.meta, "md5": sums["batches.meta"]}
+    )
     monkeypatch.setattr(CIFAR10, "held_out", 2)
     assert len(CIFAR10(root=str(tmp_path), download=False).split("train")) == 8
     (folder / name).write_bytes(pickle.dumps(Runs(tmp_path / "ran")))

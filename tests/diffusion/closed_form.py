@@ -1,4 +1,6 @@
-"""The exact mixture's clean image in closed form: differentiable, fast, and finite where alpha is 0."""
+"""The exact mixture's clean image in closed form: differentiable, fast, and finite where alpha is
+0.
+"""
 
 import torch
 from torch import Tensor
@@ -11,7 +13,9 @@ from tests.conftest import SHAPE, Mixture
 class Exact(Mixture):
     """x0 = E[x0 | x_t], and what of it a network of `prediction` gives."""
 
-    def __init__(self, schedule: NoiseSchedule, classes: list[int] | None, prediction: PredictionType) -> None:
+    def __init__(
+        self, schedule: NoiseSchedule, classes: list[int] | None, prediction: PredictionType
+    ) -> None:
         super().__init__(schedule, classes)
         self.prediction = prediction
 
@@ -26,8 +30,16 @@ class Exact(Mixture):
         return {"x0": x0, "eps": eps, "v": alpha * eps - sigma * x0}[self.prediction]
 
 
-def closed_form(schedule: NoiseSchedule, classes: list[int] | None = None, prediction: PredictionType = "x0") -> Denoiser:
-    return Denoiser(Exact(schedule, classes, prediction).requires_grad_(False), schedule, prediction, SHAPE, ("a", "b", "c"))
+def closed_form(
+    schedule: NoiseSchedule, classes: list[int] | None = None, prediction: PredictionType = "x0"
+) -> Denoiser:
+    return Denoiser(
+        Exact(schedule, classes, prediction).requires_grad_(False),
+        schedule,
+        prediction,
+        SHAPE,
+        ("a", "b", "c"),
+    )
 
 
 def with_variance(denoise: Denoise) -> Denoise:

@@ -2,11 +2,25 @@
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, HeunDiscreteScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+)
 
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.guidance import Clamp
-from cgd_lightning.diffusion.samplers import DDIM, DDPM, DPMSolver, DPMSolverSDE, Euler, Heun, Sampler
+from cgd_lightning.diffusion.samplers import (
+    DDIM,
+    DDPM,
+    DPMSolver,
+    DPMSolverSDE,
+    Euler,
+    Heun,
+    Sampler,
+)
 from cgd_lightning.diffusion.schedules import Cosine, Linear, NoiseSchedule
 
 STEPS = 38
@@ -17,7 +31,11 @@ class Wavy(torch.nn.Module):
     """Some smooth function of image and timestep, as a network."""
 
     def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        return torch.sin(2 * x.flip(-1)) + 0.3 * x + torch.cos(t / 300).reshape(-1, 1, 1, 1).to(x.dtype)
+        return (
+            torch.sin(2 * x.flip(-1))
+            + 0.3 * x
+            + torch.cos(t / 300).reshape(-1, 1, 1, 1).to(x.dtype)
+        )
 
 
 class Unsure(Wavy):
@@ -31,22 +49,35 @@ class Unsure(Wavy):
 
 def noises() -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(4)
-    return [torch.randn(3, 1, 4, 4, generator=generator, dtype=torch.float64) for _ in range(STEPS + 1)]
+    return [
+        torch.randn(3, 1, 4, 4, generator=generator, dtype=torch.float64) for _ in range(STEPS + 1)
+    ]
 
 
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
 @pytest.mark.parametrize("clamp", [False, True], ids=["free", "clamped"])
-@pytest.mark.parametrize(("schedule", "beta_schedule"), [(Linear(), "linear"), (Cosine(), "squaredcos_cap_v2")])
+@pytest.mark.parametrize(
+    ("schedule", "beta_schedule"), [(Linear(), "linear"), (Cosine(), "squaredcos_cap_v2")]
+)
 @pytest.mark.parametrize("kind", ["fixed_small", "fixed_large", "learned_range", 0.0, 0.7, 1.0])
 def test_trajectories_equal_diffusers(
-    kind: str | float, schedule: NoiseSchedule, beta_schedule: str, clamp: bool, prediction: str, monkeypatch: pytest.MonkeyPatch
+    kind: str | float,
+    schedule: NoiseSchedule,
+    beta_schedule: str,
+    clamp: bool,
+    prediction: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options = {
         "beta_schedule": beta_schedule,
         "clip_sample": clamp,
         "prediction_type": {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}[prediction],
     }
-    theirs = DDPMScheduler(variance_type=kind, **options) if isinstance(kind, str) else DDIMScheduler(**options)
+    theirs = (
+        DDPMScheduler(variance_type=kind, **options)
+        if isinstance(kind, str)
+        else DDIMScheduler(**options)
+    )
     in_double(theirs, schedule)
     network = Unsure() if kind == "learned_range" else Wavy()
     denoiser = Denoiser(network, schedule, prediction, (1, 4, 4))  # type: ignore[arg-type]
@@ -54,7 +85,9 @@ def test_trajectories_equal_diffusers(
 
     levels = schedule.levels(STEPS)
     assert [level.t for level in levels[:-1]] == pytest.approx(TIMESTEPS)
-    sampler = DDPM(STEPS, kind.removesuffix("_range")) if isinstance(kind, str) else DDIM(STEPS, kind)  # type: ignore[arg-type]
+    sampler = (
+        DDPM(STEPS, kind.removesuffix("_range")) if isinstance(kind, str) else DDIM(STEPS, kind)
+    )  # type: ignore[arg-type]
     draws = iter(noises())
     x = next(draws)
     ours = list(sampler.walk(denoise, x, levels, lambda: next(draws)))
@@ -63,11 +96,15 @@ def test_trajectories_equal_diffusers(
     for t, mine in zip(TIMESTEPS, ours, strict=True):
         raw = network(theirs_x, torch.full((3,), float(t)))
         if isinstance(theirs, DDPMScheduler):
-            monkeypatch.setattr("diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *_, **__: next(draws))
+            monkeypatch.setattr(
+                "diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *_, **__: next(draws)
+            )
             theirs_x = theirs.step(raw, t, theirs_x).prev_sample
         else:
             noise = next(draws) if kind and t > 0 else None
-            theirs_x = theirs.step(raw, t, theirs_x, eta=kind, use_clipped_model_output=True, variance_noise=noise).prev_sample
+            theirs_x = theirs.step(
+                raw, t, theirs_x, eta=kind, use_clipped_model_output=True, variance_noise=noise
+            ).prev_sample
         torch.testing.assert_close(mine, theirs_x, rtol=1e-5, atol=1e-5)
 
 
@@ -76,7 +113,10 @@ SCHEDULES = [(Linear(), "linear"), (Cosine(), "squaredcos_cap_v2")]
 
 @pytest.mark.parametrize("prediction", ["eps", "v"])
 @pytest.mark.parametrize(("schedule", "beta_schedule"), SCHEDULES)
-@pytest.mark.parametrize(("sampler", "algorithm"), [(DPMSolver(STEPS), "dpmsolver++"), (DPMSolverSDE(STEPS), "sde-dpmsolver++")])
+@pytest.mark.parametrize(
+    ("sampler", "algorithm"),
+    [(DPMSolver(STEPS), "dpmsolver++"), (DPMSolverSDE(STEPS), "sde-dpmsolver++")],
+)
 def test_dpm_solver_equals_that_of_diffusers(
     schedule: NoiseSchedule, beta_schedule: str, prediction: str, sampler: Sampler, algorithm: str
 ) -> None:
@@ -91,28 +131,44 @@ def test_dpm_solver_equals_that_of_diffusers(
     theirs.set_timesteps(STEPS)
     theirs.timesteps = torch.tensor(TIMESTEPS)
     levels = schedule.levels(STEPS)
-    theirs.sigmas = torch.tensor([level.sigma / level.alpha for level in levels], dtype=torch.float64)
+    theirs.sigmas = torch.tensor(
+        [level.sigma / level.alpha for level in levels], dtype=torch.float64
+    )
     x, *later = noises()
     draws = iter(later)
     denoiser = Denoiser(Wavy(), schedule, prediction)  # type: ignore[arg-type]
     ours = list(sampler.walk(denoiser, x, levels, lambda: next(draws)))
     for t, mine, noise in zip(TIMESTEPS, ours, later, strict=True):
-        x = theirs.step(Wavy()(x, torch.full((3,), float(t))), t, x, variance_noise=noise).prev_sample
+        x = theirs.step(
+            Wavy()(x, torch.full((3,), float(t))), t, x, variance_noise=noise
+        ).prev_sample
         torch.testing.assert_close(mine, x, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
 @pytest.mark.parametrize(("schedule", "beta_schedule"), SCHEDULES)
-@pytest.mark.parametrize(("sampler", "kind"), [(Euler(STEPS), EulerDiscreteScheduler), (Heun(STEPS), HeunDiscreteScheduler)])
+@pytest.mark.parametrize(
+    ("sampler", "kind"),
+    [(Euler(STEPS), EulerDiscreteScheduler), (Heun(STEPS), HeunDiscreteScheduler)],
+)
 def test_euler_and_heun_equal_those_of_diffusers(
     schedule: NoiseSchedule, beta_schedule: str, prediction: str, sampler: Sampler, kind: type
 ) -> None:
     """Theirs walk x / alpha."""
-    theirs = kind(beta_schedule=beta_schedule, prediction_type={"eps": "epsilon", "v": "v_prediction", "x0": "sample"}[prediction])
+    theirs = kind(
+        beta_schedule=beta_schedule,
+        prediction_type={"eps": "epsilon", "v": "v_prediction", "x0": "sample"}[prediction],
+    )
     theirs.set_timesteps(STEPS)
     *levels, clean = schedule.levels(STEPS, "karras")
-    ratios, t = torch.tensor([[level.sigma / level.alpha, level.t] for level in levels], dtype=torch.float64).T
-    twice = [0] + [i for i in range(1, STEPS) for _ in range(2)] if isinstance(sampler, Heun) else list(range(STEPS))
+    ratios, t = torch.tensor(
+        [[level.sigma / level.alpha, level.t] for level in levels], dtype=torch.float64
+    ).T
+    twice = (
+        [0] + [i for i in range(1, STEPS) for _ in range(2)]
+        if isinstance(sampler, Heun)
+        else list(range(STEPS))
+    )
     theirs.sigmas, theirs.timesteps = torch.cat([ratios[twice], torch.zeros(1)]), t[twice]
     denoiser = Denoiser(Wavy(), schedule, prediction)  # type: ignore[arg-type]
     start = noises()[0]
@@ -129,9 +185,13 @@ def test_euler_and_heun_equal_those_of_diffusers(
 
 
 def in_double(scheduler: DDPMScheduler | DDIMScheduler, schedule: NoiseSchedule) -> None:
-    """Give diffusers' scheduler its tables in float64, and the timesteps of an evenly spaced walk with both ends."""
+    """Give diffusers' scheduler its tables in float64, and the timesteps of an evenly spaced walk
+    with both ends.
+    """
     t = torch.arange(1000, dtype=torch.float64)
-    torch.testing.assert_close(schedule.alpha(t) ** 2, scheduler.alphas_cumprod.double(), rtol=1e-3, atol=1e-7)
+    torch.testing.assert_close(
+        schedule.alpha(t) ** 2, scheduler.alphas_cumprod.double(), rtol=1e-3, atol=1e-7
+    )
     scheduler.alphas_cumprod = schedule.alpha(t) ** 2
     scheduler.one = scheduler.final_alpha_cumprod = torch.tensor(1.0, dtype=torch.float64)
     if isinstance(scheduler, DDPMScheduler):

@@ -34,7 +34,9 @@ SHAPE, NAMES = (1, 8, 8), ("a", "b", "c")
 Y = torch.tensor([0, 1, 2])
 
 
-every_sampler = pytest.mark.parametrize("sampler", [*SAMPLERS.values(), DDPM(mean_shift=True)], ids=[*SAMPLERS, "DDPM-mean_shift"])
+every_sampler = pytest.mark.parametrize(
+    "sampler", [*SAMPLERS.values(), DDPM(mean_shift=True)], ids=[*SAMPLERS, "DDPM-mean_shift"]
+)
 
 
 def few(sampler: Sampler) -> Sampler:
@@ -47,7 +49,14 @@ def few(sampler: Sampler) -> Sampler:
 class Small(Network):
     """A convolution, told timestep and class; logits where the image shall have none."""
 
-    def __init__(self, image_size: int, in_channels: int, out_channels: int, num_classes: int | None = None, logits: bool = False) -> None:
+    def __init__(
+        self,
+        image_size: int,
+        in_channels: int,
+        out_channels: int,
+        num_classes: int | None = None,
+        logits: bool = False,
+    ) -> None:
         super().__init__()
         self.num_classes, self.logits = num_classes, logits
         self.into = nn.Conv2d(in_channels, 8, 3, padding=1)
@@ -91,13 +100,21 @@ def rules(device: str = "cpu") -> dict[str, tuple[Rule, NoisyClassifier | CleanC
         "unit gradient": (ClassifierGuidance(0.3, image_weight=UnitGradient()), guide),
         "attribute": (Attribute(strong, guide, "!a"), None),
         "clean": (CleanGuidance(3.0), clean(device)),
-        "clean, detached": (CleanGuidance(3.0, through_denoiser=False, softplus=3.0), clean(device)),
+        "clean, detached": (
+            CleanGuidance(3.0, through_denoiser=False, softplus=3.0),
+            clean(device),
+        ),
         "classifier-free": (ClassifierFree(3.0), None),
         "autoguidance": (Autoguidance(denoiser(device).requires_grad_(False), 0.0), None),
         "rescale": (Chain([strong, Rescale()]), guide),
         "threshold": (Chain([strong, DynamicThreshold()]), guide),
         "projection": (Chain([strong, Projection(0.0, 5.0, -0.5), Clamp()]), guide),
-        "both families": (Chain([ClassifierFree(2.0), strong, Attribute(strong, guide, "a|b"), Rescale(), Clamp()]), guide),
+        "both families": (
+            Chain(
+                [ClassifierFree(2.0), strong, Attribute(strong, guide, "a|b"), Rescale(), Clamp()]
+            ),
+            guide,
+        ),
     }
 
 
@@ -107,7 +124,11 @@ def test_every_rule_works_with_every_sampler(sampler: Sampler) -> None:
         generator = torch.Generator().manual_seed(5)
         network = denoiser()
         with torch.inference_mode():
-            return few(sampler)(rule.bind(network.bind(Y), guide, Y), lambda: torch.randn(3, *SHAPE, generator=generator), Linear())
+            return few(sampler)(
+                rule.bind(network.bind(Y), guide, Y),
+                lambda: torch.randn(3, *SHAPE, generator=generator),
+                Linear(),
+            )
 
     plain = run(Chain([]), None)
     for name, (rule, guide) in rules().items():
@@ -124,7 +145,11 @@ def test_no_step_waits_for_the_device(sampler: Sampler) -> None:
         if isinstance(rule, Attribute):
             rule.classifier.class_shares = ()  # type: ignore[union-attr]
         with torch.no_grad():
-            x = few(sampler)(rule.bind(network.bind(y), guide, y), lambda: torch.randn(3, *SHAPE, device="meta"), Linear())
+            x = few(sampler)(
+                rule.bind(network.bind(y), guide, y),
+                lambda: torch.randn(3, *SHAPE, device="meta"),
+                Linear(),
+            )
         assert x.shape == (3, *SHAPE)
     with pytest.raises((RuntimeError, NotImplementedError)):
         y.sum().item()

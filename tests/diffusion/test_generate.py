@@ -11,7 +11,12 @@ from cgd_lightning.diffusion.schedules import Cosine
 from cgd_lightning.networks import EncoderUNet, UNet
 
 RULE = Chain([Clamp(), ClassifierGuidance(2.0)])
-SMALL = {"model_channels": 8, "channel_mult": (1, 2), "num_res_blocks": 1, "attention_resolutions": (2,)}
+SMALL = {
+    "model_channels": 8,
+    "channel_mult": (1, 2),
+    "num_res_blocks": 1,
+    "attention_resolutions": (2,),
+}
 
 
 def randomised(network: nn.Module, seed: int) -> nn.Module:
@@ -20,7 +25,9 @@ def randomised(network: nn.Module, seed: int) -> nn.Module:
     for name, parameter in network.named_parameters():
         noise = torch.randn(parameter.shape, generator=generator)
         fan_in = parameter[0].numel() if parameter.ndim > 1 else 400
-        normal = isinstance(network.get_submodule(name.rpartition(".")[0]), nn.GroupNorm) and name.endswith("weight")
+        normal = isinstance(
+            network.get_submodule(name.rpartition(".")[0]), nn.GroupNorm
+        ) and name.endswith("weight")
         parameter.data.copy_(normal + noise / fan_in**0.5)
     return network.eval().requires_grad_(False)
 
@@ -29,7 +36,9 @@ def randomised(network: nn.Module, seed: int) -> nn.Module:
 def pair() -> tuple[Denoiser, NoisyClassifier]:
     names = ("a", "b", "c")
     denoiser = Denoiser(randomised(UNet(8, 1, 1, **SMALL), 0), Cosine(), "eps", (1, 8, 8), names)
-    return denoiser, NoisyClassifier(randomised(EncoderUNet(8, 1, 3, **SMALL), 1), Cosine(), names, (1, 8, 8))
+    return denoiser, NoisyClassifier(
+        randomised(EncoderUNet(8, 1, 3, **SMALL), 1), Cosine(), names, (1, 8, 8)
+    )
 
 
 def images(pair, labels, **options) -> torch.Tensor:
@@ -56,9 +65,16 @@ def test_images_do_not_depend_on_the_number_of_processes(pair) -> None:
     assert [len(chunk) for chunk in whole] == [2, 2, 2, 1]
     for processes in (2, 3, 5):
         for rank in range(processes):
-            mine = list(generate(pair[0], labels, DDPM(6), RULE, pair[1], batch_size=2, shard=(rank, processes)))
+            mine = list(
+                generate(
+                    pair[0], labels, DDPM(6), RULE, pair[1], batch_size=2, shard=(rank, processes)
+                )
+            )
             assert len(mine) == len(whole[rank::processes])
-            assert all(torch.equal(chunk, expected) for chunk, expected in zip(mine, whole[rank::processes]))
+            assert all(
+                torch.equal(chunk, expected)
+                for chunk, expected in zip(mine, whole[rank::processes])
+            )
 
 
 def test_images_depend_on_the_batch_size_by_one_grey_level_at_most(pair) -> None:
@@ -74,7 +90,10 @@ def test_the_class_asked_for_changes_the_image(pair) -> None:
 def test_a_class_conditional_network_is_told_the_label() -> None:
     network = randomised(UNet(8, 1, 1, num_classes=3, **SMALL), 0)
     denoiser = Denoiser(network, Cosine(), "eps", (1, 8, 8), ("a", "b", "c"))
-    unguided = [torch.cat(list(generate(denoiser, [label], DDIM(4), ClassifierGuidance(0)))) for label in (0, 1)]
+    unguided = [
+        torch.cat(list(generate(denoiser, [label], DDIM(4), ClassifierGuidance(0))))
+        for label in (0, 1)
+    ]
     assert not torch.equal(*unguided)
 
 
@@ -85,7 +104,10 @@ def test_progress_is_told_after_every_step_of_every_chunk(pair) -> None:
 
 
 def test_bf16_gives_nearly_the_same_images(pair) -> None:
-    exact, rough = (images(pair, [0, 1, 2], dtype=dtype, sampler=DDIM(10)).float() for dtype in (torch.float32, torch.bfloat16))
+    exact, rough = (
+        images(pair, [0, 1, 2], dtype=dtype, sampler=DDIM(10)).float()
+        for dtype in (torch.float32, torch.bfloat16)
+    )
     assert not torch.equal(exact, rough)
     assert (exact - rough).abs().median() <= 2
 

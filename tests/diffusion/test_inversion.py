@@ -5,7 +5,13 @@ from cgd_lightning.diffusion.denoiser import Denoise
 from cgd_lightning.diffusion.guidance import ClassifierGuidance
 from cgd_lightning.diffusion.samplers import DDIM
 from cgd_lightning.diffusion.samplers.inversion import invert
-from cgd_lightning.diffusion.schedules import Cosine, Level, Linear, NoiseSchedule, VarianceExploding
+from cgd_lightning.diffusion.schedules import (
+    Cosine,
+    Level,
+    Linear,
+    NoiseSchedule,
+    VarianceExploding,
+)
 from tests.conftest import Draws, Mixture, exact_classifier
 from tests.diffusion.closed_form import closed_form
 
@@ -14,31 +20,44 @@ def images(schedule: NoiseSchedule) -> torch.Tensor:
     return Mixture(schedule).sample(16, torch.Generator().manual_seed(5))
 
 
-def there_and_back(denoise: Denoise, x0: torch.Tensor, levels: list[Level], refinements: int = 0) -> torch.Tensor:
+def there_and_back(
+    denoise: Denoise, x0: torch.Tensor, levels: list[Level], refinements: int = 0
+) -> torch.Tensor:
     """The largest error after the way from images to noise and back."""
     *_, noise = invert(denoise, x0, levels, refinements)
     *_, again = DDIM(len(levels) - 1).walk(denoise, noise, levels, Draws(0))
     return (again - x0).abs().max()
 
 
-@pytest.mark.parametrize("schedule", [Linear(), Cosine(), VarianceExploding()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "schedule", [Linear(), Cosine(), VarianceExploding()], ids=lambda s: type(s).__name__
+)
 def test_images_come_back_and_the_nearer_the_more_steps(schedule: NoiseSchedule) -> None:
-    coarse, fine = (there_and_back(closed_form(schedule), images(schedule), schedule.levels(steps, "log_snr")) for steps in (50, 200))
+    coarse, fine = (
+        there_and_back(closed_form(schedule), images(schedule), schedule.levels(steps, "log_snr"))
+        for steps in (50, 200)
+    )
     assert fine < 0.05
     assert fine < coarse / 2
 
 
-@pytest.mark.parametrize("schedule", [Linear(), Cosine(), VarianceExploding()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "schedule", [Linear(), Cosine(), VarianceExploding()], ids=lambda s: type(s).__name__
+)
 def test_refinements_make_the_way_back_exact(schedule: NoiseSchedule) -> None:
     levels = schedule.levels(25, "log_snr")
-    errors = [there_and_back(closed_form(schedule), images(schedule), levels, n) for n in (0, 4, 40)]
+    errors = [
+        there_and_back(closed_form(schedule), images(schedule), levels, n) for n in (0, 4, 40)
+    ]
     assert errors[1] < errors[0] / 4
     assert errors[2] < 1e-9
 
 
 def test_a_guided_denoiser_is_inverted_too() -> None:
     schedule = Cosine()
-    guided = ClassifierGuidance(2.0).bind(closed_form(schedule), exact_classifier(schedule), torch.arange(16) % 3)
+    guided = ClassifierGuidance(2.0).bind(
+        closed_form(schedule), exact_classifier(schedule), torch.arange(16) % 3
+    )
     levels = schedule.levels(20, "log_snr")
     assert there_and_back(guided, images(schedule), levels, 40) < 1e-4
     assert there_and_back(guided, images(schedule), levels) > 1e-2

@@ -12,14 +12,21 @@ from cgd_lightning.diffusion.schedules import Cosine, Linear, NoiseSchedule, Var
 from tests.conftest import SHAPE, Draws, Mixture, exact_classifier
 from tests.diffusion.closed_form import closed_form
 
-CONTEXTS = {"grad": contextlib.nullcontext, "no_grad": torch.no_grad, "inference": torch.inference_mode}
+CONTEXTS = {
+    "grad": contextlib.nullcontext,
+    "no_grad": torch.no_grad,
+    "inference": torch.inference_mode,
+}
 ZERO_TERMINAL = Linear(zero_terminal_snr=True)
 
 
 def points(schedule: NoiseSchedule, n: int = 16, classes: list[int] | None = None) -> Tensor:
     """Images at the level of timestep 0."""
     level = schedule.level(0)
-    return level.alpha * Mixture(schedule, classes).sample(n, torch.Generator().manual_seed(3)) + level.sigma * Draws(4, n)()
+    return (
+        level.alpha * Mixture(schedule, classes).sample(n, torch.Generator().manual_seed(3))
+        + level.sigma * Draws(4, n)()
+    )
 
 
 def exact(schedule: NoiseSchedule, x: Tensor, classes: list[int] | None = None) -> Tensor:
@@ -30,7 +37,9 @@ def bits(log_p: Tensor) -> Tensor:
     return bits_per_dimension(log_p, math.prod(SHAPE))
 
 
-def test_the_density_is_the_exact_one_within_two_hundredths_of_a_bit(schedule: NoiseSchedule) -> None:
+def test_the_density_is_the_exact_one_within_two_hundredths_of_a_bit(
+    schedule: NoiseSchedule,
+) -> None:
     x = points(schedule)
     found = Likelihood(100, exact=True)(closed_form(schedule), x, schedule)
     assert found.shape == (16,)
@@ -49,7 +58,10 @@ def test_the_density_of_improbable_images_is_the_exact_one_too() -> None:
     x = 3 * points(schedule)
     assert exact(schedule, x).mean() < exact(schedule, points(schedule)).mean() - 10
     torch.testing.assert_close(
-        bits(Likelihood(300, exact=True)(closed_form(schedule), x, schedule)), bits(exact(schedule, x)), rtol=0, atol=0.02
+        bits(Likelihood(300, exact=True)(closed_form(schedule), x, schedule)),
+        bits(exact(schedule, x)),
+        rtol=0,
+        atol=0.02,
     )
 
 
@@ -62,7 +74,9 @@ def test_zero_terminal_snr_has_a_density() -> None:
 def test_the_density_under_guidance_is_that_of_the_class() -> None:
     schedule = Cosine()
     x = points(schedule, classes=[1])
-    guided = ClassifierGuidance(1.0).bind(closed_form(schedule), exact_classifier(schedule), torch.ones(16, dtype=torch.long))
+    guided = ClassifierGuidance(1.0).bind(
+        closed_form(schedule), exact_classifier(schedule), torch.ones(16, dtype=torch.long)
+    )
     found = Likelihood(exact=True)(guided, x, schedule)
     torch.testing.assert_close(bits(found), bits(exact(schedule, x, [1])), rtol=0, atol=0.02)
     assert (bits(exact(schedule, x)) - bits(exact(schedule, x, [1]))).abs().max() > 0.1
@@ -81,17 +95,26 @@ def test_hutchinsons_estimate_is_right_on_average() -> None:
 def test_more_probes_err_less() -> None:
     schedule = Cosine()
     x = points(schedule, 1).expand(100, -1, -1, -1)
-    few, many = (Likelihood(20, probes=n)(closed_form(schedule), x, schedule, Draws(0, 100)).std() for n in (1, 16))
+    few, many = (
+        Likelihood(20, probes=n)(closed_form(schedule), x, schedule, Draws(0, 100)).std()
+        for n in (1, 16)
+    )
     assert many < few / 2.5
 
 
 def test_the_estimate_of_an_image_does_not_depend_on_its_batch() -> None:
     schedule = Cosine()
     x = points(schedule)
-    together = Likelihood(10)(closed_form(schedule), x, schedule, SeededNoise(0, torch.arange(16), SHAPE))
-    alone = Likelihood(10)(closed_form(schedule), x[5:6], schedule, SeededNoise(0, torch.tensor([5]), SHAPE))
+    together = Likelihood(10)(
+        closed_form(schedule), x, schedule, SeededNoise(0, torch.arange(16), SHAPE)
+    )
+    alone = Likelihood(10)(
+        closed_form(schedule), x[5:6], schedule, SeededNoise(0, torch.tensor([5]), SHAPE)
+    )
     torch.testing.assert_close(together[5:6], alone)
-    other = Likelihood(10)(closed_form(schedule), x[5:6], schedule, SeededNoise(1, torch.tensor([5]), SHAPE))
+    other = Likelihood(10)(
+        closed_form(schedule), x[5:6], schedule, SeededNoise(1, torch.tensor([5]), SHAPE)
+    )
     assert (other - alone).abs() > 1e-6
 
 
@@ -99,14 +122,19 @@ def test_the_method_is_of_second_order() -> None:
     schedule = Linear()
     x = points(schedule)
     fine = Likelihood(400, exact=True)(closed_form(schedule), x, schedule)
-    coarse = [(Likelihood(n, exact=True)(closed_form(schedule), x, schedule) - fine).abs().max().item() for n in (25, 50)]
+    coarse = [
+        (Likelihood(n, exact=True)(closed_form(schedule), x, schedule) - fine).abs().max().item()
+        for n in (25, 50)
+    ]
     assert math.log2(coarse[0] / coarse[1]) == pytest.approx(2, abs=0.3)
 
 
 @pytest.mark.parametrize("context", CONTEXTS.values(), ids=CONTEXTS)
 def test_the_likelihood_works_in_every_gradient_mode(context) -> None:
     schedule = Cosine()
-    guided = ClassifierGuidance(1.0).bind(closed_form(schedule), exact_classifier(schedule), torch.zeros(16, dtype=torch.long))
+    guided = ClassifierGuidance(1.0).bind(
+        closed_form(schedule), exact_classifier(schedule), torch.zeros(16, dtype=torch.long)
+    )
     expected = Likelihood(5, exact=True)(guided, points(schedule), schedule)
     with context():
         found = Likelihood(5, exact=True)(guided, points(schedule), schedule)

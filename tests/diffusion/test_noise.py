@@ -7,10 +7,18 @@ def test_philox_gives_the_authors_known_answers() -> None:
     known = {
         ((0, 0, 0, 0), (0, 0)): "6627e8d5 e169c58d bc57ac4c 9b00dbd8",
         ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2): "408f276d 41c83b0e a20bc7c6 6d5451fd",
-        ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0)): "d16cfe09 94fdcceb 5001e420 24126ea1",
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+        ): "d16cfe09 94fdcceb 5001e420 24126ea1",
     }
     for (counter, key), words in known.items():
-        assert " ".join(f"{word.item():08x}" for word in philox([torch.tensor([c]) for c in counter], key)) == words
+        assert (
+            " ".join(
+                f"{word.item():08x}" for word in philox([torch.tensor([c]) for c in counter], key)
+            )
+            == words
+        )
 
 
 def test_an_image_has_its_noise_whatever_batch_it_stands_in() -> None:

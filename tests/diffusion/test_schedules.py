@@ -5,7 +5,15 @@ import torch
 from diffusers import DDPMScheduler
 
 from cgd_lightning.diffusion.process import add_noise, to_float, to_uint8
-from cgd_lightning.diffusion.schedules import CLEAN, Cosine, Level, Linear, NoiseSchedule, Sigmoid, VarianceExploding
+from cgd_lightning.diffusion.schedules import (
+    CLEAN,
+    Cosine,
+    Level,
+    Linear,
+    NoiseSchedule,
+    Sigmoid,
+    VarianceExploding,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +52,9 @@ def test_sigmoid_schedule_is_jabris_formula_below_the_cap() -> None:
 def test_variance_exploding_keeps_the_image_and_grows_geometrically() -> None:
     levels = [VarianceExploding(11, 0.01, 100.0).level(t) for t in range(11)]
     assert [level.alpha for level in levels] == [1.0] * 11
-    assert [level.sigma for level in levels] == pytest.approx([0.01 * 10 ** (0.4 * t) for t in range(11)], rel=1e-12)
+    assert [level.sigma for level in levels] == pytest.approx(
+        [0.01 * 10 ** (0.4 * t) for t in range(11)], rel=1e-12
+    )
 
 
 def test_steps_of_another_number_of_timesteps_span_the_same_noise() -> None:
@@ -73,12 +83,18 @@ def test_float32_timesteps_give_the_tables_rounded_once(schedule: NoiseSchedule)
     t = torch.tensor([0.0, 500.0, 999.0])
     expected = [schedule.level(v).sigma for v in (0, 500, 999)]
     torch.testing.assert_close(schedule.sigma(t), torch.tensor(expected), rtol=1e-7, atol=0)
-    torch.testing.assert_close(schedule.log_snr(t.double()), torch.tensor([schedule.level(v).log_snr for v in (0, 500, 999)]).double())
+    torch.testing.assert_close(
+        schedule.log_snr(t.double()),
+        torch.tensor([schedule.level(v).log_snr for v in (0, 500, 999)]).double(),
+    )
 
 
 def test_uniform_levels_include_both_ends_and_the_clean_level() -> None:
     levels = Linear().levels(28)
-    assert [level.t for level in levels] == [*(pytest.approx(999 - 37 * i) for i in range(28)), None]
+    assert [level.t for level in levels] == [
+        *(pytest.approx(999 - 37 * i) for i in range(28)),
+        None,
+    ]
     assert levels[-1] == CLEAN == Level(1.0, 0.0, None)
     assert [level.t for level in Linear().levels(1)] == [999, None]
 
@@ -106,7 +122,9 @@ def test_noise_is_added_per_image_with_its_own_timestep(schedule: NoiseSchedule)
     x_t = add_noise(x0, t, eps, schedule)
     for i in range(3):
         level = schedule.level(t[i].item())
-        torch.testing.assert_close(x_t[i], level.alpha * x0[i] + level.sigma * eps[i], rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(
+            x_t[i], level.alpha * x0[i] + level.sigma * eps[i], rtol=1e-6, atol=1e-6
+        )
 
 
 def test_bytes_survive_the_way_to_floats_and_back() -> None:
@@ -114,4 +132,6 @@ def test_bytes_survive_the_way_to_floats_and_back() -> None:
     assert to_float(images).min() == -1
     assert to_float(images).max() == 1
     assert torch.equal(to_uint8(to_float(images)), images)
-    assert torch.equal(to_uint8(torch.tensor([-7.0, 7.0])), torch.tensor([0, 255], dtype=torch.uint8))
+    assert torch.equal(
+        to_uint8(torch.tensor([-7.0, 7.0])), torch.tensor([0, 255], dtype=torch.uint8)
+    )

@@ -4,7 +4,13 @@ import pytest
 from diffusers import DDIMScheduler
 
 from cgd_lightning.diffusion.samplers import DDIM, DDPM
-from cgd_lightning.diffusion.schedules import CLEAN, Cosine, Linear, NoiseSchedule, VarianceExploding
+from cgd_lightning.diffusion.schedules import (
+    CLEAN,
+    Cosine,
+    Linear,
+    NoiseSchedule,
+    VarianceExploding,
+)
 from cgd_lightning.diffusion.spacings import SPACINGS, respaced_steps
 
 NAMES = ["uniform", "leading", "trailing", "log_snr", "karras"]
@@ -18,7 +24,9 @@ def timesteps(schedule: NoiseSchedule, steps: int, spacing: str) -> list[float]:
 
 @pytest.mark.parametrize("spacing", NAMES)
 @pytest.mark.parametrize("steps", [1, 2, 3, 20, 999, 1000])
-def test_every_spacing_gives_as_many_falling_timesteps_as_steps(schedule: NoiseSchedule, spacing: str, steps: int) -> None:
+def test_every_spacing_gives_as_many_falling_timesteps_as_steps(
+    schedule: NoiseSchedule, spacing: str, steps: int
+) -> None:
     found = timesteps(schedule, steps, spacing)
     assert len(found) == steps
     assert all(above > below for above, below in zip(found, found[1:]))
@@ -45,8 +53,12 @@ def test_log_snr_spacing_is_even_in_log_snr(schedule: NoiseSchedule) -> None:
 
 def test_karras_spacing_is_that_of_the_paper(schedule: NoiseSchedule) -> None:
     low, high = (level.sigma / level.alpha for level in (schedule.level(0), schedule.level(999)))
-    expected = [(high ** (1 / 7) + i / 8 * (low ** (1 / 7) - high ** (1 / 7))) ** 7 for i in range(9)]
-    assert [level.sigma / level.alpha for level in schedule.levels(9, "karras")[:-1]] == pytest.approx(expected, rel=1e-6)
+    expected = [
+        (high ** (1 / 7) + i / 8 * (low ** (1 / 7) - high ** (1 / 7))) ** 7 for i in range(9)
+    ]
+    assert [
+        level.sigma / level.alpha for level in schedule.levels(9, "karras")[:-1]
+    ] == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("spacing", ["uniform", "log_snr", "karras"])
@@ -64,7 +76,9 @@ def test_zero_terminal_snr_is_walked_from_its_last_level(spacing: str) -> None:
     assert all(math.isfinite(level.log_snr) for level in levels[1:-1])
     low, high = schedule.level(998).log_snr, schedule.level(0).log_snr
     if spacing == "log_snr":
-        assert [level.log_snr for level in levels[1:-1]] == pytest.approx([low + i / 8 * (high - low) for i in range(1, 9)], rel=1e-6)
+        assert [level.log_snr for level in levels[1:-1]] == pytest.approx(
+            [low + i / 8 * (high - low) for i in range(1, 9)], rel=1e-6
+        )
 
 
 @pytest.mark.parametrize(
@@ -79,7 +93,9 @@ def test_zero_terminal_snr_is_walked_from_its_last_level(spacing: str) -> None:
         ("1000", 1000, list(range(1000))),
     ],
 )
-def test_respacing_strings_take_the_timesteps_that_adm_takes(spacing: str, total: int, expected: list[int]) -> None:
+def test_respacing_strings_take_the_timesteps_that_adm_takes(
+    spacing: str, total: int, expected: list[int]
+) -> None:
     assert respaced_steps(spacing) == len(expected)
     assert timesteps(Linear(total), len(expected), spacing) == expected[::-1]
 
@@ -115,7 +131,9 @@ def test_impossible_spacings_are_refused(steps: int, spacing: str, message: str)
         Linear().levels(steps, spacing)
 
 
-@pytest.mark.parametrize("spacing", ["karas", "", "ddim", "ddim5,5", "10,,5", "-3", "0", "ddim0", "1.5"])
+@pytest.mark.parametrize(
+    "spacing", ["karas", "", "ddim", "ddim5,5", "10,,5", "-3", "0", "ddim0", "1.5"]
+)
 def test_a_sampler_refuses_a_spacing_that_is_none(spacing: str) -> None:
     with pytest.raises(ValueError, match="spacing"):
         DDIM(10, spacing=spacing)
@@ -123,4 +141,6 @@ def test_a_sampler_refuses_a_spacing_that_is_none(spacing: str) -> None:
 
 def test_spacings_hold_for_a_variance_exploding_process() -> None:
     ratios = [math.log(level.sigma) for level in VarianceExploding().levels(5, "log_snr")[:-1]]
-    assert [a - b for a, b in zip(ratios, ratios[1:])] == pytest.approx([math.log(5000) / 4] * 4, rel=1e-6)
+    assert [a - b for a, b in zip(ratios, ratios[1:])] == pytest.approx(
+        [math.log(5000) / 4] * 4, rel=1e-6
+    )

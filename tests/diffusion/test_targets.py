@@ -1,4 +1,6 @@
-"""Several classes: guided by `log sum_k w_k p(k | x_t)` the prediction is exactly that of the distribution that was asked for."""
+"""Several classes: guided by `log sum_k w_k p(k | x_t)` the prediction is exactly that of the
+distribution that was asked for.
+"""
 
 import pytest
 import torch
@@ -8,8 +10,24 @@ from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.guidance import Attribute, Chain, ClassifierGuidance
 from cgd_lightning.diffusion.samplers import DDIM
 from cgd_lightning.diffusion.schedules import Cosine, Linear, NoiseSchedule
-from cgd_lightning.diffusion.targets import as_labels, check_targets, hit, log_target, parse_target, parse_targets
-from tests.conftest import NAMES, PRIOR, Draws, ExactEps, ExactLogits, Mixture, exact_classifier, exact_denoiser
+from cgd_lightning.diffusion.targets import (
+    as_labels,
+    check_targets,
+    hit,
+    log_target,
+    parse_target,
+    parse_targets,
+)
+from tests.conftest import (
+    NAMES,
+    PRIOR,
+    Draws,
+    ExactEps,
+    ExactLogits,
+    Mixture,
+    exact_classifier,
+    exact_denoiser,
+)
 from tests.diffusion.test_guidance import x_at
 from tests.diffusion.test_samplers import sliced_wasserstein
 
@@ -25,37 +43,58 @@ ASKED = {
 
 def labels_of(word: str, n: int = 16) -> torch.Tensor:
     target = parse_target(word, NAMES, PRIOR)
-    return torch.tensor([target] * n, dtype=torch.long if isinstance(target, int) else torch.float64)
+    return torch.tensor(
+        [target] * n, dtype=torch.long if isinstance(target, int) else torch.float64
+    )
 
 
 @pytest.mark.parametrize("word", ASKED)
-def test_a_target_gives_the_exact_prediction_of_its_mixture_at_every_level(word: str, schedule: NoiseSchedule) -> None:
-    guided = ClassifierGuidance(1.0).bind(exact_denoiser(schedule), exact_classifier(schedule), labels_of(word))
+def test_a_target_gives_the_exact_prediction_of_its_mixture_at_every_level(
+    word: str, schedule: NoiseSchedule
+) -> None:
+    guided = ClassifierGuidance(1.0).bind(
+        exact_denoiser(schedule), exact_classifier(schedule), labels_of(word)
+    )
     exact = exact_denoiser(schedule, **ASKED[word])
     for t in range(0, 1000, 9):
         level = schedule.level(t)
         x = x_at(level, t)
         ours, theirs = guided(x, level), exact(x, level)
         torch.testing.assert_close(ours.eps, theirs.eps, rtol=0, atol=1e-6)
-        torch.testing.assert_close(level.alpha * ours.x0, level.alpha * theirs.x0, rtol=0, atol=1e-6 * max(1, level.sigma))
+        torch.testing.assert_close(
+            level.alpha * ours.x0, level.alpha * theirs.x0, rtol=0, atol=1e-6 * max(1, level.sigma)
+        )
 
 
 def test_a_mixture_by_weights_without_the_prior_is_another_distribution() -> None:
     schedule, level = Linear(), Linear().level(300)
     x = x_at(level)
     wrong = torch.tensor([(0.5, 0.0, 0.5)] * 16, dtype=torch.float64)
-    guided = ClassifierGuidance(1.0).bind(exact_denoiser(schedule), exact_classifier(schedule), wrong)
-    assert (guided(x, level).eps - exact_denoiser(schedule, weights=(0.5, 0.0, 0.5))(x, level).eps).abs().max() > 1e-3
+    guided = ClassifierGuidance(1.0).bind(
+        exact_denoiser(schedule), exact_classifier(schedule), wrong
+    )
+    assert (
+        guided(x, level).eps - exact_denoiser(schedule, weights=(0.5, 0.0, 0.5))(x, level).eps
+    ).abs().max() > 1e-3
 
 
-def two_attributes(schedule: NoiseSchedule, module: type[Mixture], pairs: list[tuple[int, int]], by: int | None = None) -> Mixture:
-    """An image whose upper row is one of two kinds A and whose lower row, independently, one of two kinds B; logits of A (0) or B (1)."""
+def two_attributes(
+    schedule: NoiseSchedule,
+    module: type[Mixture],
+    pairs: list[tuple[int, int]],
+    by: int | None = None,
+) -> Mixture:
+    """An image whose upper row is one of two kinds A and whose lower row, independently, one of two
+    kinds B; logits of A (0) or B (1).
+    """
     network = module(schedule)
     means, variances = network.means.data.reshape(-1, 2), network.variances.data.reshape(-1, 2)
     shares = torch.tensor([0.7, 0.3, 0.4, 0.6], dtype=torch.float64)
 
     def both(values: torch.Tensor) -> torch.nn.Parameter:
-        return torch.nn.Parameter(torch.stack([torch.cat([values[a], values[2 + b]]) for a, b in pairs]))
+        return torch.nn.Parameter(
+            torch.stack([torch.cat([values[a], values[2 + b]]) for a, b in pairs])
+        )
 
     network.means, network.variances = both(means), both(variances)
     weights = torch.stack([shares[a] * shares[2 + b] for a, b in pairs])
@@ -63,15 +102,23 @@ def two_attributes(schedule: NoiseSchedule, module: type[Mixture], pairs: list[t
     if by is not None:
         joint = network.joint
         kinds = torch.tensor([pair[by] for pair in pairs])
-        network.joint = lambda x, t: torch.stack([joint(x, t)[:, kinds == k].logsumexp(-1) for k in (0, 1)], dim=1)  # type: ignore[method-assign]
+        network.joint = lambda x, t: torch.stack(
+            [joint(x, t)[:, kinds == k].logsumexp(-1) for k in (0, 1)], dim=1
+        )  # type: ignore[method-assign]
     return network.requires_grad_(False)
 
 
-def test_and_of_two_classifiers_is_exact_where_the_attributes_are_independent(schedule: NoiseSchedule) -> None:
+def test_and_of_two_classifiers_is_exact_where_the_attributes_are_independent(
+    schedule: NoiseSchedule,
+) -> None:
     pairs = [(a, b) for a in (0, 1) for b in (0, 1)]
-    base = Denoiser(two_attributes(schedule, ExactEps, pairs), schedule, "eps", (1, 2, 2), ("0", "1"))
+    base = Denoiser(
+        two_attributes(schedule, ExactEps, pairs), schedule, "eps", (1, 2, 2), ("0", "1")
+    )
     first, second = (
-        NoisyClassifier(two_attributes(schedule, ExactLogits, pairs, by), schedule, names, (1, 2, 2))
+        NoisyClassifier(
+            two_attributes(schedule, ExactLogits, pairs, by), schedule, names, (1, 2, 2)
+        )
         for by, names in ((0, ("0", "1")), (1, ("plain", "striped")))
     )
     rule = Chain([ClassifierGuidance(1.0), Attribute(ClassifierGuidance(1.0), second, "striped")])
@@ -88,23 +135,38 @@ def test_and_of_two_classifiers_is_exact_where_the_attributes_are_independent(sc
 
 def test_each_attribute_has_a_scale_of_its_own() -> None:
     schedule, level = Cosine(), Cosine().level(400)
-    denoiser, classifier, x = exact_denoiser(schedule), exact_classifier(schedule), x_at(Cosine().level(400))
+    denoiser, classifier, x = (
+        exact_denoiser(schedule),
+        exact_classifier(schedule),
+        x_at(Cosine().level(400)),
+    )
     y = torch.zeros(16, dtype=torch.long)
-    both = Chain([ClassifierGuidance(2.0), Attribute(ClassifierGuidance(0.5), exact_classifier(schedule), "!c")])
+    both = Chain(
+        [
+            ClassifierGuidance(2.0),
+            Attribute(ClassifierGuidance(0.5), exact_classifier(schedule), "!c"),
+        ]
+    )
     base = denoiser(x, level).eps
     terms = [
         ClassifierGuidance(scale).bind(denoiser, classifier, labels)(x, level).eps - base
         for scale, labels in ((2.0, y), (0.5, labels_of("!c")))
     ]
-    torch.testing.assert_close(both.bind(denoiser, classifier, y)(x, level).eps, base + terms[0] + terms[1])
+    torch.testing.assert_close(
+        both.bind(denoiser, classifier, y)(x, level).eps, base + terms[0] + terms[1]
+    )
 
 
 def test_samples_of_a_set_are_distributed_as_it_and_those_of_another_set_are_not() -> None:
     n, schedule = 20_000, Cosine()
-    truth = [Mixture(schedule, [0, 1]).sample(n, torch.Generator().manual_seed(seed)) for seed in (1, 2)]
+    truth = [
+        Mixture(schedule, [0, 1]).sample(n, torch.Generator().manual_seed(seed)) for seed in (1, 2)
+    ]
 
     def distance(word: str) -> float:
-        denoise = ClassifierGuidance(1.0).bind(exact_denoiser(schedule), exact_classifier(schedule), labels_of(word, n))
+        denoise = ClassifierGuidance(1.0).bind(
+            exact_denoiser(schedule), exact_classifier(schedule), labels_of(word, n)
+        )
         return sliced_wasserstein(DDIM(100, eta=1.0)(denoise, Draws(3, n), schedule), truth[0])
 
     by_chance = sliced_wasserstein(*truth)
@@ -122,14 +184,18 @@ def test_targets_are_written_as_classes_sets_and_mixtures() -> None:
     assert parse_target("0 | 7", names) == (1, 0, 1, 0, 0)
     assert parse_target("!7", names) == (1, 1, 0, 1, 1)
     assert parse_target("0+1", names) == pytest.approx((2.5, 2.5, 0, 0, 0))
-    assert parse_target("3*0 + 1", names, (0.5, 0.25, 0.25, 0, 0)) == pytest.approx((1.5, 1, 0, 0, 0))
+    assert parse_target("3*0 + 1", names, (0.5, 0.25, 0.25, 0, 0)) == pytest.approx(
+        (1.5, 1, 0, 0, 0)
+    )
     targets, written = parse_targets("1,!7", names, 3)
     assert targets == [1, (1, 1, 0, 1, 1), 1]
     assert written == {1: "1", (1, 1, 0, 1, 1): "!7"}
     assert parse_targets(None, names, 6)[0] == [0, 1, 2, 3, 4, 0]
 
 
-@pytest.mark.parametrize("word", ["²", "d", "a|d", "!d", "a+d", "3", "!a|b|c", "0*a", "", "a|", "a,", "-1*a+b"])
+@pytest.mark.parametrize(
+    "word", ["²", "d", "a|d", "!d", "a+d", "3", "!a|b|c", "0*a", "", "a|", "a,", "-1*a+b"]
+)
 def test_a_target_that_no_image_can_meet_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match="label"):
         parse_targets(word, NAMES, 3)
@@ -140,7 +206,9 @@ def test_wrong_weights_are_refused() -> None:
         with pytest.raises(ValueError, match="wanted 3 weights"):
             check_targets([0, target], NAMES)
     with pytest.raises(ValueError, match="weights of 2 classes: this classifier knows 3"):
-        ClassifierGuidance(1.0).bind(exact_denoiser(Cosine()), exact_classifier(Cosine()), torch.ones(1, 2))
+        ClassifierGuidance(1.0).bind(
+            exact_denoiser(Cosine()), exact_classifier(Cosine()), torch.ones(1, 2)
+        )
 
 
 def test_plain_classes_and_their_weights_are_the_same_target() -> None:
@@ -148,4 +216,9 @@ def test_plain_classes_and_their_weights_are_the_same_target() -> None:
     plain, weights = as_labels([0, 2, 1, 1], 3), as_labels([0, 2, 1, (0.0, 1.0, 0.0)], 3)
     assert plain.dtype == torch.int64
     torch.testing.assert_close(log_target(log_p, plain), log_target(log_p, weights))
-    assert hit(torch.tensor([0, 1, 2, 1]), [0, 2, (1.0, 0.0, 1.0), (0.5, 0.0, 0.5)]).tolist() == [True, False, True, False]
+    assert hit(torch.tensor([0, 1, 2, 1]), [0, 2, (1.0, 0.0, 1.0), (0.5, 0.0, 0.5)]).tolist() == [
+        True,
+        False,
+        True,
+        False,
+    ]

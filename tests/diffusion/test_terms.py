@@ -1,4 +1,6 @@
-"""Other terms than a noisy classifier's: each against its formula on exact distributions, and the distribution where there is one."""
+"""Other terms than a noisy classifier's: each against its formula on exact distributions, and the
+distribution where there is one.
+"""
 
 import math
 
@@ -30,13 +32,17 @@ Y = torch.arange(16) % 3
 
 
 class Told(Mixture):
-    """eps of class y, or of all classes for y = 3: a class-conditional network trained with label dropout, in its limit."""
+    """eps of class y, or of all classes for y = 3: a class-conditional network trained with label
+    dropout, in its limit.
+    """
 
     num_classes = 4
 
     def forward(self, x_t: Tensor, t: Tensor, y: Tensor) -> Tensor:
         self.calls += 1
-        answers = torch.stack([ExactEps(self.schedule, classes)(x_t, t) for classes in ([0], [1], [2], [0, 1, 2])])
+        answers = torch.stack(
+            [ExactEps(self.schedule, classes)(x_t, t) for classes in ([0], [1], [2], [0, 1, 2])]
+        )
         return answers[y, torch.arange(len(x_t))]
 
 
@@ -44,7 +50,9 @@ def told(schedule: NoiseSchedule) -> Denoiser:
     return Denoiser(Told(schedule), schedule, "eps", SHAPE, NAMES)
 
 
-def test_classifier_free_guidance_at_unit_scale_is_bayes_rule_and_asks_once(schedule: NoiseSchedule) -> None:
+def test_classifier_free_guidance_at_unit_scale_is_bayes_rule_and_asks_once(
+    schedule: NoiseSchedule,
+) -> None:
     denoiser = told(schedule)
     guided = ClassifierFree(1.0).bind(denoiser.bind(Y), None, Y)
     for t in range(0, 1000, 111):
@@ -52,18 +60,24 @@ def test_classifier_free_guidance_at_unit_scale_is_bayes_rule_and_asks_once(sche
         x = x_at(level, t)
         for k in range(3):
             exact = exact_denoiser(schedule, [k])(x, level)
-            torch.testing.assert_close(guided(x, level).eps[k == Y], exact.eps[k == Y], rtol=0, atol=1e-6)
+            torch.testing.assert_close(
+                guided(x, level).eps[k == Y], exact.eps[k == Y], rtol=0, atol=1e-6
+            )
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.5, 3.0])
-def test_classifier_free_guidance_is_its_formula_and_that_of_the_implied_classifier(scale: float) -> None:
+def test_classifier_free_guidance_is_its_formula_and_that_of_the_implied_classifier(
+    scale: float,
+) -> None:
     schedule, level = Linear(), Linear().level(400)
     denoiser, x = told(schedule), x_at(Linear().level(400))
     guided = ClassifierFree(scale).bind(denoiser.bind(Y), None, Y)(x, level)
     assert denoiser.network.calls == 1
     plain = exact_denoiser(schedule)(x, level)
     gradient, _ = class_gradient(exact_classifier(schedule), x, level, Y)
-    torch.testing.assert_close(guided.eps, plain.eps - scale * level.sigma * gradient, rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        guided.eps, plain.eps - scale * level.sigma * gradient, rtol=0, atol=1e-6
+    )
     torch.testing.assert_close(level.alpha * guided.x0 + level.sigma * guided.eps, x)
 
 
@@ -73,7 +87,12 @@ def test_both_families_add_up() -> None:
     rule = Chain([ClassifierFree(2.0), ClassifierGuidance(1.5)])
     guided = rule.bind(told(schedule).bind(Y), exact_classifier(schedule), Y)(x, level)
     gradient, _ = class_gradient(exact_classifier(schedule), x, level, Y)
-    torch.testing.assert_close(guided.eps, exact_denoiser(schedule)(x, level).eps - 3.5 * level.sigma * gradient, rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        guided.eps,
+        exact_denoiser(schedule)(x, level).eps - 3.5 * level.sigma * gradient,
+        rtol=0,
+        atol=1e-6,
+    )
 
 
 def test_classifier_free_guidance_in_an_interval_leaves_the_labels_outside_it() -> None:
@@ -84,7 +103,9 @@ def test_classifier_free_guidance_in_an_interval_leaves_the_labels_outside_it() 
         level = schedule.level(t)
         assert Interval(0, 2)(level) == inside
         x = x_at(level)
-        changed = (rule.bind(denoiser.bind(Y), None, Y)(x, level).eps - denoiser(x, level, Y).eps).abs().max() > 1e-4
+        changed = (
+            rule.bind(denoiser.bind(Y), None, Y)(x, level).eps - denoiser(x, level, Y).eps
+        ).abs().max() > 1e-4
         assert changed == inside
 
 
@@ -106,8 +127,12 @@ def test_autoguidance_is_its_formula_whatever_the_weak_models_schedule() -> None
     good, bad = exact_denoiser(schedule)(x, level), weak(x, level)
     for other in (weak, exact_denoiser(Linear(), weights=(0.2, 0.2, 0.6))):
         guided = Autoguidance(other, 1.5).bind(exact_denoiser(schedule), None, Y)(x, level)
-        torch.testing.assert_close(guided.eps, good.eps + 1.5 * (good.eps - bad.eps), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(guided.x0, good.x0 + 1.5 * (good.x0 - bad.x0), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            guided.eps, good.eps + 1.5 * (good.eps - bad.eps), rtol=1e-4, atol=1e-5
+        )
+        torch.testing.assert_close(
+            guided.x0, good.x0 + 1.5 * (good.x0 - bad.x0), rtol=1e-4, atol=1e-5
+        )
     with pytest.raises(ValueError, match="autoguidance by runs/weak"):
         Autoguidance("runs/weak").bind(exact_denoiser(schedule), None, Y)
 
@@ -117,7 +142,10 @@ class LinearLogits(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(3, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64), requires_grad=False)
+        self.weight = nn.Parameter(
+            torch.randn(3, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64),
+            requires_grad=False,
+        )
 
     def forward(self, z: Tensor) -> Tensor:
         return z.flatten(1) @ self.weight.T
@@ -131,7 +159,9 @@ def gaussian(x_t: Tensor, level: Level, mean: Tensor | float = MEAN) -> Predicti
     return Prediction.from_x0(x_t, level, mean + gain * (x_t - level.alpha * mean))
 
 
-def test_clean_guidance_through_the_denoiser_is_exact_where_the_log_likelihood_is_linear(schedule: NoiseSchedule) -> None:
+def test_clean_guidance_through_the_denoiser_is_exact_where_the_log_likelihood_is_linear(
+    schedule: NoiseSchedule,
+) -> None:
     """N(m, v) tilted by exp(a . x) is N(m + v a, v)."""
     classifier = CleanClassifier(LinearLogits(), NAMES)
     guided = CleanGuidance(conditional_temperature=0.0).bind(gaussian, classifier, Y)
@@ -159,8 +189,12 @@ def test_clean_guidance_is_its_formula_with_and_without_the_denoisers_derivative
         z = x.clone().requires_grad_()
         x0 = gaussian(z, level).x0 if through else z
         (gradient,) = torch.autograd.grad(log_p(x0 if through else z + base.x0 - x), z)
-        rule = CleanGuidance(2.0, through_denoiser=through, joint_temperature=0.7, conditional_temperature=0.5)
-        torch.testing.assert_close(rule.bind(gaussian, classifier, Y)(x, level).eps, base.eps - 2 * level.sigma * gradient)
+        rule = CleanGuidance(
+            2.0, through_denoiser=through, joint_temperature=0.7, conditional_temperature=0.5
+        )
+        torch.testing.assert_close(
+            rule.bind(gaussian, classifier, Y)(x, level).eps, base.eps - 2 * level.sigma * gradient
+        )
     CleanGuidance(2.0, through_denoiser=False).bind(denoiser, classifier, Y)(x, level)
     assert denoiser.network.calls == 1
 
@@ -176,15 +210,21 @@ def test_a_network_of_another_library_gets_its_size_normalisation_and_channels()
     grey = torch.tensor([-1.0, 1.0]).reshape(2, 1, 1, 1).expand(2, 1, 8, 8)
     Preprocessed(Foreign(), 16, (0.5, 0.4, 0.3), (0.5, 0.2, 0.1))(grey)
     assert seen[0].shape == (2, 3, 16, 16)
-    torch.testing.assert_close(seen[0][:, :, 0, 0], torch.tensor([[-1.0, -2.0, -3.0], [1.0, 3.0, 7.0]]))
+    torch.testing.assert_close(
+        seen[0][:, :, 0, 0], torch.tensor([[-1.0, -2.0, -3.0], [1.0, 3.0, 7.0]])
+    )
 
 
 def test_softening_takes_every_relu_and_leaves_the_original() -> None:
-    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 5), nn.ReLU(), nn.Sequential(nn.Linear(5, 3), nn.ReLU())).double()
+    network = nn.Sequential(
+        nn.Flatten(), nn.Linear(4, 5), nn.ReLU(), nn.Sequential(nn.Linear(5, 3), nn.ReLU())
+    ).double()
     classifier = CleanClassifier(network, NAMES)
     soft, x = softened(classifier, 3.0), x_at(Cosine().level(0))
     hidden = nn.functional.softplus(network[1](x.flatten(1)), beta=3)
-    torch.testing.assert_close(soft.logits(x), nn.functional.softplus(network[3][0](hidden), beta=3))
+    torch.testing.assert_close(
+        soft.logits(x), nn.functional.softplus(network[3][0](hidden), beta=3)
+    )
     torch.testing.assert_close(classifier.logits(x), network(x))
     one = nn.ReLU()
     twice = CleanClassifier(nn.Sequential(one, nn.Linear(4, 4), one), NAMES)
@@ -195,7 +235,9 @@ def test_softening_takes_every_relu_and_leaves_the_original() -> None:
 
 def test_a_classifier_of_the_wrong_kind_is_named() -> None:
     noisy, clean = exact_classifier(Cosine()), CleanClassifier(LinearLogits(), NAMES)
-    with pytest.raises(ValueError, match="knows clean images alone; guide with it by CleanGuidance"):
+    with pytest.raises(
+        ValueError, match="knows clean images alone; guide with it by CleanGuidance"
+    ):
         ClassifierGuidance().bind(gaussian, clean, Y)
     with pytest.raises(ValueError, match="knows noisy images; guide with it by ClassifierGuidance"):
         CleanGuidance().bind(gaussian, noisy, Y)
@@ -209,7 +251,9 @@ def test_the_entropy_scale_is_the_papers_factor_in_each_image() -> None:
     gradient, log_p = class_gradient(classifier, x, level, Y)
     factor = math.log(3) / torch.distributions.Categorical(logits=log_p).entropy()
     assert factor.std() > 0.1
-    guided = ClassifierGuidance(2.0, image_weight=EntropyScale()).bind(denoiser, classifier, Y)(x, level)
+    guided = ClassifierGuidance(2.0, image_weight=EntropyScale()).bind(denoiser, classifier, Y)(
+        x, level
+    )
     expected = denoiser(x, level).eps - 2 * level.sigma * factor[:, None, None, None] * gradient
     torch.testing.assert_close(guided.eps, expected)
     sure = torch.tensor([[0.0] + 99 * [-800.0]])
@@ -219,17 +263,28 @@ def test_the_entropy_scale_is_the_papers_factor_in_each_image() -> None:
 def test_unit_gradients_push_every_image_by_the_scale() -> None:
     schedule, level = Cosine(), Cosine().level(500)
     denoiser, classifier, x = exact_denoiser(schedule), exact_classifier(schedule), x_at(level)
-    guided = ClassifierGuidance(0.3, image_weight=UnitGradient()).bind(denoiser, classifier, Y)(x, level)
+    guided = ClassifierGuidance(0.3, image_weight=UnitGradient()).bind(denoiser, classifier, Y)(
+        x, level
+    )
     push = guided.eps - denoiser(x, level).eps
-    torch.testing.assert_close(push.flatten(1).square().mean(1).sqrt(), torch.full((16,), 0.3, dtype=torch.float64))
+    torch.testing.assert_close(
+        push.flatten(1).square().mean(1).sqrt(), torch.full((16,), 0.3, dtype=torch.float64)
+    )
     gradient, _ = class_gradient(classifier, x, level, Y)
-    torch.testing.assert_close(nn.functional.cosine_similarity(push.flatten(1), -gradient.flatten(1)), torch.ones(16, dtype=torch.float64))
+    torch.testing.assert_close(
+        nn.functional.cosine_similarity(push.flatten(1), -gradient.flatten(1)),
+        torch.ones(16, dtype=torch.float64),
+    )
 
 
 def test_gradients_whose_squares_vanish_are_unit_gradients_too() -> None:
     level, gradient = Linear().level(100), torch.full((3, 1, 2, 2), 1e-30)
     gradient[2] = 0
-    term = level.sigma * UnitGradient()(gradient, torch.zeros(3, 3), level)[:, None, None, None] * gradient
+    term = (
+        level.sigma
+        * UnitGradient()(gradient, torch.zeros(3, 3), level)[:, None, None, None]
+        * gradient
+    )
     torch.testing.assert_close(term.amax(dim=(1, 2, 3)), torch.tensor([1.0, 1.0, 0.0]))
 
 
@@ -269,7 +324,9 @@ def test_an_interval_that_no_level_of_the_walk_falls_into_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match="0 at all 10 levels of the walk"):
             Chain([rule]).check(levels)
-    Chain([ClassifierGuidance(0.0, outside), ClassifierFree(1.0, outside), ClassifierGuidance(2.0)]).check(levels)
+    Chain(
+        [ClassifierGuidance(0.0, outside), ClassifierFree(1.0, outside), ClassifierGuidance(2.0)]
+    ).check(levels)
     with pytest.raises(ValueError, match="0 at all"):
         Attribute(ClassifierGuidance(2.0, outside), exact_classifier(Cosine()), "a").check(levels)
 
@@ -294,7 +351,9 @@ def test_an_attribute_wants_a_classifier_and_a_rule_that_asks_one() -> None:
         Attribute(ClassifierFree(), exact_classifier(Cosine()), "a")
     assert Attribute(ClassifierGuidance(), exact_classifier(Cosine()), 2).label == "2"
     rule = Attribute(ClassifierGuidance(), "runs/diffusion", "a")
-    with pytest.raises(ValueError, match="runs/diffusion: a diffusion model, and Attribute wants a classifier"):
+    with pytest.raises(
+        ValueError, match="runs/diffusion: a diffusion model, and Attribute wants a classifier"
+    ):
         rule.load(lambda path: exact_denoiser(Cosine()))
 
 

@@ -1,4 +1,6 @@
-"""Schedules whose last level is noise alone, and guided samples from there: Lin et al. 2023 (arXiv:2305.08891)."""
+"""Schedules whose last level is noise alone, and guided samples from there: Lin et al. 2023
+(arXiv:2305.08891).
+"""
 
 import math
 
@@ -36,7 +38,9 @@ def test_the_rescaled_schedule_is_that_of_diffusers(kind: type[NoiseSchedule]) -
     alpha_bar = kind().alpha(t) ** 2
     beta = 1 - alpha_bar / torch.cat([torch.ones(1), alpha_bar[:-1]])
     theirs = (1 - rescale_zero_terminal_snr(beta)).cumprod(0)
-    torch.testing.assert_close(kind(zero_terminal_snr=True).alpha(t) ** 2, theirs, rtol=1e-9, atol=1e-12)  # type: ignore[call-arg]
+    torch.testing.assert_close(
+        kind(zero_terminal_snr=True).alpha(t) ** 2, theirs, rtol=1e-9, atol=1e-12
+    )  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -57,7 +61,9 @@ def test_schedules_without_it_say_what_they_always_said() -> None:
     assert "zero" not in repr(Cosine())
     schedule = Cosine(zero_terminal_snr=True)
     assert schedule != Cosine()
-    assert repr(schedule) == "Cosine(timesteps=1000, s=0.008, max_beta=0.999, zero_terminal_snr=True)"
+    assert (
+        repr(schedule) == "Cosine(timesteps=1000, s=0.008, max_beta=0.999, zero_terminal_snr=True)"
+    )
     assert type(schedule)(**schedule.init_args) == schedule
 
 
@@ -68,26 +74,49 @@ def test_eps_prediction_is_refused() -> None:
 
 @pytest.mark.parametrize("prediction", ["v", "x0"])
 @pytest.mark.parametrize(
-    "sampler", [s for name, s in SAMPLERS.items() if name not in REFUSED], ids=[n for n in SAMPLERS if n not in REFUSED]
+    "sampler",
+    [s for name, s in SAMPLERS.items() if name not in REFUSED],
+    ids=[n for n in SAMPLERS if n not in REFUSED],
 )
-def test_guided_samples_from_noise_alone_are_those_of_the_class(sampler: Sampler, prediction: PredictionType) -> None:
+def test_guided_samples_from_noise_alone_are_those_of_the_class(
+    sampler: Sampler, prediction: PredictionType
+) -> None:
     schedule = Cosine(zero_terminal_snr=True)
-    classifier = NoisyClassifier(ExactLogits(schedule).requires_grad_(False), schedule, ("a", "b", "c"), SHAPE)
-    guided = ClassifierGuidance(1.0).bind(with_variance(closed_form(schedule, None, prediction)), classifier, torch.full((16,), 2))
+    classifier = NoisyClassifier(
+        ExactLogits(schedule).requires_grad_(False), schedule, ("a", "b", "c"), SHAPE
+    )
+    guided = ClassifierGuidance(1.0).bind(
+        with_variance(closed_form(schedule, None, prediction)), classifier, torch.full((16,), 2)
+    )
     conditional = with_variance(closed_form(schedule, [2], prediction))
 
-    # Where nothing of the image is left the classifier says nothing, and the unguided mean of all classes stands in for that of one.
+    # Where nothing of the image is left the classifier says nothing, and the unguided mean of all
+    # classes stands in for that of one.
     def target(x, level):
-        return conditional(x, level) if level.alpha > 0 else with_variance(closed_form(schedule, None, prediction))(x, level)
+        return (
+            conditional(x, level)
+            if level.alpha > 0
+            else with_variance(closed_form(schedule, None, prediction))(x, level)
+        )
 
-    points = zip(sampler.trajectory(guided, Draws(1), schedule), sampler.trajectory(target, Draws(1), schedule), strict=True)
+    points = zip(
+        sampler.trajectory(guided, Draws(1), schedule),
+        sampler.trajectory(target, Draws(1), schedule),
+        strict=True,
+    )
     for x, expected in points:
         assert x.isfinite().all()
         torch.testing.assert_close(x, expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("sampler", [LangevinCorrector(5, predictor="reverse_diffusion"), AnnealedLangevin(5)], ids=REFUSED)
-def test_samplers_that_cannot_start_from_noise_alone_say_so_before_any_work(sampler: Sampler) -> None:
+@pytest.mark.parametrize(
+    "sampler",
+    [LangevinCorrector(5, predictor="reverse_diffusion"), AnnealedLangevin(5)],
+    ids=REFUSED,
+)
+def test_samplers_that_cannot_start_from_noise_alone_say_so_before_any_work(
+    sampler: Sampler,
+) -> None:
     schedule = Cosine(zero_terminal_snr=True)
     denoiser = closed_form(schedule)
     with pytest.raises(ValueError, match="zero signal"):
@@ -99,6 +128,8 @@ def test_limiters_work_where_the_image_is_noise_alone() -> None:
     schedule = Linear(zero_terminal_snr=True)
     level = schedule.level(999)
     x = Draws(2)()
-    clamped = Chain([Clamp(-0.01, 0.01)]).bind(closed_form(schedule, None, "v"), None, torch.zeros(16))(x, level)
+    clamped = Chain([Clamp(-0.01, 0.01)]).bind(
+        closed_form(schedule, None, "v"), None, torch.zeros(16)
+    )(x, level)
     assert clamped.x0.abs().max() <= 0.01
     torch.testing.assert_close(clamped.eps, x)

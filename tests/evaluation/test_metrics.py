@@ -23,7 +23,10 @@ def covered(queries: np.ndarray, support: np.ndarray, k: int) -> float:
 
 def test_precision_and_recall_equal_a_count_by_scikit_learn() -> None:
     generator = torch.Generator().manual_seed(0)
-    real, fake = torch.randn(300, 6, generator=generator), 1.3 * torch.randn(200, 6, generator=generator) + 0.4
+    real, fake = (
+        torch.randn(300, 6, generator=generator),
+        1.3 * torch.randn(200, 6, generator=generator) + 0.4,
+    )
     precision, recall = precision_recall(real, fake, k=3)
     assert precision == covered(fake.numpy(), real.numpy(), 3)
     assert recall == covered(real.numpy(), fake.numpy(), 3)
@@ -46,7 +49,10 @@ def test_too_few_images_are_refused() -> None:
 
 def correlated(n: int, d: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return scale * torch.randn(n, d, generator=generator) @ torch.randn(d, d, generator=generator) + shift
+    return (
+        scale * torch.randn(n, d, generator=generator) @ torch.randn(d, d, generator=generator)
+        + shift
+    )
 
 
 class Flat(nn.Module):
@@ -67,8 +73,13 @@ def test_the_frechet_distance_equals_torchmetrics(n: int) -> None:
 
 def test_the_frechet_distance_is_the_formula_with_a_matrix_root() -> None:
     real, fake = correlated(300, 5, seed=2).double(), correlated(200, 5, seed=3, shift=1).double()
-    (a, b), (mine, theirs) = (x.mean(0) for x in (real, fake)), (np.cov(x.numpy(), rowvar=False) for x in (real, fake))
-    wanted = (a - b).square().sum().item() + np.trace(mine + theirs - 2 * scipy.linalg.sqrtm(mine @ theirs).real)
+    (a, b), (mine, theirs) = (
+        (x.mean(0) for x in (real, fake)),
+        (np.cov(x.numpy(), rowvar=False) for x in (real, fake)),
+    )
+    wanted = (a - b).square().sum().item() + np.trace(
+        mine + theirs - 2 * scipy.linalg.sqrtm(mine @ theirs).real
+    )
     assert frechet_distance(real, fake) == pytest.approx(wanted, rel=1e-8)
 
 
@@ -76,7 +87,9 @@ def test_the_frechet_distance_of_known_gaussians() -> None:
     x = torch.tensor([[-1.0], [1.0], [-1.0], [1.0]])
     assert frechet_distance(x, x) == pytest.approx(0, abs=1e-12)
     assert frechet_distance(x, 3 * x + 5) == pytest.approx(25 + 4 * 4 / 3)
-    assert frechet_distance(1000 + correlated(400, 8, seed=4), 1000 + correlated(400, 8, seed=4)) >= 0
+    assert (
+        frechet_distance(1000 + correlated(400, 8, seed=4), 1000 + correlated(400, 8, seed=4)) >= 0
+    )
     with pytest.raises(ValueError, match="1 real and 4 generated"):
         frechet_distance(x[:1], x)
 

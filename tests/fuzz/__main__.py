@@ -52,7 +52,8 @@ def main() -> int:
         if count[kind] == sum(case[0] == kind for case in cases):
             longest, at = slowest[kind]
             print(
-                f"{kind}: {count[kind]} cases in {seconds[kind]:.0f} s, the longest {longest:.2f} s (case {at}), {failed[kind]} failed",
+                f"{kind}: {count[kind]} cases in {seconds[kind]:.0f} s, the longest {longest:.2f} "
+                f"s (case {at}), {failed[kind]} failed",
                 flush=True,
             )
     print(f"{count.total() - failed.total()} passed, {failed.total()} failed")

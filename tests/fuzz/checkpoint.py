@@ -43,7 +43,9 @@ class Checkpoint:
         models = [
             Denoiser(unet, Cosine(), "v", SHAPE, NAMES),
             Denoiser(MLP(8, 1, 1, width=8, depth=1), Linear(), "eps", SHAPE, NAMES),
-            NoisyClassifier(MLPClassifier(8, 1, 2, width=8, depth=1), Cosine(), NAMES, SHAPE, [0.5, 0.5]),
+            NoisyClassifier(
+                MLPClassifier(8, 1, 2, width=8, depth=1), Cosine(), NAMES, SHAPE, [0.5, 0.5]
+            ),
             CleanClassifier(ConvNet(8, 1, 2, width=2), NAMES, SHAPE, [0.5, 0.5]),
         ]
         files = [folder / f"{number}.ckpt" for number in range(len(models))]
@@ -59,7 +61,9 @@ class Checkpoint:
     def make(self, random: random.Random, folder: Path) -> str:
         number = random.choice([0, 1, 2, 3, 4, 4, 4])
         self.trains = number == 4
-        sort = random.choices(["values", "words", "stream", "zip", "bytes", "balloon"], [50, 12, 10, 12, 16, 0.1])[0]
+        sort = random.choices(
+            ["values", "words", "stream", "zip", "bytes", "balloon"], [50, 12, 10, 12, 16, 0.1]
+        )[0]
         made = getattr(self, f"_{sort}")(random, number)
         (folder / FILE).write_bytes(made)
         return f"{sort} of {'training' if self.trains else number}"
@@ -104,10 +108,14 @@ class Checkpoint:
         if random.random() < 0.6:
             return lying_zip(random, self.bytes[number])
         file, entries = io.BytesIO(), list(self.entries[number].items())
-        how = random.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+        how = random.choice(
+            [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+        )
         root = random.choice(["archive/", "", "/", "../", "a/b/", "archive/archive/", "a\\"])
         random.shuffle(entries)
-        more = random.choice([[], entries, entries[:1], [(".data/x", b"")] * 3, [("data.pkl/", b"")]])
+        more = random.choice(
+            [[], entries, entries[:1], [(".data/x", b"")] * 3, [("data.pkl/", b"")]]
+        )
         if random.random() < 0.1:
             entries, how = (
                 [("data.pkl", bytes(30_000_000))],
@@ -131,7 +139,9 @@ class Checkpoint:
         wanted = Denoiser(network, Linear(), "eps", SHAPE, NAMES)
         storage = torch.zeros(width * width + 1, dtype=torch.float16)
         state = {
-            f"ema.{name}": storage[: tensor.numel()].view(tensor.shape) if tensor.numel() else tensor
+            f"ema.{name}": storage[: tensor.numel()].view(tensor.shape)
+            if tensor.numel()
+            else tensor
             for name, tensor in wanted.state_dict().items()
         }
         file = io.BytesIO()

@@ -37,7 +37,9 @@ SAMPLE = {
 FIT = {
     "seed_everything": 0,
     "trainer": {
-        "callbacks": [{"class_path": "EarlyStopping", "init_args": {"monitor": "val/loss", "patience": 3}}],
+        "callbacks": [
+            {"class_path": "EarlyStopping", "init_args": {"monitor": "val/loss", "patience": 3}}
+        ],
         "logger": [{"class_path": "CSVLogger", "init_args": {"save_dir": "logs"}}],
         "profiler": "simple",
         "strategy": "auto",
@@ -111,7 +113,9 @@ class Config:
         self.ckpt = folder / "diffusion.ckpt"
         model = Denoiser(MLP(4, 1, 1, width=8, depth=1), Cosine(), "v", (1, 4, 4), ["a", "b"])
         checkpoints.save(model, self.ckpt)
-        packaged = [file for file in packaged_configs() if file.stem not in ("wandb", "tensorboard")]
+        packaged = [
+            file for file in packaged_configs() if file.stem not in ("wandb", "tensorboard")
+        ]
         self.fit = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in packaged]
         self.packaged = [file.read_bytes() for file in packaged]
 
@@ -160,9 +164,14 @@ def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """`value` without what YAML cannot write: keys that are mappings, and numbers of endless digits."""
+    """`value` without what YAML cannot write: keys that are mappings, and numbers of endless
+    digits.
+    """
     if isinstance(value, dict):
-        return {str(name) if not isinstance(name, int) else name: _plain(part) for name, part in value.items()}
+        return {
+            str(name) if not isinstance(name, int) else name: _plain(part)
+            for name, part in value.items()
+        }
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
     return value
@@ -185,7 +194,9 @@ def _slot(slot: str, value: str) -> bytes:
     return f"trainer:\n  {slot}: {value}\n".encode()
 
 
-BOMB = b"a: &a [x, x]\n" + b"".join(b"%c: &%c [*%c, *%c, *%c, *%c]\n" % (n + 1, n + 1, *(n,) * 4) for n in range(ord("a"), ord("p")))
+BOMB = b"a: &a [x, x]\n" + b"".join(
+    b"%c: &%c [*%c, *%c, *%c, *%c]\n" % (n + 1, n + 1, *(n,) * 4) for n in range(ord("a"), ord("p"))
+)
 TEXTS = [
     BOMB,
     b"&a [*a]\n",
@@ -258,7 +269,10 @@ TEXTS = [
     b"\xe2\x80\xae: 1\n",
     *(_slot(slot, "evil.Evil") for slot in SLOTS),
     *(_slot(slot, "{class_path: evil.Evil}") for slot in SLOTS),
-    *(_slot(slot, "[{class_path: os.system, init_args: {command: touch ../canary/new}}]") for slot in SLOTS),
+    *(
+        _slot(slot, "[{class_path: os.system, init_args: {command: touch ../canary/new}}]")
+        for slot in SLOTS
+    ),
     *(_slot(slot, "http://127.0.0.1:1/x") for slot in SLOTS),
     *(_slot(slot, "../canary/new") for slot in SLOTS),
     *(_slot(slot, "-1") for slot in SLOTS),
@@ -267,7 +281,9 @@ TEXTS = [
     _slot("default_root_dir", "../canary"),
     _slot("logger", "{class_path: CSVLogger, init_args: {save_dir: /tmp/cgd-outside}}"),
     _slot("logger", "{class_path: TensorBoardLogger, init_args: {save_dir: ../canary}}"),
-    _slot("profiler", "{class_path: SimpleProfiler, init_args: {dirpath: ../canary, filename: new}}"),
+    _slot(
+        "profiler", "{class_path: SimpleProfiler, init_args: {dirpath: ../canary, filename: new}}"
+    ),
     _slot("precision", "99"),
     _slot("max_time", "99:99:99:99"),
     _slot("gradient_clip_val", ".nan"),

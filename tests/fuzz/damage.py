@@ -20,7 +20,9 @@ LENGTHS = [46, 30, 22, 56, 20, 24]
 
 def damaged(random: random.Random, data: bytes) -> bytes:
     """`data` with one to eight damages, all of the same sort."""
-    sort = random.choice([_flip, _flip, _set, _delete, _insert, _zero, _cut, _append, _repeat, _swap])
+    sort = random.choice(
+        [_flip, _flip, _set, _delete, _insert, _zero, _cut, _append, _repeat, _swap]
+    )
     times = 1 if sort in (_cut, _append) else random.choice([1, 1, 2, 8])
     for _ in range(times):
         data = sort(random, data)
@@ -37,7 +39,11 @@ def _place(random: random.Random, data: bytes) -> int:
 
 def _flip(random: random.Random, data: bytes) -> bytes:
     place = _place(random, data)
-    return data[:place] + bytes([b ^ 1 << random.randrange(8) for b in data[place : place + 1]]) + data[place + 1 :]
+    return (
+        data[:place]
+        + bytes([b ^ 1 << random.randrange(8) for b in data[place : place + 1]])
+        + data[place + 1 :]
+    )
 
 
 def _set(random: random.Random, data: bytes) -> bytes:
@@ -84,7 +90,11 @@ def _append(random: random.Random, data: bytes) -> bytes:
 
 def _repeat(random: random.Random, data: bytes) -> bytes:
     place, length = _place(random, data), random.choice([4, 30, 500])
-    return data[:place] + data[place : place + length] * random.choice([2, 3, 50]) + data[place + length :]
+    return (
+        data[:place]
+        + data[place : place + length] * random.choice([2, 3, 50])
+        + data[place + length :]
+    )
 
 
 def _swap(random: random.Random, data: bytes) -> bytes:
@@ -118,8 +128,13 @@ def _with_long_directory(random: random.Random, data: bytes) -> bytes:
     if place < 0:
         return data
     _, entries, size, offset = struct.unpack("<4x4xHHLL", data[place : place + 20])
-    told = [number if random.random() < 0.6 else random.choice(LIES) for number in (entries, entries, size, offset)]
+    told = [
+        number if random.random() < 0.6 else random.choice(LIES)
+        for number in (entries, entries, size, offset)
+    ]
     record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, *(n % 2**64 for n in told))
-    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, random.choice([place, place, *LIES]) % 2**64, 1)
+    locator = struct.pack(
+        "<4sLQL", b"PK\x06\x07", 0, random.choice([place, place, *LIES]) % 2**64, 1
+    )
     end = b"PK\x05\x06" + bytes(4) + b"\xff" * 12 + b"\0\0"
     return data[:place] + record + locator + end

@@ -31,7 +31,11 @@ class Idx:
     may_read = False
 
     def prepare(self, folder: Path) -> None:
-        images = struct.pack(">4I", 0x803, COUNT, 28, 28) + bytes(range(256)) * 36 + bytes(COUNT * 784 - 9216)
+        images = (
+            struct.pack(">4I", 0x803, COUNT, 28, 28)
+            + bytes(range(256)) * 36
+            + bytes(COUNT * 784 - 9216)
+        )
         labels = struct.pack(">2I", 0x801, COUNT) + bytes(n % 10 for n in range(COUNT))
         self.good = {f"{part}-images-idx3-ubyte": images for part in PARTS}
         self.good |= {f"{part}-labels-idx1-ubyte": labels for part in PARTS}
@@ -40,7 +44,9 @@ class Idx:
 
     def make(self, random: random.Random, folder: Path) -> str:
         raw, name = self._write(folder), random.choice(sorted(self.good))
-        what = random.choices(["bytes", "header", "place", "legacy", "values"], [45, 35, 8, 4, 8])[0]
+        what = random.choices(["bytes", "header", "place", "legacy", "values"], [45, 35, 8, 4, 8])[
+            0
+        ]
         if what == "bytes":
             (raw / name).write_bytes(damaged(random, self.good[name]))
         elif what == "header":

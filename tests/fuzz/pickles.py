@@ -58,7 +58,9 @@ def _reference(random: random.Random) -> bytes:
     """A reference to a storage, as persistent ids of torch are, or nearly."""
     dtype = f"ctorch\n{random.choice(STORAGES)}Storage\n".encode()
     key = random.choice([_text("0"), _text("1"), _text("../0"), _text(""), b"K\0", b"N"])
-    count = random.choice([b"K\x01", b"K\x09", b"J\xff\xff\xff\xff", b"\x8a\x08" + b"\xff" * 7 + b"\x7f", b"N"])
+    count = random.choice(
+        [b"K\x01", b"K\x09", b"J\xff\xff\xff\xff", b"\x8a\x08" + b"\xff" * 7 + b"\x7f", b"N"]
+    )
     device = random.choice([_text("cpu"), _text("cuda:99"), b"N"])
     kind = random.choice([_text("storage"), _text("module"), b"N"])
     return b"(" + kind + dtype + key + device + count + b"tQ"
@@ -82,7 +84,9 @@ def _tensor(random: random.Random) -> bytes:
     shape, stride = random.choice(sizes), random.choice(sizes)
     offset = random.choice([b"K\0", b"K\x05", b"J\xff\xff\xff\xff", b"N", b"\x88"])
     rest = [b"\x89", b"ccollections\nOrderedDict\n)R"]
-    return _call("torch._utils", "_rebuild_tensor_v2", _reference(random), offset, shape, stride, *rest)
+    return _call(
+        "torch._utils", "_rebuild_tensor_v2", _reference(random), offset, shape, stride, *rest
+    )
 
 
 def word(random: random.Random) -> bytes:
@@ -209,12 +213,23 @@ def _bombs(random: random.Random) -> list[bytes]:
 
 
 def stream(random: random.Random) -> bytes:
-    """A pickle of words at random, or the card and the weights that a checkpoint needs with one in it."""
+    """A pickle of words at random, or the card and the weights that a checkpoint needs with one in
+    it.
+    """
     words = b"".join(word(random) for _ in range(random.choice([1, 3, 10, 40])))
     begin = random.choice([b"\x80\x02", b"\x80\x04", b""])
     if random.random() < 0.5:
         return begin + words + random.choice([b".", b"", b"0.", b"t."])
-    return b"\x80\x02}(" + _text("cgd") + b"}" + _text("state_dict") + b"}" + _text("x") + words + b"u."
+    return (
+        b"\x80\x02}("
+        + _text("cgd")
+        + b"}"
+        + _text("state_dict")
+        + b"}"
+        + _text("x")
+        + words
+        + b"u."
+    )
 
 
 def split(pickle: bytes) -> list[bytes]:
@@ -234,7 +249,9 @@ def changed(random: random.Random, words: list[bytes]) -> bytes:
         elif action == 1:
             words[place] = word(random)
         elif action == 2:
-            words[place:place] = words[other : other + random.choice([1, 3, 12])] * random.choice([1, 1, 1000])
+            words[place:place] = words[other : other + random.choice([1, 3, 12])] * random.choice(
+                [1, 1, 1000]
+            )
         elif action == 3:
             words[place], words[other] = words[other], words[place]
         else:

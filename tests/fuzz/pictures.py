@@ -132,9 +132,13 @@ SIDES = [0, 1, 8, 255, 4096, 8191, 8192, 16_384, 30_000, 65_535, 2**20, 2**31 - 
 
 def _disturbed(random: random.Random, root: Path) -> str:
     """Change something in the folder itself; says what."""
-    what = random.choice(["name", "link", "loop", "pipe", "file", "case", "deep", "class", "folder", "empty"])
+    what = random.choice(
+        ["name", "link", "loop", "pipe", "file", "case", "deep", "class", "folder", "empty"]
+    )
     if what == "name":
-        name = random.choice([b"\xff.png", b"a\nb.png", b"\x1b[31m.png", b"x" * 240 + b".png", b"x.txt", b"\n.exe"])
+        name = random.choice(
+            [b"\xff.png", b"a\nb.png", b"\x1b[31m.png", b"x" * 240 + b".png", b"x.txt", b"\n.exe"]
+        )
         Path(os.fsdecode(bytes(root / "a") + b"/" + name)).write_bytes(b"")
     elif what == "link":
         (root / "a/link.png").symlink_to(root.parent.parent / "canary/target")
@@ -150,7 +154,9 @@ def _disturbed(random: random.Random, root: Path) -> str:
     elif what == "deep":
         (root / ("c/" * 200)).mkdir(parents=True)
     elif what == "class":
-        name = random.choice([b"\xff", b"\n", b"\x1b[31m", "ü".encode(), b"x" * 250, b" ", b"../a", b"c"])
+        name = random.choice(
+            [b"\xff", b"\n", b"\x1b[31m", "ü".encode(), b"x" * 250, b" ", b"../a", b"c"]
+        )
         os.makedirs(bytes(root) + b"/" + name, exist_ok=True)
     elif what == "folder":
         (root / "a/x.png.png").mkdir()

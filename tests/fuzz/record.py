@@ -74,7 +74,9 @@ def hostile_json(random: random.Random, good: dict[str, object]) -> tuple[str, b
     """(what it is, the JSON) of `good` with something wrong in its values, its text or its bytes."""
     sort = random.choices(["values", "bytes", "text"], [70, 22, 8])[0]
     if sort == "values":
-        return sort, json.dumps(values.mutated(random, good), indent=random.choice([None, 1])).encode()
+        return sort, json.dumps(
+            values.mutated(random, good), indent=random.choice([None, 1])
+        ).encode()
     if sort == "bytes":
         return sort, damaged(random, json.dumps(good).encode())
     return sort, random.choice(TEXTS)

@@ -39,7 +39,9 @@ class Samples:
 
     def make(self, random: random.Random, folder: Path) -> str:
         kind = random.choice(["npz", "npz", "png"])
-        record = json.dumps(random.choice(self.records) if kind == "png" else self.records[0]).encode()
+        record = json.dumps(
+            random.choice(self.records) if kind == "png" else self.records[0]
+        ).encode()
         if random.random() < 0.3:
             what, record = hostile_json(random, random.choice(self.records))
             self._write(folder, kind, record)
@@ -79,7 +81,9 @@ class Samples:
         elif what == "size":
             file.write_bytes(declared(random, "PNG", self.png))
         elif what == "other":
-            other = random.choice([("PNG", "RGB"), ("PNG", "P"), ("PNG", "RGBA"), ("TIFF", "L"), ("JPEG", "L")])
+            other = random.choice(
+                [("PNG", "RGB"), ("PNG", "P"), ("PNG", "RGBA"), ("TIFF", "L"), ("JPEG", "L")]
+            )
             file.write_bytes(random.choice([saved(*other), EPS]))
         elif what == "place":
             return _displaced(random, random.choice([file, file.parent]))
@@ -155,7 +159,9 @@ def _header(random: random.Random, data: bytes) -> bytes:
 
 def _arrays(random: random.Random, _: bytes) -> bytes:
     """Whole arrays of other shapes and types."""
-    shape = random.choice([(4, 7, 9, 1), (4, 7, 9, 3), (4, 7, 9, 2), (3, 7, 9, 1), (4, 1, 1, 1), (4, 63), (0,), ()])
+    shape = random.choice(
+        [(4, 7, 9, 1), (4, 7, 9, 3), (4, 7, 9, 2), (3, 7, 9, 1), (4, 1, 1, 1), (4, 63), (0,), ()]
+    )
     types = [
         np.uint8,
         np.int8,
@@ -168,8 +174,12 @@ def _arrays(random: random.Random, _: bytes) -> bytes:
         np.uint16,
     ]
     images = np.zeros(shape, random.choice(types) if random.random() < 0.6 else np.uint8)
-    classes = np.array(random.choice([[0, 1, 0, 1], [0, 1], [9] * 4, [[0]] * 4, [0.5] * 4, [2**63] * 4, ["a"] * 4]))
-    names = random.choice([("arr_0", "arr_1"), ("arr_0", "x"), ("x", "arr_1"), ("arr_0", "../../x")])
+    classes = np.array(
+        random.choice([[0, 1, 0, 1], [0, 1], [9] * 4, [[0]] * 4, [0.5] * 4, [2**63] * 4, ["a"] * 4])
+    )
+    names = random.choice(
+        [("arr_0", "arr_1"), ("arr_0", "x"), ("x", "arr_1"), ("arr_0", "../../x")]
+    )
     file = io.BytesIO()
     save = random.choice([np.savez, np.savez, np.savez_compressed])
     save(file, **dict(zip(names, (images, classes), strict=True)))

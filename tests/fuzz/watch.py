@@ -29,7 +29,9 @@ HARMLESS = ("socket.gethostname", "os.exec_prefix")
 CHANGES = {
     "open": (0,),
     **dict.fromkeys(("os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod"), (0,)),
-    **dict.fromkeys(("os.chdir", "os.chown", "os.utime", "os.setxattr", "os.removexattr", "os.mkfifo"), (0,)),
+    **dict.fromkeys(
+        ("os.chdir", "os.chown", "os.utime", "os.setxattr", "os.removexattr", "os.mkfifo"), (0,)
+    ),
     **dict.fromkeys(("os.rename", "os.link", "shutil.move", "shutil.copyfile"), (0, 1)),
     **dict.fromkeys(("os.symlink", "shutil.copytree"), (1,)),
     **dict.fromkeys(("shutil.rmtree", "shutil.chown", "shutil.unpack_archive"), (0,)),

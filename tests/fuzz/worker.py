@@ -37,7 +37,9 @@ class Worker:
         self.pipe.send(case)
 
     def take(self) -> Outcome | None:
-        """What came of the case, None while it goes on; a process that has ended or hangs is a problem, too."""
+        """What came of the case, None while it goes on; a process that has ended or hangs is a
+        problem, too.
+        """
         try:
             if self.pipe.poll():
                 return self.pipe.recv()
@@ -73,6 +75,8 @@ def _work(pipe: Connection, seed: int, folder: Path) -> None:
 
 
 def tried(kind: Kind, key: str, folder: Path) -> Outcome:
-    """What came of the case of this `key`; if it took too much, what came of a second try, when nothing is new to the process."""
+    """What came of the case of this `key`; if it took too much, what came of a second try, when
+    nothing is new to the process.
+    """
     outcome = run_case(kind, key, folder)
     return run_case(kind, key, folder) if outcome.problems else outcome

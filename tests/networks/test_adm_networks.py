@@ -1,4 +1,6 @@
-"""The published ADM networks: every one has the tensors, the parameters and the names of its checkpoint."""
+"""The published ADM networks: every one has the tensors, the parameters and the names of its
+checkpoint.
+"""
 
 import pytest
 import torch
@@ -12,9 +14,19 @@ MULT = {
     256: (1, 1, 2, 2, 4, 4),
     512: (0.5, 1, 1, 2, 2, 4, 4),
 }
-LSUN = {"image_size": 256, "model_channels": 256, "num_head_channels": 64, "attention_resolutions": (8, 16, 32)}
+LSUN = {
+    "image_size": 256,
+    "model_channels": 256,
+    "num_head_channels": 64,
+    "attention_resolutions": (8, 16, 32),
+}
 IMAGENET = {**LSUN, "num_classes": 1000}
-UPSAMPLER = {"in_channels": 6, "channel_mult": MULT[256], "num_classes": 1000, "model_channels": 192}
+UPSAMPLER = {
+    "in_channels": 6,
+    "channel_mult": MULT[256],
+    "num_classes": 1000,
+    "model_channels": 192,
+}
 
 # name: (arguments, input blocks, output blocks, tensors, millions of parameters)
 DIFFUSION = {
@@ -42,13 +54,24 @@ DIFFUSION = {
     ),
     "256x256_diffusion": (IMAGENET, 18, 18, 567, 553.8),
     "256x256_diffusion_uncond": (LSUN, 18, 18, 566, 552.8),
-    "512x512_diffusion": ({**IMAGENET, "image_size": 512, "attention_resolutions": (16, 32, 64)}, 21, 21, 645, 559.0),
+    "512x512_diffusion": (
+        {**IMAGENET, "image_size": 512, "attention_resolutions": (16, 32, 64)},
+        21,
+        21,
+        645,
+        559.0,
+    ),
     "64_256_upsampler": (
         {**UPSAMPLER, "image_size": 256, "num_heads": 4, "attention_resolutions": (8, 16, 32)},
         *(18, 18, 567, 311.8),
     ),
     "128_512_upsampler": (
-        {**UPSAMPLER, "image_size": 512, "num_head_channels": 64, "attention_resolutions": (16, 32)},
+        {
+            **UPSAMPLER,
+            "image_size": 512,
+            "num_head_channels": 64,
+            "attention_resolutions": (16, 32),
+        },
         *(18, 18, 537, 308.8),
     ),
     "lsun": ({**LSUN, "dropout": 0.1}, 18, 18, 566, 552.8),
@@ -143,8 +166,14 @@ def test_64_px_unet_has_the_published_names_and_shapes():
         "out.2.weight": (6, 192, 3, 3),
     }
     assert {name: found.get(name) for name in expected} == expected
-    # full resolution has no attention; the last block of a level with attention has its upsampler at index 2
-    absent = ["input_blocks.1.1.", "input_blocks.1.0.skip_connection", "output_blocks.15.1.", "output_blocks.3.3."]
+    # full resolution has no attention; the last block of a level with attention has its upsampler
+    # at index 2
+    absent = [
+        "input_blocks.1.1.",
+        "input_blocks.1.0.skip_connection",
+        "output_blocks.15.1.",
+        "output_blocks.3.3.",
+    ]
     assert not [name for name in found for start in absent if name.startswith(start)]
 
 
@@ -199,7 +228,10 @@ def test_added_embedding_is_half_as_wide_as_scale_and_shift():
 @pytest.mark.parametrize(
     ("pool", "expected"),
     [
-        ("adaptive", {"0.weight": (64,), "0.bias": (64,), "3.weight": (10, 64, 1, 1), "3.bias": (10,)}),
+        (
+            "adaptive",
+            {"0.weight": (64,), "0.bias": (64,), "3.weight": (10, 64, 1, 1), "3.bias": (10,)},
+        ),
         (
             "attention",
             {
@@ -213,7 +245,10 @@ def test_added_embedding_is_half_as_wide_as_scale_and_shift():
             },
         ),
         # 32 + 32 + 32 + 64 of the input blocks, 64 of the middle
-        ("spatial", {"0.weight": (2048, 224), "0.bias": (2048,), "2.weight": (10, 2048), "2.bias": (10,)}),
+        (
+            "spatial",
+            {"0.weight": (2048, 224), "0.bias": (2048,), "2.weight": (10, 2048), "2.bias": (10,)},
+        ),
         (
             "spatial_v2",
             {
@@ -230,10 +265,19 @@ def test_added_embedding_is_half_as_wide_as_scale_and_shift():
 def test_pools_have_the_published_names_and_shapes(pool, expected):
     net = small(EncoderUNet, out_channels=10, pool=pool)
     assert shapes(net.out) == expected
-    assert {name.split(".")[0] for name in shapes(net)} == {"time_embed", "input_blocks", "middle_block", "out"}
+    assert {name.split(".")[0] for name in shapes(net)} == {
+        "time_embed",
+        "input_blocks",
+        "middle_block",
+        "out",
+    }
 
 
 def test_encoder_is_the_downward_half_of_the_unet():
     unet, encoder = shapes(small()), shapes(small(EncoderUNet))
-    shared = {name: shape for name, shape in unet.items() if not name.startswith(("output_blocks", "out."))}
+    shared = {
+        name: shape
+        for name, shape in unet.items()
+        if not name.startswith(("output_blocks", "out."))
+    }
     assert {name: shape for name, shape in encoder.items() if not name.startswith("out.")} == shared

@@ -1,4 +1,6 @@
-"""The U-Net's forward pass equals diffusers' `UNet2DModel` with the same weights: an independent implementation."""
+"""The U-Net's forward pass equals diffusers' `UNet2DModel` with the same weights: an independent
+implementation.
+"""
 
 import pytest
 import torch
@@ -15,7 +17,9 @@ RESIDUAL = {
 }
 
 
-def weights_for_diffusers(net: UNet, levels: int, depth: int, attention_levels: set[int]) -> dict[str, torch.Tensor]:
+def weights_for_diffusers(
+    net: UNet, levels: int, depth: int, attention_levels: set[int]
+) -> dict[str, torch.Tensor]:
     """The network's weights under the names of `UNet2DModel`."""
     ours, theirs = net.state_dict(), {}
 
@@ -33,7 +37,9 @@ def weights_for_diffusers(net: UNet, levels: int, depth: int, attention_levels: 
         for kind in ("weight", "bias"):
             parts = ours[f"{source}.qkv.{kind}"].chunk(3)
             for name, part in zip(("to_q", "to_k", "to_v"), parts, strict=True):
-                theirs[f"{target}.{name}.{kind}"] = part.flatten(1).squeeze() if kind == "weight" else part
+                theirs[f"{target}.{name}.{kind}"] = (
+                    part.flatten(1).squeeze() if kind == "weight" else part
+                )
             out = ours[f"{source}.proj_out.{kind}"]
             theirs[f"{target}.to_out.0.{kind}"] = out.flatten(1) if kind == "weight" else out
 
@@ -103,7 +109,9 @@ def test_unet_equals_diffusers_with_the_same_weights():
         downsample_type="resnet",
         norm_eps=1e-5,
     ).eval()
-    reference.load_state_dict(weights_for_diffusers(net, levels=3, depth=2, attention_levels={1, 2}))
+    reference.load_state_dict(
+        weights_for_diffusers(net, levels=3, depth=2, attention_levels={1, 2})
+    )
 
     x, t, y = torch.randn(2, 3, 16, 16), torch.tensor([3.0, 998.0]), torch.tensor([1, 7])
     with torch.no_grad():

@@ -1,4 +1,6 @@
-"""Attention in both orders against explicit sums, with ADM's scale ch^(-1/4) on queries and on keys."""
+"""Attention in both orders against explicit sums, with ADM's scale ch^(-1/4) on queries and on
+keys.
+"""
 
 import pytest
 import torch
@@ -20,7 +22,11 @@ def attend(qkv: torch.Tensor, heads: int, new_order: bool) -> torch.Tensor:
     d = channels // heads
     outputs = []
     for head in range(heads):
-        starts = [i * channels + head * d for i in range(3)] if new_order else [(3 * head + i) * d for i in range(3)]
+        starts = (
+            [i * channels + head * d for i in range(3)]
+            if new_order
+            else [(3 * head + i) * d for i in range(3)]
+        )
         q, k, v = (qkv[:, start : start + d] for start in starts)
         weight = torch.einsum("bct,bcs->bts", q * d**-0.25, k * d**-0.25).softmax(dim=-1)
         outputs.append(torch.einsum("bts,bcs->bct", weight, v))
@@ -38,14 +44,20 @@ def einsum_block(block: AttentionBlock, x: torch.Tensor, new_order: bool) -> tor
 @pytest.mark.parametrize("training", [False, True], ids=["fused", "with gradients"])
 def test_attention_equals_explicit_sums(heads, new_order, training):
     torch.manual_seed(0)
-    block, x = randomise(AttentionBlock(16, heads, new_order)).requires_grad_(training), torch.randn(2, 16, 3, 5)
+    block, x = (
+        randomise(AttentionBlock(16, heads, new_order)).requires_grad_(training),
+        torch.randn(2, 16, 3, 5),
+    )
     torch.testing.assert_close(block(x), einsum_block(block, x, new_order), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("heads", [1, 4])
 def test_orders_differ_if_and_only_if_there_are_several_heads(heads):
     torch.manual_seed(0)
-    legacy, new = randomise(AttentionBlock(16, heads)), AttentionBlock(16, heads, use_new_attention_order=True)
+    legacy, new = (
+        randomise(AttentionBlock(16, heads)),
+        AttentionBlock(16, heads, use_new_attention_order=True),
+    )
     new.load_state_dict(legacy.state_dict())
     x = torch.randn(2, 16, 3, 3)
     assert torch.allclose(legacy(x), new(x), atol=1e-5) == (heads == 1)
@@ -57,7 +69,9 @@ def test_fresh_attention_changes_nothing():
 
 
 def test_heads_reach_the_fused_kernel():
-    """The kernel wants the channels of a head side by side; another layout falls back to the slow path silently."""
+    """The kernel wants the channels of a head side by side; another layout falls back to the slow
+    path silently.
+    """
     block, x = AttentionBlock(16, 2), torch.randn(2, 16, 3, 3)
     with torch.no_grad(), sdpa_kernel(SDPBackend.FLASH_ATTENTION):
         block(x)
@@ -65,7 +79,10 @@ def test_heads_reach_the_fused_kernel():
 
 def test_attention_pool_is_the_first_token_of_attention_over_the_mean_and_the_pixels():
     torch.manual_seed(0)
-    pool, x = randomise(AttentionPool2d(size=3, channels=16, out_channels=5, num_heads=4)), torch.randn(2, 16, 3, 3)
+    pool, x = (
+        randomise(AttentionPool2d(size=3, channels=16, out_channels=5, num_heads=4)),
+        torch.randn(2, 16, 3, 3),
+    )
     h = x.flatten(2)
     h = torch.cat([h.mean(dim=2, keepdim=True), h], dim=2) + pool.positional_embedding
     h = attend(F.conv1d(h, pool.qkv_proj.weight, pool.qkv_proj.bias), 4, new_order=True)

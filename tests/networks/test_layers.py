@@ -6,7 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cgd_lightning.networks.layers import Downsample, ResBlock, TimeEmbedding, Upsample, group_norm, sinusoid
+from cgd_lightning.networks.layers import (
+    Downsample,
+    ResBlock,
+    TimeEmbedding,
+    Upsample,
+    group_norm,
+    sinusoid,
+)
 
 
 def randomise(module: torch.nn.Module) -> torch.nn.Module:
@@ -18,7 +25,10 @@ def randomise(module: torch.nn.Module) -> torch.nn.Module:
 def test_sinusoid_is_cosines_then_sines_of_falling_frequencies():
     found = sinusoid(torch.tensor([0.0, 7.5]), 6)
     frequencies = [math.exp(-math.log(10_000) * i / 3) for i in range(3)]
-    expected = [[1.0] * 3 + [0.0] * 3, [f(7.5 * w) for f in (math.cos, math.sin) for w in frequencies]]
+    expected = [
+        [1.0] * 3 + [0.0] * 3,
+        [f(7.5 * w) for f in (math.cos, math.sin) for w in frequencies],
+    ]
     torch.testing.assert_close(found, torch.tensor(expected))
 
 
@@ -48,7 +58,9 @@ def test_bfloat16_time_embedding_tells_neighbouring_timesteps_apart():
     assert (step - expected_step).norm() / expected_step.norm() < 0.1
 
 
-@pytest.mark.parametrize(("channels", "groups"), [(64, 32), (32, 32), (48, 24), (20, 20), (37, 1), (66, 22), (70, 14)])
+@pytest.mark.parametrize(
+    ("channels", "groups"), [(64, 32), (32, 32), (48, 24), (20, 20), (37, 1), (66, 22), (70, 14)]
+)
 def test_group_norm_has_the_largest_number_of_groups_up_to_32(channels, groups):
     norm = group_norm(channels)
     assert (norm.num_groups, norm.eps) == (groups, 1e-5)
@@ -73,14 +85,20 @@ def test_resblock_equals_its_formula(film, resample):
     def resized(z):
         if resample == "up":
             return z.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-        return z.unflatten(3, (2, 2)).unflatten(2, (2, 2)).mean(dim=(3, 5)) if resample == "down" else z
+        return (
+            z.unflatten(3, (2, 2)).unflatten(2, (2, 2)).mean(dim=(3, 5))
+            if resample == "down"
+            else z
+        )
 
     def conv(name, z, padding=1):
         return F.conv2d(z, w[f"{name}.weight"], w[f"{name}.bias"], padding=padding)
 
     h = F.group_norm(x, 8, w["in_layers.0.weight"], w["in_layers.0.bias"])
     h = conv("in_layers.2", resized(h * h.sigmoid()))
-    e = ((emb * emb.sigmoid()) @ w["emb_layers.1.weight"].T + w["emb_layers.1.bias"])[:, :, None, None]
+    e = ((emb * emb.sigmoid()) @ w["emb_layers.1.weight"].T + w["emb_layers.1.bias"])[
+        :, :, None, None
+    ]
     h = F.group_norm(h if film else h + e, 12, w["out_layers.0.weight"], w["out_layers.0.bias"])
     if film:
         h = h * (1 + e[:, :12]) + e[:, 12:]
@@ -97,4 +115,6 @@ def test_upsample_repeats_and_downsample_averages_without_convolution():
 
 def test_downsample_convolves_with_stride_2():
     layer, x = Downsample(4), torch.randn(1, 4, 8, 8)
-    torch.testing.assert_close(layer(x), F.conv2d(x, layer.op.weight, layer.op.bias, padding=1)[:, :, ::2, ::2])
+    torch.testing.assert_close(
+        layer(x), F.conv2d(x, layer.op.weight, layer.op.bias, padding=1)[:, :, ::2, ::2]
+    )

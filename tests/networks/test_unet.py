@@ -1,4 +1,6 @@
-"""How U-Net and encoder behave: errors, precision, memory formats, frozen weights, checkpointing, compilation."""
+"""How U-Net and encoder behave: errors, precision, memory formats, frozen weights, checkpointing,
+compilation.
+"""
 
 import copy
 
@@ -23,7 +25,10 @@ SMALL = {
     "num_heads": 2,
 }
 NETWORKS = pytest.mark.parametrize("network", [UNet, EncoderUNet])
-X, T = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)), torch.tensor([3.0, 998.5])
+X, T = (
+    torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)),
+    torch.tensor([3.0, 998.5]),
+)
 
 
 def trained(network: type[Network] = UNet, **options) -> Network:
@@ -76,14 +81,20 @@ def test_labels_are_an_error_where_missing_or_superfluous():
 
 
 @NETWORKS
-@pytest.mark.parametrize("options", [{"image_size": 15}, {"image_size": 18, "patch_size": 2}, {"channel_mult": (1,) * 6}])
+@pytest.mark.parametrize(
+    "options", [{"image_size": 15}, {"image_size": 18, "patch_size": 2}, {"channel_mult": (1,) * 6}]
+)
 def test_image_size_that_does_not_divide_is_an_error(network, options):
-    with pytest.raises(InputError, match=r"image_size 1\d: patch_size \d and \d levels .* multiple of \d+; give"):
+    with pytest.raises(
+        InputError, match=r"image_size 1\d: patch_size \d and \d levels .* multiple of \d+; give"
+    ):
         network(**{**SMALL, **options})
 
 
 @NETWORKS
-@pytest.mark.parametrize("options", [{"num_heads": 3}, {"num_head_channels": 24}, {"num_head_channels": 128}])
+@pytest.mark.parametrize(
+    "options", [{"num_heads": 3}, {"num_head_channels": 24}, {"num_head_channels": 128}]
+)
 def test_heads_that_do_not_divide_the_channels_are_an_error(network, options):
     with pytest.raises(InputError, match=r"num_head(s|_channels) \d+: attention over 64 channels"):
         network(**{**SMALL, **options})
@@ -96,7 +107,10 @@ def test_unknown_pool_is_an_error():
 
 def test_heads_follow_their_channels_or_the_way_up():
     def heads(net):
-        return [[m.num_heads for m in part.modules() if isinstance(m, AttentionBlock)] for part in (net.input_blocks, net.output_blocks)]
+        return [
+            [m.num_heads for m in part.modules() if isinstance(m, AttentionBlock)]
+            for part in (net.input_blocks, net.output_blocks)
+        ]
 
     assert heads(UNet(**SMALL, num_heads_upsample=8)) == [[2], [8, 8]]
     assert heads(UNet(**SMALL, num_heads_upsample=8, num_head_channels=16)) == [[4], [4, 4]]
@@ -104,7 +118,13 @@ def test_heads_follow_their_channels_or_the_way_up():
 
 @pytest.mark.parametrize("pool", ["adaptive", "attention", "spatial", "spatial_v2"])
 def test_grey_28_px_images_get_logits_from_every_pool(pool):
-    options = {**SMALL, "image_size": 28, "in_channels": 1, "channel_mult": (1, 2, 2), "attention_resolutions": (4,)}
+    options = {
+        **SMALL,
+        "image_size": 28,
+        "in_channels": 1,
+        "channel_mult": (1, 2, 2),
+        "attention_resolutions": (4,),
+    }
     net = trained(EncoderUNet, **options, pool=pool)
     logits = net(torch.randn(2, 1, 28, 28), T)
     assert logits.shape == (2, 4)
@@ -122,7 +142,13 @@ def test_spatial_pool_reads_the_means_of_all_stages():
 @pytest.mark.parametrize("model_channels", [20, 36, 37])
 @pytest.mark.parametrize("resblock_updown", [False, True])
 def test_grey_28_px_images_pass_through_odd_numbers_of_channels(model_channels, resblock_updown):
-    options = {"image_size": 28, "in_channels": 1, "out_channels": 1, "num_heads": 1, "channel_mult": (1, 2, 2)}
+    options = {
+        "image_size": 28,
+        "in_channels": 1,
+        "out_channels": 1,
+        "num_heads": 1,
+        "channel_mult": (1, 2, 2),
+    }
     net = trained(**options, model_channels=model_channels, resblock_updown=resblock_updown)
     found = net(torch.randn(2, 1, 28, 28), T)
     assert found.shape == (2, 1, 28, 28)
@@ -133,8 +159,12 @@ def test_patches_are_pixels_folded_into_channels():
     net = trained(patch_size=2, in_channels=3, out_channels=4)
     plain = UNet(**{**SMALL, "image_size": 8, "in_channels": 12, "out_channels": 16}).eval()
     plain.load_state_dict(net.state_dict())
-    folded = X.unflatten(3, (8, 2)).unflatten(2, (8, 2)).permute(0, 1, 3, 5, 2, 4).reshape(2, 12, 8, 8)
-    unfolded = plain(folded, T).reshape(2, 4, 2, 2, 8, 8).permute(0, 1, 4, 2, 5, 3).reshape(2, 4, 16, 16)
+    folded = (
+        X.unflatten(3, (8, 2)).unflatten(2, (8, 2)).permute(0, 1, 3, 5, 2, 4).reshape(2, 12, 8, 8)
+    )
+    unfolded = (
+        plain(folded, T).reshape(2, 4, 2, 2, 8, 8).permute(0, 1, 4, 2, 5, 3).reshape(2, 4, 16, 16)
+    )
     torch.testing.assert_close(net(X, T), unfolded)
 
 
@@ -160,13 +190,18 @@ def test_gradient_of_a_sum_is_each_images_own(network):
     net, x = trained(network), X.clone().requires_grad_()
     (together,) = torch.autograd.grad(net(x, T).square().sum(), x)
     (alone,) = torch.autograd.grad(net(x[:1], T[:1]).square().sum(), x)
-    torch.testing.assert_close(together[:1], alone[:1], rtol=1e-3, atol=1e-4 * together.abs().max().item())
+    torch.testing.assert_close(
+        together[:1], alone[:1], rtol=1e-3, atol=1e-4 * together.abs().max().item()
+    )
 
 
 @NETWORKS
 @pytest.mark.parametrize("frozen", [False, True])
 def test_gradient_checkpointing_changes_no_output_and_no_gradient(network, frozen):
-    plain, saving = trained(network, dropout=0.3), trained(network, dropout=0.3, use_checkpoint=True)
+    plain, saving = (
+        trained(network, dropout=0.3),
+        trained(network, dropout=0.3, use_checkpoint=True),
+    )
     saving.load_state_dict(plain.state_dict())
     passes = []
     saving.middle_block[0].register_forward_hook(lambda *_: passes.append(1))
@@ -176,7 +211,9 @@ def test_gradient_checkpointing_changes_no_output_and_no_gradient(network, froze
         x = X.clone().requires_grad_()
         torch.manual_seed(5)
         out = net(x, T)
-        gradients = torch.autograd.grad(out.square().sum(), [x, *(p for p in net.parameters() if p.requires_grad)])
+        gradients = torch.autograd.grad(
+            out.square().sum(), [x, *(p for p in net.parameters() if p.requires_grad)]
+        )
         results.append([out, *gradients])
     torch.testing.assert_close(results[1], results[0])
     assert len(passes) == 2, "the stages of the checkpointed network are computed a second time"
@@ -207,8 +244,12 @@ def test_channels_last_passes_through_and_changes_nothing(network, resblock_updo
     kept = []
     for module in net.modules():
         if isinstance(module, (Stage, ResBlock, AttentionBlock)):
-            module.register_forward_hook(lambda _, __, h: kept.append(h.is_contiguous(memory_format=torch.channels_last)))
-    torch.testing.assert_close(net(X.to(memory_format=torch.channels_last), T), expected, rtol=1e-4, atol=1e-5)
+            module.register_forward_hook(
+                lambda _, __, h: kept.append(h.is_contiguous(memory_format=torch.channels_last))
+            )
+    torch.testing.assert_close(
+        net(X.to(memory_format=torch.channels_last), T), expected, rtol=1e-4, atol=1e-5
+    )
     assert len(kept) > 8
     assert all(kept)
 
@@ -216,8 +257,13 @@ def test_channels_last_passes_through_and_changes_nothing(network, resblock_updo
 @NETWORKS
 @pytest.mark.parametrize("use_checkpoint", [False, True])
 def test_compiled_network_is_one_graph_and_equals_eager(network, use_checkpoint):
-    """`fullgraph` turns a graph break into an error; the eager backend leaves the code generator out, which is slow."""
-    net, x = trained(network, use_checkpoint=use_checkpoint, patch_size=2), X.clone().requires_grad_()
+    """`fullgraph` turns a graph break into an error; the eager backend leaves the code generator
+    out, which is slow.
+    """
+    net, x = (
+        trained(network, use_checkpoint=use_checkpoint, patch_size=2),
+        X.clone().requires_grad_(),
+    )
     expected = net(x, T)
     (gradient,) = torch.autograd.grad(expected.square().sum(), x)
     names = list(net.state_dict())
@@ -232,10 +278,16 @@ def test_compiled_network_is_one_graph_and_equals_eager(network, use_checkpoint)
 def test_the_number_of_groups_changes_the_normalisation_and_no_weight(network):
     few = network(16, 1, 2, **SMALL_GROUPS, norm_groups=2)
     many = network(16, 1, 2, **SMALL_GROUPS)
-    groups = {module.num_groups for module in few.modules() if isinstance(module, torch.nn.GroupNorm)}
+    groups = {
+        module.num_groups for module in few.modules() if isinstance(module, torch.nn.GroupNorm)
+    }
     assert groups == {2}
-    assert {module.num_groups for module in many.modules() if isinstance(module, torch.nn.GroupNorm)} >= {24, 32}
-    assert {name: w.shape for name, w in few.state_dict().items()} == {name: w.shape for name, w in many.state_dict().items()}
+    assert {
+        module.num_groups for module in many.modules() if isinstance(module, torch.nn.GroupNorm)
+    } >= {24, 32}
+    assert {name: w.shape for name, w in few.state_dict().items()} == {
+        name: w.shape for name, w in many.state_dict().items()
+    }
     torch.manual_seed(0)
     many.load_state_dict({name: torch.randn_like(w) / 10 for name, w in many.state_dict().items()})
     few.load_state_dict(many.state_dict())
@@ -243,4 +295,9 @@ def test_the_number_of_groups_changes_the_normalisation_and_no_weight(network):
     assert not torch.allclose(few.eval()(x, t), many.eval()(x, t))
 
 
-SMALL_GROUPS = {"model_channels": 24, "num_res_blocks": 1, "channel_mult": [1, 4], "attention_resolutions": [2]}
+SMALL_GROUPS = {
+    "model_channels": 24,
+    "num_res_blocks": 1,
+    "channel_mult": [1, 4],
+    "attention_resolutions": [2],
+}

@@ -27,7 +27,13 @@ from cgd_lightning.training.guided_sampler import GuidedSampler
 from tests.commands.conftest import TINY_DIFFUSION, status
 from tests.training.test_training import Greys, classifier, diffusion, fit, judge, numbers, same
 
-FEW = {"columns": 3, "unguided_columns": 1, "num_metric_samples": 9, "sampler": DDIM(3), "batch_size": 4}
+FEW = {
+    "columns": 3,
+    "unguided_columns": 1,
+    "num_metric_samples": 9,
+    "sampler": DDIM(3),
+    "batch_size": 4,
+}
 
 
 class Browns(Greys):
@@ -46,7 +52,9 @@ class Large(Greys):
 
 @pytest.fixture(scope="module")
 def partners(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a checkpoint of each kind on Greys, and a classifier and a judge of other data. Tests only read it."""
+    """A folder with a checkpoint of each kind on Greys, and a classifier and a judge of other data.
+    Tests only read it.
+    """
     folder = tmp_path_factory.mktemp("partners")
     for name, module, data in (
         ("diffusion", diffusion(), Greys),
@@ -61,11 +69,21 @@ def partners(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def watched(module: Any, folder: Path, *callbacks: Callback, options: dict[str, Any] | None = None, **paths: Any) -> Trainer:
-    """A training of 6 steps with a validation every 3, seen by a GuidedSampler that writes to `folder`."""
+def watched(
+    module: Any,
+    folder: Path,
+    *callbacks: Callback,
+    options: dict[str, Any] | None = None,
+    **paths: Any,
+) -> Trainer:
+    """A training of 6 steps with a validation every 3, seen by a GuidedSampler that writes to
+    `folder`.
+    """
     sampler = GuidedSampler(**{**FEW, **paths})
     sampler.folder = folder
-    return fit(module, *callbacks, sampler, **{"max_steps": 6, "val_check_interval": 3, **(options or {})})
+    return fit(
+        module, *callbacks, sampler, **{"max_steps": 6, "val_check_interval": 3, **(options or {})}
+    )
 
 
 def pictures(folder: Path) -> list[str]:
@@ -79,22 +97,42 @@ def cells(file: Path, rows: int, columns: int) -> torch.Tensor:
     left = picture.width - columns * step
     found = []
     for y in range(rows):
-        row = [picture.crop((left + x * step, 2 + y * step, left + (x + 1) * step - 2, (y + 1) * step)) for x in range(columns)]
+        row = [
+            picture.crop((left + x * step, 2 + y * step, left + (x + 1) * step - 2, (y + 1) * step))
+            for x in range(columns)
+        ]
         found.append(stack([cell.resize((8, 8), 0) for cell in row]))
     return torch.stack(found)
 
 
-def test_a_picture_and_measures_after_every_validation(partners: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_picture_and_measures_after_every_validation(
+    partners: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     module = diffusion()
-    trainer = watched(module, tmp_path, classifier=str(partners / "classifier.ckpt"), judge=str(partners / "judge.ckpt"), scale=2.0)
+    trainer = watched(
+        module,
+        tmp_path,
+        classifier=str(partners / "classifier.ckpt"),
+        judge=str(partners / "judge.ckpt"),
+        scale=2.0,
+    )
     assert pictures(tmp_path) == ["step_0000003.png", "step_0000006.png"]
     assert not list((tmp_path / "samples").glob("*.tmp"))
-    rows = [json.loads(line) for line in (tmp_path / "samples" / "measures.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line)
+        for line in (tmp_path / "samples" / "measures.jsonl").read_text().splitlines()
+    ]
     assert [row["step"] for row in rows] == [3, 6]
-    assert rows[1].items() >= {"n": 9, "scale": 2.0, "features": str(partners / "judge.ckpt"), "reference": 22}.items()
+    assert (
+        rows[1].items()
+        >= {"n": 9, "scale": 2.0, "features": str(partners / "judge.ckpt"), "reference": 22}.items()
+    )
 
     # The same by hand, with the weights at the end of the training.
-    eyes, guide = checkpoints.load(partners / "judge.ckpt"), checkpoints.load(partners / "classifier.ckpt")
+    eyes, guide = (
+        checkpoints.load(partners / "judge.ckpt"),
+        checkpoints.load(partners / "classifier.ckpt"),
+    )
     labels = [0, 1, 2] * 3
     rule = Chain([ClassifierGuidance(2.0), Clamp()])
     images = torch.cat(list(generate(module.ema, labels, DDIM(3), rule, guide, batch_size=4)))
@@ -115,7 +153,9 @@ def test_a_picture_and_measures_after_every_validation(partners: Path, tmp_path:
         "guided/n": 9,
     }
     logged = {
-        name: value.item() for name, value in trainer.callback_metrics.items() if "/" in name and not name.startswith(("val", "train"))
+        name: value.item()
+        for name, value in trainer.callback_metrics.items()
+        if "/" in name and not name.startswith(("val", "train"))
     }
     assert logged == pytest.approx(wanted, rel=1e-5)
     said = capsys.readouterr().err
@@ -127,29 +167,57 @@ def test_a_picture_and_measures_after_every_validation(partners: Path, tmp_path:
 def test_a_training_that_is_watched_is_the_same_training(partners: Path, tmp_path: Path) -> None:
     alone, seen = diffusion(dropout=0.2), diffusion(dropout=0.2)
     fit(alone, max_steps=6, val_check_interval=3)
-    watched(seen, tmp_path, classifier=str(partners / "classifier.ckpt"), judge=str(partners / "judge.ckpt"))
+    watched(
+        seen,
+        tmp_path,
+        classifier=str(partners / "classifier.ckpt"),
+        judge=str(partners / "judge.ckpt"),
+    )
     assert pictures(tmp_path)
     assert same(numbers(alone), numbers(seen))
 
 
-def test_the_classifier_is_watched_with_the_diffusion_model_as_partner(partners: Path, tmp_path: Path) -> None:
+def test_the_classifier_is_watched_with_the_diffusion_model_as_partner(
+    partners: Path, tmp_path: Path
+) -> None:
     module = classifier()
     trainer = watched(module, tmp_path, diffusion=str(partners / "diffusion.ckpt"))
     denoiser = checkpoints.load(partners / "diffusion.ckpt")
     images = torch.cat(
-        list(generate(denoiser, [0, 1, 2] * 3, DDIM(3), Chain([ClassifierGuidance(5.0), Clamp()]), module.ema, batch_size=4))
+        list(
+            generate(
+                denoiser,
+                [0, 1, 2] * 3,
+                DDIM(3),
+                Chain([ClassifierGuidance(5.0), Clamp()]),
+                module.ema,
+                batch_size=4,
+            )
+        )
     )
     shown = cells(tmp_path / "samples" / "step_0000006.png", rows=3, columns=5)
     assert torch.equal(shown[:, 2:].transpose(0, 1).flatten(0, 1), images)
     seen, classes = look_with_guide(module.ema, images)
-    assert trainer.callback_metrics["self_judged/accuracy"].item() == pytest.approx(accuracy(classes, torch.tensor([0, 1, 2] * 3)))
+    assert trainer.callback_metrics["self_judged/accuracy"].item() == pytest.approx(
+        accuracy(classes, torch.tensor([0, 1, 2] * 3))
+    )
     reference = look_with_guide(module.ema, Greys().split("val").images)[0]
-    assert trainer.callback_metrics["self_judged/fid_lite"].item() == pytest.approx(frechet_distance(reference, seen), rel=1e-5)
+    assert trainer.callback_metrics["self_judged/fid_lite"].item() == pytest.approx(
+        frechet_distance(reference, seen), rel=1e-5
+    )
     assert not any(name.startswith("guided/") for name in trainer.callback_metrics)
 
 
-def test_at_scale_0_the_guided_columns_repeat_the_unguided_ones(partners: Path, tmp_path: Path) -> None:
-    watched(diffusion(), tmp_path, classifier=str(partners / "classifier.ckpt"), scale=0.0, unguided_columns=3)
+def test_at_scale_0_the_guided_columns_repeat_the_unguided_ones(
+    partners: Path, tmp_path: Path
+) -> None:
+    watched(
+        diffusion(),
+        tmp_path,
+        classifier=str(partners / "classifier.ckpt"),
+        scale=0.0,
+        unguided_columns=3,
+    )
     shown = cells(tmp_path / "samples" / "step_0000006.png", rows=3, columns=7)
     assert torch.equal(shown[:, :3], shown[:, 4:])
     assert len({image.numpy().tobytes() for image in shown[:, :3].flatten(0, 1)}) == 9
@@ -176,14 +244,18 @@ def test_a_partner_that_is_missing_is_one_notice_and_one_that_appears_is_taken(
     said = capsys.readouterr().err
     assert said.count("unguided until one appears") == 1
     assert said.count(f"classifier {run / 'version_0' / 'best.ckpt'}") == 1
-    narrow, wide = (Image.open(tmp_path / "samples" / f"step_000000{step}.png").width for step in (3, 6))
+    narrow, wide = (
+        Image.open(tmp_path / "samples" / f"step_000000{step}.png").width for step in (3, 6)
+    )
     assert wide - narrow == 2 * 50
     rows = (tmp_path / "samples" / "measures.jsonl").read_text().splitlines()
     assert [json.loads(row)["step"] for row in rows] == [6, 9]
     assert "self_judged/accuracy" in trainer.callback_metrics
 
 
-def test_a_newer_partner_replaces_the_one_before(partners: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_newer_partner_replaces_the_one_before(
+    partners: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "runs" / "classifier"
     (run / "version_0").mkdir(parents=True)
     shutil.copy(partners / "classifier.ckpt", run / "version_0" / "best.ckpt")
@@ -193,16 +265,29 @@ def test_a_newer_partner_replaces_the_one_before(partners: Path, tmp_path: Path,
     assert [f"version_{n}/best.ckpt" in said for n in (0, 1, 2)] == [True, True, False]
 
 
-def test_no_diffusion_model_means_no_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_diffusion_model_means_no_samples(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     watched(classifier(), tmp_path)
-    assert capsys.readouterr().err.count("guided_sampler: diffusion: none named; no samples until one appears") == 1
+    assert (
+        capsys.readouterr().err.count(
+            "guided_sampler: diffusion: none named; no samples until one appears"
+        )
+        == 1
+    )
     assert not pictures(tmp_path)
 
 
 WRONG = {
     "another data set": ({"classifier": "brown_classifier.ckpt"}, "class names"),
-    "a judge of another shape": ({"classifier": "classifier.ckpt", "judge": "large_judge.ckpt"}, r"image shape \[1, 16, 16\]"),
-    "a judge as classifier": ({"classifier": "judge.ckpt"}, "a judge, and a classifier of noisy images was wanted"),
+    "a judge of another shape": (
+        {"classifier": "classifier.ckpt", "judge": "large_judge.ckpt"},
+        r"image shape \[1, 16, 16\]",
+    ),
+    "a judge as classifier": (
+        {"classifier": "judge.ckpt"},
+        "a judge, and a classifier of noisy images was wanted",
+    ),
     "a classifier as judge": ({"judge": "classifier.ckpt"}, "a classifier, and a judge was wanted"),
     "a damaged file": ({"classifier": "damaged.ckpt"}, r"damaged\.ckpt: not a readable checkpoint"),
 }
@@ -213,7 +298,10 @@ def test_a_partner_that_does_not_fit_ends_the_run_before_it_begins(
     paths: dict[str, str], says: str, partners: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "damaged.ckpt").write_bytes(b"nonsense")
-    places = {kind: str(tmp_path / name if name == "damaged.ckpt" else partners / name) for kind, name in paths.items()}
+    places = {
+        kind: str(tmp_path / name if name == "damaged.ckpt" else partners / name)
+        for kind, name in paths.items()
+    }
     module = diffusion()
     with pytest.raises(InputError, match=says):
         watched(module, tmp_path, **places)
@@ -234,7 +322,9 @@ def test_a_wrong_partner_that_appears_later_is_one_notice_and_the_training_goes_
 def test_a_sample_that_is_not_finite_is_a_notice_and_the_training_goes_on(
     partners: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trainer = watched(diffusion(), tmp_path, classifier=str(partners / "classifier.ckpt"), scale=float("nan"))
+    trainer = watched(
+        diffusion(), tmp_path, classifier=str(partners / "classifier.ckpt"), scale=float("nan")
+    )
     assert trainer.global_step == 6
     assert capsys.readouterr().err.count("no samples: the sample is not finite") == 1
     assert not pictures(tmp_path)
@@ -250,8 +340,15 @@ def test_a_folder_that_cannot_be_written_to_is_a_notice_and_the_training_goes_on
 
 
 @pytest.mark.parametrize(("every", "steps"), [(1, [2, 4, 6, 8]), (2, [4, 8]), (0, [])])
-def test_it_runs_at_every_nth_validation(every: int, steps: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    watched(diffusion(), tmp_path, every_n_validations=every, options={"max_steps": 8, "val_check_interval": 2})
+def test_it_runs_at_every_nth_validation(
+    every: int, steps: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watched(
+        diffusion(),
+        tmp_path,
+        every_n_validations=every,
+        options={"max_steps": 8, "val_check_interval": 2},
+    )
     assert pictures(tmp_path) == [f"step_{step:07}.png" for step in steps]
     assert ("guided_sampler" in capsys.readouterr().err) == bool(every)
 
@@ -264,14 +361,24 @@ def test_a_resumed_run_counts_its_validations_on() -> None:
 
 
 def test_a_sanity_check_a_trial_run_and_the_judge_are_not_watched(tmp_path: Path) -> None:
-    watched(diffusion(), tmp_path, options={"num_sanity_val_steps": 2, "val_check_interval": 5, "max_steps": 4})
+    watched(
+        diffusion(),
+        tmp_path,
+        options={"num_sanity_val_steps": 2, "val_check_interval": 5, "max_steps": 4},
+    )
     watched(diffusion(), tmp_path, options={"fast_dev_run": True, "val_check_interval": 1})
     watched(judge(), tmp_path)
     assert not pictures(tmp_path)
 
 
 def test_without_metrics_no_judge_is_asked_for(partners: Path, tmp_path: Path) -> None:
-    trainer = watched(diffusion(), tmp_path, classifier=str(partners / "classifier.ckpt"), judge="nowhere", num_metric_samples=0)
+    trainer = watched(
+        diffusion(),
+        tmp_path,
+        classifier=str(partners / "classifier.ckpt"),
+        judge="nowhere",
+        num_metric_samples=0,
+    )
     assert not (tmp_path / "samples" / "measures.jsonl").exists()
     assert not any("fid" in name for name in trainer.callback_metrics)
 
@@ -294,12 +401,16 @@ def test_a_network_with_label_dropout_guides_itself_from_its_own_conditional_ima
     assert "classifier: none named; the diffusion model guides itself" in capsys.readouterr().err
 
 
-def test_a_named_classifier_guides_a_network_with_label_dropout(partners: Path, tmp_path: Path) -> None:
+def test_a_named_classifier_guides_a_network_with_label_dropout(
+    partners: Path, tmp_path: Path
+) -> None:
     module = diffusion(label_dropout=0.3)
     watched(module, tmp_path, classifier=str(partners / "classifier.ckpt"), scale=3.0)
     guide = checkpoints.load(partners / "classifier.ckpt")
     rule = Chain([ClassifierGuidance(3.0), Clamp()])
-    guided = torch.cat(list(generate(module.ema, [0, 1, 2] * 3, DDIM(3), rule, guide, batch_size=4)))
+    guided = torch.cat(
+        list(generate(module.ema, [0, 1, 2] * 3, DDIM(3), rule, guide, batch_size=4))
+    )
     shown = cells(tmp_path / "samples" / "step_0000006.png", rows=3, columns=5)
     assert torch.equal(shown[:, 2:].transpose(0, 1).flatten(0, 1), guided)
 
@@ -309,7 +420,9 @@ def test_without_a_judge_a_network_that_guides_itself_has_pictures_and_no_measur
 ) -> None:
     trainer = watched(diffusion(label_dropout=0.3), tmp_path, judge=str(tmp_path / "none"))
     assert pictures(tmp_path) == ["step_0000003.png", "step_0000006.png"]
-    assert not any(name.startswith(("guided/", "self_judged/")) for name in trainer.callback_metrics)
+    assert not any(
+        name.startswith(("guided/", "self_judged/")) for name in trainer.callback_metrics
+    )
     assert "judge: nothing at" in (said := capsys.readouterr().err)
     assert "no measures until one appears" in said
 
@@ -326,8 +439,18 @@ def test_with_many_classes_the_first_have_rows_and_all_are_measured(tmp_path: Pa
     fit(guide, data=data, max_steps=1)
     checkpoints.save(guide.ema, tmp_path / "classifier.ckpt")
     options = {"data": data}
-    watched(diffusion(), tmp_path, classifier=str(tmp_path / "classifier.ckpt"), num_metric_samples=30, columns=1, options=options)
-    [first, _] = (json.loads(row) for row in (tmp_path / "samples" / "measures.jsonl").read_text().splitlines())
+    watched(
+        diffusion(),
+        tmp_path,
+        classifier=str(tmp_path / "classifier.ckpt"),
+        num_metric_samples=30,
+        columns=1,
+        options=options,
+    )
+    [first, _] = (
+        json.loads(row)
+        for row in (tmp_path / "samples" / "measures.jsonl").read_text().splitlines()
+    )
     assert first["n"] == 30
     assert cells(tmp_path / "samples" / "step_0000006.png", rows=20, columns=3).shape[0] == 20
 
@@ -346,14 +469,21 @@ def test_wrong_settings_are_refused() -> None:
         fit(diffusion(), GuidedSampler(sampler=DPMSolver(2000)))
 
 
-def test_every_logger_gets_the_picture_and_the_numbers(partners: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_logger_gets_the_picture_and_the_numbers(
+    partners: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WANDB_SILENT", "true")
     loggers = [
         CSVLogger(tmp_path / "csv", name=None, version=""),
         TensorBoardLogger(tmp_path / "board", name=None, version=""),
         WandbLogger(save_dir=tmp_path, offline=True, project="test"),
     ]
-    watched(diffusion(), tmp_path, classifier=str(partners / "classifier.ckpt"), options={"logger": loggers})
+    watched(
+        diffusion(),
+        tmp_path,
+        classifier=str(partners / "classifier.ckpt"),
+        options={"logger": loggers},
+    )
     file = tmp_path / "samples" / "step_0000006.png"
     picture = Image.open(file).convert("RGB")
 
@@ -364,13 +494,18 @@ def test_every_logger_gets_the_picture_and_the_numbers(partners: Path, tmp_path:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     board = EventAccumulator(str(tmp_path / "board"), size_guidance={"images": 0}).Reload()
-    (tmp_path / "from_board.png").write_bytes(board.Images("guided/samples")[-1].encoded_image_string)
+    (tmp_path / "from_board.png").write_bytes(
+        board.Images("guided/samples")[-1].encoded_image_string
+    )
     assert Image.open(tmp_path / "from_board.png").convert("RGB").tobytes() == picture.tobytes()
     assert [event.step for event in board.Images("guided/samples")] == [3, 6]
     assert len(board.Scalars("self_judged/accuracy")) == 2
 
     loggers[2].experiment.finish()
-    kept = sorted(tmp_path.glob("wandb/offline-run-*/files/media/images/guided/samples_*.png"), key=os.path.getmtime)
+    kept = sorted(
+        tmp_path.glob("wandb/offline-run-*/files/media/images/guided/samples_*.png"),
+        key=os.path.getmtime,
+    )
     assert len(kept) == 2
     assert Image.open(kept[-1]).convert("RGB").tobytes() == picture.tobytes()
 
@@ -379,15 +514,39 @@ def test_every_logger_gets_the_picture_and_the_numbers(partners: Path, tmp_path:
 def still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """A one-step training from the command line that changes no weight, watched; gives its folder."""
     monkeypatch.chdir(tmp_path)
-    quiet = [word for word in TINY_DIFFUSION if "guided_sampler" not in word and "max_steps" not in word and "val_check" not in word]
-    short = ["--trainer.max_steps=1", "--trainer.val_check_interval=1", "--data.image_size=8", "--model.optimizer.lr=0"]
-    assert status("fit", *[word.replace("diffusion.yaml", "classifier.yaml") for word in quiet], *short[:3]) == 0
-    assert status("fit", "--config=judge.yaml", "--model.network.width=2", *quiet[5:], *short[:3]) == 0
-    watch = ["--guided_sampler.columns=2", "--guided_sampler.num_metric_samples=37", "--guided_sampler.batch_size=8"]
+    quiet = [
+        word
+        for word in TINY_DIFFUSION
+        if "guided_sampler" not in word and "max_steps" not in word and "val_check" not in word
+    ]
+    short = [
+        "--trainer.max_steps=1",
+        "--trainer.val_check_interval=1",
+        "--data.image_size=8",
+        "--model.optimizer.lr=0",
+    ]
+    assert (
+        status(
+            "fit",
+            *[word.replace("diffusion.yaml", "classifier.yaml") for word in quiet],
+            *short[:3],
+        )
+        == 0
+    )
+    assert (
+        status("fit", "--config=judge.yaml", "--model.network.width=2", *quiet[5:], *short[:3]) == 0
+    )
+    watch = [
+        "--guided_sampler.columns=2",
+        "--guided_sampler.num_metric_samples=37",
+        "--guided_sampler.batch_size=8",
+    ]
     watch += ["--guided_sampler.sampler=DDIM", "--guided_sampler.sampler.steps=2"]
 
     def run(root: str, *words: str) -> Path:
-        assert status("fit", *quiet, *short, *watch, f"--trainer.default_root_dir={root}", *words) == 0
+        assert (
+            status("fit", *quiet, *short, *watch, f"--trainer.default_root_dir={root}", *words) == 0
+        )
         return Path(root) / "diffusion" / "version_0"
 
     return run
@@ -402,21 +561,33 @@ def test_two_processes_make_the_picture_that_one_makes(still: Callable[..., Path
     assert mine.tobytes() == theirs.tobytes()
     logged = []
     for folder in (one, two):
-        [row] = [json.loads(line) for line in (folder / "samples" / "measures.jsonl").read_text().splitlines()]
+        [row] = [
+            json.loads(line)
+            for line in (folder / "samples" / "measures.jsonl").read_text().splitlines()
+        ]
         logged.append(row)
     assert logged[0] == logged[1]
     assert logged[0]["features"].startswith("runs/judge")
     assert logged[0]["n"] == 37
 
 
-def test_two_processes_go_on_alike_when_a_sample_fails(still: Callable[..., Path], capfd: pytest.CaptureFixture[str]) -> None:
+def test_two_processes_go_on_alike_when_a_sample_fails(
+    still: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
     forked = ["--trainer.devices=2", "--trainer.strategy=ddp_fork"]
-    folder = still("runs", "--guided_sampler.classifier=runs/classifier", "--guided_sampler.scale=.nan", *forked)
+    folder = still(
+        "runs",
+        "--guided_sampler.classifier=runs/classifier",
+        "--guided_sampler.scale=.nan",
+        *forked,
+    )
     assert capfd.readouterr().err.count("no samples: the sample is not finite") == 1
     assert (folder / "last.ckpt").is_file()
 
 
-def test_a_partner_from_a_package_that_is_not_trusted_is_named(partners: Path, tmp_path: Path) -> None:
+def test_a_partner_from_a_package_that_is_not_trusted_is_named(
+    partners: Path, tmp_path: Path
+) -> None:
     contents = torch.load(partners / "judge.ckpt", weights_only=True)
     contents["cgd"]["network"]["class_path"] = "foreign.Net"
     torch.save(contents, tmp_path / "judge.ckpt")

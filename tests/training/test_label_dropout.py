@@ -17,7 +17,18 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.networks import MLP, UNet
 from cgd_lightning.training.modules import DiffusionModule
 from tests.commands.conftest import TINY_DIFFUSION, inside, status
-from tests.training.test_training import SMALL, Draw, Greys, adam, diffusion, fit, held_out, make_trainer, numbers, same
+from tests.training.test_training import (
+    SMALL,
+    Draw,
+    Greys,
+    adam,
+    diffusion,
+    fit,
+    held_out,
+    make_trainer,
+    numbers,
+    same,
+)
 
 TOLD: list[tuple[bool, list[int]]] = []
 
@@ -38,7 +49,9 @@ class Labels(Callback):
         self.labels: list[int] = []
         self.chances: list[float] = []
 
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: NoisyBatch, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: Any, batch: NoisyBatch, batch_idx: int
+    ) -> None:
         assert batch.chance is not None
         self.labels += batch.y.tolist()
         self.chances += batch.chance.tolist()
@@ -47,16 +60,27 @@ class Labels(Callback):
 def listening(label_dropout: float) -> tuple[list[int], list[int], Labels, DiffusionModule]:
     """What a network was told in training and in validation."""
     TOLD.clear()
-    module, seen = DiffusionModule(partial(Listener, **SMALL), label_dropout=label_dropout, optimizer=adam(1e-3)), Labels()
+    module, seen = (
+        DiffusionModule(
+            partial(Listener, **SMALL), label_dropout=label_dropout, optimizer=adam(1e-3)
+        ),
+        Labels(),
+    )
     fit(module, seen, max_steps=100, val_check_interval=100)
-    trained, held = ([label for training, labels in TOLD if training is mode for label in labels] for mode in (True, False))
+    trained, held = (
+        [label for training, labels in TOLD if training is mode for label in labels]
+        for mode in (True, False)
+    )
     return trained, held, seen, module
 
 
 def test_labels_are_dropped_with_their_probability_in_training_alone() -> None:
     trained, held, seen, module = listening(0.3)
     assert held == [i % 3 for i in range(22)]
-    assert trained == [3 if chance < 0.3 else label for label, chance in zip(seen.labels, seen.chances, strict=True)]
+    assert trained == [
+        3 if chance < 0.3 else label
+        for label, chance in zip(seen.labels, seen.chances, strict=True)
+    ]
     assert len(trained) == 800
     assert trained.count(3) / 800 == pytest.approx(0.3, abs=3 * (0.3 * 0.7 / 800) ** 0.5)
     assert isinstance(module.ema, Denoiser)
@@ -73,7 +97,9 @@ def test_at_0_no_label_is_dropped_and_there_is_none_to_drop() -> None:
 
 def test_the_chance_is_drawn_behind_the_noise_of_a_batch() -> None:
     class Noise(Callback):
-        def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: NoisyBatch, batch_idx: int) -> None:
+        def on_train_batch_start(
+            self, trainer: Any, pl_module: Any, batch: NoisyBatch, batch_idx: int
+        ) -> None:
             key = hashlib.blake2b(f"0 {trainer.global_step} 0".encode(), digest_size=8).digest()
             generator = torch.Generator().manual_seed(int.from_bytes(key, "big", signed=True))
             first = torch.rand((), generator=generator)
@@ -87,7 +113,9 @@ def test_the_chance_is_drawn_behind_the_noise_of_a_batch() -> None:
 
 
 def test_what_is_dropped_depends_on_the_seed_and_not_on_the_global_random_state() -> None:
-    def weights(*callbacks: Callback, data_seed: int = 0, label_dropout: float = 0.5) -> dict[str, Tensor]:
+    def weights(
+        *callbacks: Callback, data_seed: int = 0, label_dropout: float = 0.5
+    ) -> dict[str, Tensor]:
         module = diffusion(label_dropout=label_dropout)
         fit(module, *callbacks, data=Greys(batch_size=8, seed=data_seed), val_check_interval=3)
         return numbers(module)
@@ -105,7 +133,12 @@ def test_a_run_resumed_in_mid_epoch_drops_what_it_would_have_dropped(tmp_path: P
     fit(begun, max_steps=3).save_checkpoint(tmp_path / "begun.ckpt")
     seen = Labels()
     trainer = make_trainer(seen, max_steps=9)
-    trainer.fit(resumed, datamodule=Greys(batch_size=8), ckpt_path=tmp_path / "begun.ckpt", weights_only=True)
+    trainer.fit(
+        resumed,
+        datamodule=Greys(batch_size=8),
+        ckpt_path=tmp_path / "begun.ckpt",
+        weights_only=True,
+    )
     assert len(seen.labels) == 48
     assert same(numbers(whole), numbers(resumed))
 
@@ -123,19 +156,26 @@ def test_the_checkpoint_knows_the_classes_and_the_label_that_tells_nothing(tmp_p
 
 def test_a_network_that_is_given_its_classes_by_hand_is_told_every_label() -> None:
     TOLD.clear()
-    module, seen = DiffusionModule(partial(Listener, **SMALL, num_classes=4), optimizer=adam(1e-3)), Labels()
+    module, seen = (
+        DiffusionModule(partial(Listener, **SMALL, num_classes=4), optimizer=adam(1e-3)),
+        Labels(),
+    )
     fit(module, seen, max_steps=5, val_check_interval=5)
     assert [label for training, labels in TOLD if training for label in labels] == seen.labels
 
 
 @pytest.mark.parametrize("label_dropout", [-0.1, 1.0])
 def test_a_probability_is_at_least_0_and_less_than_1(label_dropout: float) -> None:
-    with pytest.raises(InputError, match=rf"label_dropout {label_dropout}: wanted at least 0 and less than 1"):
+    with pytest.raises(
+        InputError, match=rf"label_dropout {label_dropout}: wanted at least 0 and less than 1"
+    ):
         diffusion(label_dropout=label_dropout)
 
 
 def test_the_number_of_classes_is_given_once() -> None:
-    with pytest.raises(InputError, match=r"label_dropout 0.1 and network.num_classes 10: give one;"):
+    with pytest.raises(
+        InputError, match=r"label_dropout 0.1 and network.num_classes 10: give one;"
+    ):
         DiffusionModule(partial(UNet, **SMALL, num_classes=10), label_dropout=0.1)
 
 
@@ -162,9 +202,19 @@ def test_a_network_that_cannot_be_told_a_class_is_refused() -> None:
             module.build(module.network, Greys())
 
 
-def test_the_command_line_refuses_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_refuses_in_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with inside(tmp_path):
-        assert status("fit", *TINY_DIFFUSION, "--model.label_dropout=0.2", "--model.network.num_classes=10") != 0
+        assert (
+            status(
+                "fit",
+                *TINY_DIFFUSION,
+                "--model.label_dropout=0.2",
+                "--model.network.num_classes=10",
+            )
+            != 0
+        )
         refused = capfd.readouterr().err.splitlines()
         assert "give one;" in refused[-1]
         mlp = [word for word in TINY_DIFFUSION if "model.network" not in word]

@@ -1,4 +1,6 @@
-"""Training with a learned variance: what the loss is, what it trains, and that the checkpoint knows."""
+"""Training with a learned variance: what the loss is, what it trains, and that the checkpoint
+knows.
+"""
 
 from functools import partial
 from pathlib import Path
@@ -20,27 +22,45 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.networks import MLP, UNet
 from cgd_lightning.training.modules import DiffusionModule
 from tests.commands.conftest import TINY_DIFFUSION, inside, status
-from tests.training.test_training import NAMES, SMALL, Greys, adam, diffusion, fit, held_out, metrics, randomised
+from tests.training.test_training import (
+    NAMES,
+    SMALL,
+    Greys,
+    adam,
+    diffusion,
+    fit,
+    held_out,
+    metrics,
+    randomised,
+)
 
 
 def tall(prediction: PredictionType, schedule: NoiseSchedule) -> Denoiser:
     return Denoiser(randomised(UNet(8, 1, 2, **SMALL)), schedule, prediction, (1, 8, 8), NAMES)
 
 
-@pytest.mark.parametrize("schedule", [Cosine(), VarianceExploding()], ids=["Cosine", "VarianceExploding"])
+@pytest.mark.parametrize(
+    "schedule", [Cosine(), VarianceExploding()], ids=["Cosine", "VarianceExploding"]
+)
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_the_loss_is_the_squared_error_and_a_thousandth_of_the_bound(prediction: PredictionType, schedule: NoiseSchedule) -> None:
+def test_the_loss_is_the_squared_error_and_a_thousandth_of_the_bound(
+    prediction: PredictionType, schedule: NoiseSchedule
+) -> None:
     model, batch = tall(prediction, schedule), held_out(Greys(schedule=schedule))
     measured = diffusion(prediction=prediction, learned_variance=True).measure(model, batch)
     for i, t in enumerate(batch.t.tolist()):
         one = slice(i, i + 1)
         seen = model(batch.x_t[one], schedule.level(t))
         assert seen.variance is not None
-        bound = variational_bound(batch.x0[one], batch.x0[one] - seen.x0, seen.variance, batch.t[one], schedule).item()
+        bound = variational_bound(
+            batch.x0[one], batch.x0[one] - seen.x0, seen.variance, batch.t[one], schedule
+        ).item()
         assert measured["vlb"][i].item() == pytest.approx(bound, rel=1e-3, abs=1e-3)
         output = model.network(batch.x_t[one], batch.t[one])[:, :1]
         simple = (output - model.target(batch)[one]).square().mean().item()
-        assert measured["loss"][i].item() == pytest.approx(simple + 0.001 * measured["vlb"][i].item(), rel=1e-5)
+        assert measured["loss"][i].item() == pytest.approx(
+            simple + 0.001 * measured["vlb"][i].item(), rel=1e-5
+        )
 
 
 def test_the_bound_trains_the_variance_and_not_the_mean() -> None:
@@ -51,7 +71,9 @@ def test_the_bound_trains_the_variance_and_not_the_mean() -> None:
     def slopes(name: str) -> tuple[float, float]:
         """Of the output channels of the mean and of the variance."""
         model.zero_grad()
-        diffusion(prediction="v", learned_variance=True).measure(model, batch)[name].mean().backward()
+        diffusion(prediction="v", learned_variance=True).measure(model, batch)[
+            name
+        ].mean().backward()
         assert isinstance(last.bias.grad, Tensor)
         mean, variance = last.bias.grad.tolist()
         return mean, variance
@@ -65,8 +87,13 @@ def test_the_bound_trains_the_variance_and_not_the_mean() -> None:
 
 def test_min_snr_weighs_the_squared_error_alone() -> None:
     model, batch = tall("v", Cosine()), held_out(Greys(schedule=Cosine()))
-    plain, weighed = (diffusion(prediction="v", learned_variance=True, min_snr_gamma=gamma) for gamma in (None, 5.0))
-    (loss, vlb), (loss_weighed, vlb_weighed) = (module.measure(model, batch).values() for module in (plain, weighed))
+    plain, weighed = (
+        diffusion(prediction="v", learned_variance=True, min_snr_gamma=gamma)
+        for gamma in (None, 5.0)
+    )
+    (loss, vlb), (loss_weighed, vlb_weighed) = (
+        module.measure(model, batch).values() for module in (plain, weighed)
+    )
     assert torch.equal(vlb, vlb_weighed)
     ratio = (loss_weighed - 0.001 * vlb) / (loss - 0.001 * vlb)
     assert torch.allclose(ratio, weighed.weight(model, batch.t), rtol=1e-3)
@@ -74,7 +101,9 @@ def test_min_snr_weighs_the_squared_error_alone() -> None:
 
 
 class Gaussian(nn.Module):
-    """For data N(0, 0.5^2): the exact eps, and a fraction of variance to be learned for each of a few timesteps."""
+    """For data N(0, 0.5^2): the exact eps, and a fraction of variance to be learned for each of a
+    few timesteps.
+    """
 
     def __init__(self, timesteps: list[int]) -> None:
         super().__init__()
@@ -96,7 +125,14 @@ def test_training_finds_the_variance_of_the_exact_reverse_step() -> None:
     t = torch.tensor(timesteps).repeat(2000).float()
     x0, eps = (torch.randn(len(t), 1, 4, 4, generator=generator) for _ in range(2))
     x0 = 0.5 * x0
-    batch = NoisyBatch(x0, add_noise(x0, t, eps, schedule), t, eps, torch.zeros(len(t)).long(), torch.arange(len(t)))
+    batch = NoisyBatch(
+        x0,
+        add_noise(x0, t, eps, schedule),
+        t,
+        eps,
+        torch.zeros(len(t)).long(),
+        torch.arange(len(t)),
+    )
     optimiser = torch.optim.Adam(network.parameters(), lr=0.1)
     for _ in range(80):
         optimiser.zero_grad()
@@ -116,7 +152,9 @@ def test_a_network_without_so_many_channels_is_refused() -> None:
         pass
 
     module = DiffusionModule(lambda *sizes: Plain(), learned_variance=True)  # type: ignore[arg-type, return-value]
-    with pytest.raises(InputError, match="learned_variance: Plain keeps no out_channels in its init_args"):
+    with pytest.raises(
+        InputError, match="learned_variance: Plain keeps no out_channels in its init_args"
+    ):
         module.build(module.network, Greys())
 
 
@@ -129,7 +167,9 @@ def test_the_mlp_adds_its_input_to_the_prediction_alone(channels: int) -> None:
     assert torch.allclose(network(x, t) - plain, torch.cat([2 * x, 0 * x], dim=1), atol=1e-4)
 
 
-@pytest.mark.parametrize("factory", [partial(UNet, **SMALL), partial(MLP, width=16, depth=1)], ids=["UNet", "MLP"])
+@pytest.mark.parametrize(
+    "factory", [partial(UNet, **SMALL), partial(MLP, width=16, depth=1)], ids=["UNet", "MLP"]
+)
 def test_it_trains_and_its_checkpoint_samples(factory: Any, tmp_path: Path) -> None:
     module = DiffusionModule(factory, learned_variance=True, optimizer=adam(1e-2))
     trainer = fit(module, max_steps=20, val_check_interval=20)

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch import (
+    Callback,
+    LightningDataModule,
+    LightningModule,
+    Trainer,
+    seed_everything,
+)
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
@@ -36,7 +42,12 @@ from cgd_lightning.training.modules import ClassifierModule, DiffusionModule, Ju
 from tests.commands.conftest import TINY_CLASSIFIER, inside, status
 
 NAMES = ("dark", "grey", "light")
-SMALL: dict[str, Any] = {"model_channels": 8, "channel_mult": (1,), "num_res_blocks": 1, "attention_resolutions": ()}
+SMALL: dict[str, Any] = {
+    "model_channels": 8,
+    "channel_mult": (1,),
+    "num_res_blocks": 1,
+    "attention_resolutions": (),
+}
 SIZES = {"train": 40, "val": 22, "test": 5}
 
 
@@ -50,11 +61,15 @@ class Greys(NoisingDataModule):
     def split(self, name: str) -> ImageTensors:
         generator = torch.Generator().manual_seed(len(name))
         labels = torch.arange(SIZES[name]) % 3
-        images = 80 * labels[:, None, None, None] + torch.randint(90, (SIZES[name], 1, 8, 8), generator=generator)
+        images = 80 * labels[:, None, None, None] + torch.randint(
+            90, (SIZES[name], 1, 8, 8), generator=generator
+        )
         return ImageTensors(images.to(torch.uint8), labels)
 
 
-def fit(module: TrainingModule, *callbacks: Callback, data: Any = None, seed: int = 0, **options: Any) -> Trainer:
+def fit(
+    module: TrainingModule, *callbacks: Callback, data: Any = None, seed: int = 0, **options: Any
+) -> Trainer:
     seed_everything(seed)
     trainer = make_trainer(*callbacks, **options)
     trainer.fit(module, datamodule=data or Greys(batch_size=8))
@@ -62,8 +77,19 @@ def fit(module: TrainingModule, *callbacks: Callback, data: Any = None, seed: in
 
 
 def make_trainer(*callbacks: Callback, **options: Any) -> Trainer:
-    defaults = {"max_steps": 7, "val_check_interval": 7, "check_val_every_n_epoch": None, "num_sanity_val_steps": 0, "devices": 1}
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    defaults = {
+        "max_steps": 7,
+        "val_check_interval": 7,
+        "check_val_every_n_epoch": None,
+        "num_sanity_val_steps": 0,
+        "devices": 1,
+    }
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
     return Trainer(accelerator="cpu", callbacks=list(callbacks), **{**defaults, **quiet, **options})
 
 
@@ -76,7 +102,9 @@ def diffusion(dropout: float = 0.0, rate: float = 1e-2, **options: Any) -> Diffu
 
 
 def classifier(dropout: float = 0.0, rate: float = 1e-2, **options: Any) -> ClassifierModule:
-    return ClassifierModule(partial(EncoderUNet, **SMALL, dropout=dropout), optimizer=adam(rate), **options)
+    return ClassifierModule(
+        partial(EncoderUNet, **SMALL, dropout=dropout), optimizer=adam(rate), **options
+    )
 
 
 def judge(**options: Any) -> JudgeModule:
@@ -88,7 +116,9 @@ def numbers(module: LightningModule) -> dict[str, Tensor]:
 
 
 def same(mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> bool:
-    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+    return mine.keys() == theirs.keys() and all(
+        torch.equal(mine[name], theirs[name]) for name in mine
+    )
 
 
 def held_out(data: NoisingDataModule, split: str = "val") -> NoisyBatch:
@@ -121,9 +151,18 @@ def test_the_average_moves_by_its_formula_once_in_every_step(accumulate: int) ->
         if step > before:
             steps += 1
             keep = min(0.3, (1 + steps) / (10 + steps))
-            average = {name: keep * average[name] + (1 - keep) * state[f"model.{name}"].double() for name in weights}
-        assert all(torch.allclose(state[f"ema.{name}"].double(), average[name], rtol=0, atol=1e-6) for name in weights)
-    assert not all(torch.allclose(state[f"ema.{name}"], state[f"model.{name}"], rtol=0, atol=1e-4) for name in weights)
+            average = {
+                name: keep * average[name] + (1 - keep) * state[f"model.{name}"].double()
+                for name in weights
+            }
+        assert all(
+            torch.allclose(state[f"ema.{name}"].double(), average[name], rtol=0, atol=1e-6)
+            for name in weights
+        )
+    assert not all(
+        torch.allclose(state[f"ema.{name}"], state[f"model.{name}"], rtol=0, atol=1e-4)
+        for name in weights
+    )
     assert steps == 7
     assert len(states.seen) == 1 + (7 if accumulate == 1 else 12)
 
@@ -132,7 +171,10 @@ def test_the_average_moves_from_the_first_step_in_a_second_training_of_a_module(
     module, states = diffusion(), States()
     fit(module, max_steps=5)
     fit(module, states, max_steps=3)
-    averages = [next(value for name, value in state.items() if name.startswith("ema.")) for _, state in states.seen]
+    averages = [
+        next(value for name, value in state.items() if name.startswith("ema."))
+        for _, state in states.seen
+    ]
     assert all(not torch.equal(before, after) for before, after in zip(averages, averages[1:]))
 
 
@@ -142,7 +184,10 @@ def test_the_average_of_a_network_with_batch_norm_has_the_statistics_of_the_trai
     assert module.model is not None
     assert module.ema is not None
     statistics = dict(module.model.named_buffers())
-    assert any(name.endswith("running_mean") and values.abs().max() > 1e-3 for name, values in statistics.items())
+    assert any(
+        name.endswith("running_mean") and values.abs().max() > 1e-3
+        for name, values in statistics.items()
+    )
     assert all(torch.equal(values, statistics[name]) for name, values in module.ema.named_buffers())
 
 
@@ -153,7 +198,10 @@ def test_validation_measures_the_average_without_dropout() -> None:
     assert isinstance(module.model, Denoiser)
     batch = held_out(data)
     with torch.no_grad():
-        by_hand, of_raw = ((m.eval().network(batch.x_t, batch.t) - batch.eps).square().mean().item() for m in (module.ema, module.model))
+        by_hand, of_raw = (
+            (m.eval().network(batch.x_t, batch.t) - batch.eps).square().mean().item()
+            for m in (module.ema, module.model)
+        )
     assert trainer.callback_metrics["val/loss"].item() == pytest.approx(by_hand, rel=1e-5)
     assert of_raw != pytest.approx(by_hand, rel=1e-3)
     [again] = make_trainer().validate(module, datamodule=data, verbose=False)
@@ -172,11 +220,18 @@ def test_the_average_stays_in_eval_mode_and_frozen_while_the_network_trains() ->
 
 
 @pytest.mark.parametrize(("warmup", "total"), [(0, 10), (4, 20), (5, 6)])
-def test_the_learning_rate_grows_linearly_and_falls_to_nothing_at_the_end(warmup: int, total: int) -> None:
+def test_the_learning_rate_grows_linearly_and_falls_to_nothing_at_the_end(
+    warmup: int, total: int
+) -> None:
     steps = range(total + 3)
-    constant, linear, cosine = ([rate_factor(warmup, decay, total)(step) for step in steps] for decay in ("constant", "linear", "cosine"))
+    constant, linear, cosine = (
+        [rate_factor(warmup, decay, total)(step) for step in steps]
+        for decay in ("constant", "linear", "cosine")
+    )
     for factors in (constant, linear, cosine):
-        assert factors[:warmup] == pytest.approx([(step + 1) / (warmup + 1) for step in range(warmup)])
+        assert factors[:warmup] == pytest.approx(
+            [(step + 1) / (warmup + 1) for step in range(warmup)]
+        )
         assert factors[warmup] == 1
     assert constant[warmup:] == [1.0] * (total + 3 - warmup)
     done = [min((step - warmup) / (total - warmup), 1) for step in steps[warmup:]]
@@ -197,7 +252,13 @@ def test_the_optimiser_is_given_the_rate_of_its_step() -> None:
     fit(diffusion(rate=0.01, warmup_steps=2, decay="linear"), rates, max_steps=6)
     assert rates.seen == pytest.approx([0.01 / 3, 0.02 / 3, 0.01, 0.0075, 0.005, 0.0025])
     rates = Rates()
-    fit(diffusion(rate=0.01, decay="linear"), rates, max_steps=-1, max_epochs=2, limit_train_batches=2)
+    fit(
+        diffusion(rate=0.01, decay="linear"),
+        rates,
+        max_steps=-1,
+        max_epochs=2,
+        limit_train_batches=2,
+    )
     assert rates.seen == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
 
 
@@ -208,7 +269,10 @@ class Never(Callback):
 
 @pytest.mark.parametrize("decay", ["linear", "cosine"])
 def test_a_decay_without_an_end_is_refused(decay: Any) -> None:
-    with pytest.raises(InputError, match=f"decay {decay}: the run has no end to decay to; give --trainer.max_steps or"):
+    with pytest.raises(
+        InputError,
+        match=f"decay {decay}: the run has no end to decay to; give --trainer.max_steps or",
+    ):
         fit(diffusion(decay=decay), Never(), max_steps=-1, max_epochs=-1)
     assert rate_factor(0, "constant", math.inf)(10**9) == 1
 
@@ -233,10 +297,18 @@ class Draw(Callback):
 
 
 @pytest.mark.parametrize("make", [diffusion, classifier], ids=["diffusion", "classifier"])
-def test_a_training_depends_on_its_seed_and_not_on_the_global_random_state(make: Callable[[], TrainingModule]) -> None:
+def test_a_training_depends_on_its_seed_and_not_on_the_global_random_state(
+    make: Callable[[], TrainingModule],
+) -> None:
     def weights(*callbacks: Callback, seed: int = 0, data_seed: int = 0) -> dict[str, Tensor]:
         module = make()
-        fit(module, *callbacks, seed=seed, data=Greys(batch_size=8, seed=data_seed), val_check_interval=3)
+        fit(
+            module,
+            *callbacks,
+            seed=seed,
+            data=Greys(batch_size=8, seed=data_seed),
+            val_check_interval=3,
+        )
         return numbers(module)
 
     first = weights()
@@ -262,7 +334,9 @@ class Seen(Callback):
         self.indices: list[list[int]] = []
         self.noise: list[Tensor] = []
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: NoisyBatch, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: NoisyBatch, batch_idx: int
+    ) -> None:
         self.indices.append(batch.index.tolist())
         self.noise.append(batch.eps)
 
@@ -270,7 +344,10 @@ class Seen(Callback):
 def test_an_epoch_sees_every_image_once_and_no_two_batches_have_the_same_noise() -> None:
     seen = Seen()
     fit(diffusion(), seen, max_steps=10)
-    first, second = ([index for batch in batches for index in batch] for batches in (seen.indices[:5], seen.indices[5:]))
+    first, second = (
+        [index for batch in batches for index in batch]
+        for batches in (seen.indices[:5], seen.indices[5:])
+    )
     assert sorted(first) == sorted(second) == list(range(40))
     assert first != second
     assert len({noise.sum().item() for noise in seen.noise}) == 10
@@ -286,11 +363,17 @@ def test_overfitting_sees_the_same_batches_in_every_epoch() -> None:
 def test_the_diffusion_loss_is_the_mean_squared_error_to_what_is_predicted(prediction: Any) -> None:
     network = randomised(UNet(8, 1, 1, **SMALL))
     batch = held_out(Greys())
-    loss = diffusion(prediction=prediction).measure(Denoiser(network, Linear(), prediction, (1, 8, 8), NAMES), batch)["loss"]
-    alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)[batch.t.long()].reshape(-1, 1, 1, 1)
+    loss = diffusion(prediction=prediction).measure(
+        Denoiser(network, Linear(), prediction, (1, 8, 8), NAMES), batch
+    )["loss"]
+    alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)[
+        batch.t.long()
+    ].reshape(-1, 1, 1, 1)
     x0, eps = batch.x0.double(), batch.eps.double()
     x_t = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps
-    target = {"eps": eps, "x0": x0, "v": alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x0}[prediction]
+    target = {"eps": eps, "x0": x0, "v": alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x0}[
+        prediction
+    ]
     by_hand = (network(x_t.float(), batch.t) - target).square().mean(dim=(1, 2, 3))
     assert loss.shape == (22,)
     assert torch.allclose(loss.double(), by_hand, rtol=1e-4)
@@ -326,7 +409,10 @@ def test_the_judge_is_measured_on_clean_images_and_not_by_quartile() -> None:
     clean = held_out(data)
     loss = F.cross_entropy(module.ema.network(clean.x0), clean.y).item()
     assert trainer.callback_metrics["val/loss"].item() == pytest.approx(loss, rel=1e-5)
-    assert {name for name in trainer.callback_metrics if name.startswith("val/")} == {"val/loss", "val/accuracy"}
+    assert {name for name in trainer.callback_metrics if name.startswith("val/")} == {
+        "val/loss",
+        "val/accuracy",
+    }
 
 
 def test_other_data_modules_are_refused_by_name() -> None:
@@ -336,7 +422,9 @@ def test_other_data_modules_are_refused_by_name() -> None:
 
     with pytest.raises(InputError, match="data Plain: wanted a NoisingDataModule"):
         fit(diffusion(), data=Plain())
-    with pytest.raises(InputError, match="wanted a NoisingDataModule, which noises on the device; give datamodule="):
+    with pytest.raises(
+        InputError, match="wanted a NoisingDataModule, which noises on the device; give datamodule="
+    ):
         make_trainer().fit(diffusion(), Plain().train_dataloader())
 
 
@@ -350,7 +438,12 @@ def test_a_checkpoint_of_lightning_is_one_of_ours(tmp_path: Path) -> None:
         assert same(loaded.state_dict(), model.state_dict())
     assert not same(module.ema.state_dict(), module.model.state_dict())
     card = checkpoints.read(tmp_path / "model.ckpt")
-    assert (card.kind, card.prediction, card.dataset, card.partner) == ("diffusion", "v", "greys", "runs/other")
+    assert (card.kind, card.prediction, card.dataset, card.partner) == (
+        "diffusion",
+        "v",
+        "greys",
+        "runs/other",
+    )
     assert checkpoints.sizes(tmp_path / "model.ckpt")["step"] == 7
 
 
@@ -366,14 +459,27 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Checkpoints of a diffusion model and of a classifier."""
     folder = tmp_path_factory.mktemp("pair")
     denoiser = Denoiser(randomised(UNet(8, 1, 1, **SMALL)), Linear(), "eps", (1, 8, 8), NAMES)
-    noisy = NoisyClassifier(randomised(EncoderUNet(8, 1, 3, **SMALL, dropout=0.5), 1), Linear(), NAMES, (1, 8, 8))
+    noisy = NoisyClassifier(
+        randomised(EncoderUNet(8, 1, 3, **SMALL, dropout=0.5), 1), Linear(), NAMES, (1, 8, 8)
+    )
     checkpoints.save(denoiser, folder / "diffusion.ckpt")
     checkpoints.save(noisy, folder / "classifier.ckpt")
     return folder / "diffusion.ckpt", folder / "classifier.ckpt"
 
 
 def guided(denoiser: Denoiser, noisy: NoisyClassifier, scale: float = 4.0) -> Tensor:
-    return torch.cat(list(generate(denoiser, [0, 1, 2, 2], DDPM(3), Chain([ClassifierGuidance(scale), Clamp()]), noisy, batch_size=3)))
+    return torch.cat(
+        list(
+            generate(
+                denoiser,
+                [0, 1, 2, 2],
+                DDPM(3),
+                Chain([ClassifierGuidance(scale), Clamp()]),
+                noisy,
+                batch_size=3,
+            )
+        )
+    )
 
 
 def load_pair(pair: tuple[Path, Path]) -> tuple[Denoiser, NoisyClassifier]:
@@ -381,14 +487,22 @@ def load_pair(pair: tuple[Path, Path]) -> tuple[Denoiser, NoisyClassifier]:
 
 
 class At(Callback):
-    """Does something whenever Lightning calls `hook`, and keeps what comes of it and the gradient mode that it was done in."""
+    """Does something whenever Lightning calls `hook`, and keeps what comes of it and the gradient
+    mode that it was done in.
+    """
 
     def __init__(self, hook: str, do: Callable[[Any], Tensor]) -> None:
         self.results: list[Tensor] = []
         self.modes: set[str] = set()
 
         def act(trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
-            self.modes.add("inference" if torch.is_inference_mode_enabled() else "grad" if torch.is_grad_enabled() else "no_grad")
+            self.modes.add(
+                "inference"
+                if torch.is_inference_mode_enabled()
+                else "grad"
+                if torch.is_grad_enabled()
+                else "no_grad"
+            )
             self.results.append(do(pl_module))
 
         setattr(self, hook, act)
@@ -407,7 +521,9 @@ HOOKS = [
 
 
 @pytest.mark.parametrize(("verb", "hook", "mode"), HOOKS)
-def test_guided_images_do_not_depend_on_where_lightning_stands(verb: str, hook: str, mode: str, pair: tuple[Path, Path]) -> None:
+def test_guided_images_do_not_depend_on_where_lightning_stands(
+    verb: str, hook: str, mode: str, pair: tuple[Path, Path]
+) -> None:
     models = load_pair(pair)
     outside = guided(*models)
     assert not torch.equal(outside, guided(*models, scale=0))
@@ -423,13 +539,17 @@ def test_guided_images_do_not_depend_on_where_lightning_stands(verb: str, hook: 
 
 
 @pytest.mark.parametrize("verb", ["validate", "predict", "fit"])
-def test_the_classifier_that_is_being_trained_guides_in_every_hook(verb: str, pair: tuple[Path, Path]) -> None:
+def test_the_classifier_that_is_being_trained_guides_in_every_hook(
+    verb: str, pair: tuple[Path, Path]
+) -> None:
     denoiser = checkpoints.load(pair[0])
     hook = "on_predict_epoch_end" if verb == "predict" else "on_validation_epoch_end"
     there = At(hook, lambda module: guided(denoiser, module.ema, scale=50.0))
     module = classifier(rate=0.1)
     fit(module, max_steps=3)
-    getattr(make_trainer(there, max_steps=4, val_check_interval=4), verb)(module, datamodule=Greys(batch_size=8))
+    getattr(make_trainer(there, max_steps=4, val_check_interval=4), verb)(
+        module, datamodule=Greys(batch_size=8)
+    )
     outside = guided(denoiser, copy.deepcopy(module.ema), scale=50.0)  # type: ignore[arg-type]
     assert not torch.equal(outside, guided(denoiser, module.ema, scale=0))  # type: ignore[arg-type]
     assert torch.equal(there.results[-1], outside)
@@ -439,7 +559,9 @@ def test_sampling_in_between_leaves_a_training_as_it_was(pair: tuple[Path, Path]
     states = []
     for hooks in ([], ["on_train_batch_end", "on_validation_epoch_end"]):
         module = diffusion(dropout=0.5)
-        callbacks = [At(hook, lambda module: guided(module.ema, checkpoints.load(pair[1]))) for hook in hooks]
+        callbacks = [
+            At(hook, lambda module: guided(module.ema, checkpoints.load(pair[1]))) for hook in hooks
+        ]
         fit(module, *callbacks, max_steps=4, val_check_interval=2)
         assert all(len(callback.results) >= 2 for callback in callbacks)
         states.append(numbers(module))
@@ -449,7 +571,9 @@ def test_sampling_in_between_leaves_a_training_as_it_was(pair: tuple[Path, Path]
 class Stop(Callback):
     """Sends a signal to this process when `hook` is called at `step`, as a user or a cluster would."""
 
-    def __init__(self, hook: str = "on_train_batch_end", step: int = 8, number: int = signal.SIGTERM) -> None:
+    def __init__(
+        self, hook: str = "on_train_batch_end", step: int = 8, number: int = signal.SIGTERM
+    ) -> None:
         def act(trainer: Trainer, *_: Any) -> None:
             if trainer.global_step == step:
                 os.kill(os.getpid(), number)
@@ -459,7 +583,12 @@ class Stop(Callback):
 
 FIT = [*TINY_CLASSIFIER, "--data.image_size=8", "--data.batch_size=256", "--model.ema_decay=0.9"]
 TO_STEP_12 = ["--trainer.max_steps=12"]
-TO_EPOCH_3 = ["--trainer.max_steps=-1", "--trainer.max_epochs=3", "--trainer.check_val_every_n_epoch=1", "--trainer.val_check_interval=1.0"]
+TO_EPOCH_3 = [
+    "--trainer.max_steps=-1",
+    "--trainer.max_epochs=3",
+    "--trainer.check_val_every_n_epoch=1",
+    "--trainer.val_check_interval=1.0",
+]
 TO_STEP_12_AT_ONE_RATE = [*TO_STEP_12, "--model.decay=constant"]
 WORKERS = "--data.num_workers=1"
 
@@ -482,7 +611,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[str]], Pat
 
 def stop(hook: str, step: int, number: int = signal.SIGTERM) -> list[str]:
     name = "--trainer.callbacks"
-    return [f"{name}={__name__}.Stop", f"{name}.hook={hook}", f"{name}.step={step}", f"{name}.number={int(number)}"]
+    return [
+        f"{name}={__name__}.Stop",
+        f"{name}.hook={hook}",
+        f"{name}.step={step}",
+        f"{name}.number={int(number)}",
+    ]
 
 
 STOPPED = {
@@ -494,11 +628,23 @@ STOPPED = {
     "in the last batch of an epoch": (TO_STEP_12, stop("on_train_batch_end", 10), 143),
     "with the end of an epoch": (TO_STEP_12, stop("on_train_epoch_end", 5), 143),
     "in mid-epoch of a run that counts epochs": (TO_EPOCH_3, stop("on_train_batch_end", 8), 143),
-    "with the end of an epoch of a run that counts epochs": (TO_EPOCH_3, stop("on_train_batch_end", 10), 143),
+    "with the end of an epoch of a run that counts epochs": (
+        TO_EPOCH_3,
+        stop("on_train_batch_end", 10),
+        143,
+    ),
     "in mid-epoch with workers": (TO_STEP_12, [*stop("on_train_batch_end", 8), WORKERS], 143),
     "at its end, and given more steps": (TO_STEP_12_AT_ONE_RATE, ["--trainer.max_steps=7"], 0),
-    "at the end of an epoch, and given more steps": (TO_STEP_12_AT_ONE_RATE, ["--trainer.max_steps=10"], 0),
-    "at its end, and given more epochs": ([*TO_EPOCH_3, "--model.decay=constant"], ["--trainer.max_epochs=2"], 0),
+    "at the end of an epoch, and given more steps": (
+        TO_STEP_12_AT_ONE_RATE,
+        ["--trainer.max_steps=10"],
+        0,
+    ),
+    "at its end, and given more epochs": (
+        [*TO_EPOCH_3, "--model.decay=constant"],
+        ["--trainer.max_epochs=2"],
+        0,
+    ),
 }
 
 
@@ -520,14 +666,28 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
     folder = Path("runs/classifier/version_0")
     before, rows = torch.load(folder / "last.ckpt", weights_only=True), metrics(folder)
     config = (folder / "config.yaml").read_text()
-    assert before["global_step"] < torch.load(whole(options) / "last.ckpt", weights_only=True)["global_step"]
+    assert (
+        before["global_step"]
+        < torch.load(whole(options) / "last.ckpt", weights_only=True)["global_step"]
+    )
 
-    assert status("fit", *FIT, *options, *(word for word in stopping if word == WORKERS), "--ckpt_path=last") == 0
+    assert (
+        status(
+            "fit",
+            *FIT,
+            *options,
+            *(word for word in stopping if word == WORKERS),
+            "--ckpt_path=last",
+        )
+        == 0
+    )
     assert f"continuing from {folder / 'last.ckpt'}" in capfd.readouterr().err
     assert [path.name for path in folder.parent.iterdir()] == ["version_0"]
     assert (folder / "config.yaml").read_text() == config
     for name in ("last.ckpt", "best.ckpt"):
-        mine, theirs = (torch.load(place / name, weights_only=True) for place in (folder, whole(options)))
+        mine, theirs = (
+            torch.load(place / name, weights_only=True) for place in (folder, whole(options))
+        )
         assert mine["global_step"] == theirs["global_step"]
         assert same(mine["state_dict"], theirs["state_dict"])
         assert same(optimiser_state(mine), optimiser_state(theirs))
@@ -536,10 +696,14 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
         assert metrics(folder) == metrics(whole(options))
 
 
-def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(whole: Callable[[list[str]], Path]) -> None:
+def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(
+    whole: Callable[[list[str]], Path],
+) -> None:
     restless = ["--model.optimizer.lr=0.3", "--model.ema_decay=0", "--model.warmup_steps=0"]
     folder = whole([*TO_STEP_12_AT_ONE_RATE, *restless, "--trainer.val_check_interval=2"])
-    losses = {int(row["step"]) + 1: float(row["val/loss"]) for row in metrics(folder) if "val/loss" in row}
+    losses = {
+        int(row["step"]) + 1: float(row["val/loss"]) for row in metrics(folder) if "val/loss" in row
+    }
     best = min(losses, key=losses.__getitem__)
     assert list(losses) == [2, 4, 6, 8, 10, 12]
     assert best != 12
@@ -549,21 +713,33 @@ def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(whole: Callab
 
 def optimiser_state(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
     [optimiser] = checkpoint["optimizer_states"]
-    state = {f"{number} {name}": value for number, values in optimiser["state"].items() for name, value in values.items()}
+    state = {
+        f"{number} {name}": value
+        for number, values in optimiser["state"].items()
+        for name, value in values.items()
+    }
     return state | {"rate": torch.tensor([group["lr"] for group in optimiser["param_groups"]])}
 
 
 def metrics(folder: Path) -> list[dict[str, str]]:
-    """The rows of metrics.csv, if any, without the epoch, as Lightning counts one that was cut short as a whole one."""
+    """The rows of metrics.csv, if any, without the epoch, as Lightning counts one that was cut
+    short as a whole one.
+    """
     if not (folder / "metrics.csv").exists():
         return []
     with (folder / "metrics.csv").open() as file:
-        return [{name: value for name, value in row.items() if value and name != "epoch"} for row in csv.DictReader(file)]
+        return [
+            {name: value for name, value in row.items() if value and name != "epoch"}
+            for row in csv.DictReader(file)
+        ]
 
 
 @pytest.mark.parametrize("config", packaged_configs(), ids=lambda path: path.stem)
 def test_every_packaged_config_is_taken_whole(
-    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     wanted = yaml.safe_load(config.read_text())
@@ -580,7 +756,9 @@ def compare(wanted: Any, taken: Any, place: str) -> Any:
     """Where `taken` does not hold what stands in `wanted`; class paths may be given in short."""
     if isinstance(wanted, dict):
         for name, value in wanted.items():
-            yield from compare(value, taken.get(name) if isinstance(taken, dict) else None, f"{place}.{name}")
+            yield from compare(
+                value, taken.get(name) if isinstance(taken, dict) else None, f"{place}.{name}"
+            )
     elif isinstance(wanted, str) and isinstance(taken, dict):
         yield from compare(wanted, taken["class_path"], f"{place}.class_path")
     elif place.endswith("class_path"):
@@ -590,9 +768,13 @@ def compare(wanted: Any, taken: Any, place: str) -> Any:
         yield place, wanted, taken
 
 
-@pytest.mark.parametrize("schedule", [Linear(), VarianceExploding()], ids=["Linear", "VarianceExploding"])
+@pytest.mark.parametrize(
+    "schedule", [Linear(), VarianceExploding()], ids=["Linear", "VarianceExploding"]
+)
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_min_snr_weighs_the_error_of_x0_alike_for_every_prediction(prediction: PredictionType, schedule: NoiseSchedule) -> None:
+def test_min_snr_weighs_the_error_of_x0_alike_for_every_prediction(
+    prediction: PredictionType, schedule: NoiseSchedule
+) -> None:
     module = diffusion(prediction=prediction, min_snr_gamma=5.0)
     data = Greys(batch_size=8, schedule=schedule)
     fit(module, data=data, max_steps=1)
@@ -601,7 +783,9 @@ def test_min_snr_weighs_the_error_of_x0_alike_for_every_prediction(prediction: P
     for i, t in enumerate(batch.t.tolist()):
         level = schedule.level(t)
         x0 = module.ema(batch.x_t[i : i + 1], level).x0
-        wanted = min((level.alpha / level.sigma) ** 2, 5.0) * (x0 - batch.x0[i]).square().mean().item()
+        wanted = (
+            min((level.alpha / level.sigma) ** 2, 5.0) * (x0 - batch.x0[i]).square().mean().item()
+        )
         assert found[i].item() == pytest.approx(wanted, rel=2e-3)
     with pytest.raises(InputError, match="min_snr_gamma 0"):
         diffusion(min_snr_gamma=0)
@@ -617,10 +801,16 @@ class Clipping(Callback):
         type(self).seen = trainer.gradient_clip_val, trainer.max_steps
 
 
-def test_clipping_and_length_of_a_run_come_from_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clipping_and_length_of_a_run_come_from_its_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("more.yaml").write_text("trainer: {gradient_clip_val: 0.25, max_steps: 2, val_check_interval: 2}\n")
+    Path("more.yaml").write_text(
+        "trainer: {gradient_clip_val: 0.25, max_steps: 2, val_check_interval: 2}\n"
+    )
     short = [word for word in FIT if "max_steps" not in word and "val_check_interval" not in word]
-    assert status("fit", *short, "--config=more.yaml", f"--trainer.callbacks={__name__}.Clipping") == 0
+    assert (
+        status("fit", *short, "--config=more.yaml", f"--trainer.callbacks={__name__}.Clipping") == 0
+    )
     assert Clipping.seen == (0.25, 2)
     assert torch.load("runs/classifier/version_0/last.ckpt", weights_only=True)["global_step"] == 2

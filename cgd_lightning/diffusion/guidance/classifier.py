@@ -2,8 +2,9 @@
 
     eps~ = eps - s * sigma_t * grad log p(y | x_t)
 
-Dhariwal and Nichol 2021 (arXiv:2105.05233), algorithm 2. For an unconditional denoiser s = 1 is Bayes' rule: the score
--eps / sigma of p(x_t) becomes that of p(x_t | y). A class-conditional one knows y already, and s = 1 counts it twice.
+Dhariwal and Nichol 2021 (arXiv:2105.05233), algorithm 2. For an unconditional denoiser s = 1 is
+Bayes' rule: the score -eps / sigma of p(x_t) becomes that of p(x_t | y). A class-conditional one
+knows y already, and s = 1 counts it twice.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,14 +28,19 @@ from cgd_lightning.errors import InputError
 class ClassifierGuidance(Rule):
     """eps~ = eps - scale * weight(level) * sigma_t * grad log p(y | x_t).
 
-    scale: 0 is off and asks no classifier, 1 is Bayes' rule, more trades variety for likeness. weight: a factor by noise
-    level. image_weight: a factor by image. Outside the noise levels that the classifier was trained on, and where x_t is noise alone, the
-    term is 0.
+    scale: 0 is off and asks no classifier, 1 is Bayes' rule, more trades variety for likeness.
+    weight: a factor by noise level. image_weight: a factor by image. Outside the noise levels that
+    the classifier was trained on, and where x_t is noise alone, the term is 0.
     """
 
     needs = NoisyClassifier
 
-    def __init__(self, scale: float = 1.0, weight: Weight | None = None, image_weight: ImageWeight | None = None) -> None:
+    def __init__(
+        self,
+        scale: float = 1.0,
+        weight: Weight | None = None,
+        image_weight: ImageWeight | None = None,
+    ) -> None:
         self.scale = scale
         self.weight = weight or Constant()
         self.image_weight = image_weight
@@ -50,26 +56,41 @@ class ClassifierGuidance(Rule):
         if self.scale == 0:
             return denoise
         if not isinstance(classifier, NoisyClassifier):
-            got = "none was given" if classifier is None else "this one knows clean images alone; guide with it by CleanGuidance"
-            raise InputError(f"classifier guidance at scale {self.scale} needs a classifier of noisy images, and {got}")
+            got = (
+                "none was given"
+                if classifier is None
+                else "this one knows clean images alone; guide with it by CleanGuidance"
+            )
+            raise InputError(
+                f"classifier guidance at scale {self.scale} needs a classifier of noisy images, "
+                f"and {got}"
+            )
         guide = classifier
         check_classes(labels, len(guide.class_names))
 
         def guided(x_t: Tensor, level: Level) -> Prediction:
             prediction = denoise(x_t, level)
-            strength = self.scale * self.weight(level) if level.alpha > 0 and guide.covers(level) else 0.0
+            strength = (
+                self.scale * self.weight(level) if level.alpha > 0 and guide.covers(level) else 0.0
+            )
             if strength == 0:
                 return prediction
             gradient, log_p = class_gradient(guide, x_t, level, labels)
             if self.image_weight is not None:
                 gradient = expand(self.image_weight(gradient, log_p, level), gradient) * gradient
-            return prediction.guided_to(Prediction.from_eps(x_t, level, prediction.eps - strength * level.sigma * gradient))
+            return prediction.guided_to(
+                Prediction.from_eps(x_t, level, prediction.eps - strength * level.sigma * gradient)
+            )
 
         return guided
 
 
-def class_gradient(classifier: NoisyClassifier, x_t: Tensor, level: Level, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """grad log p(y | x_t) with respect to x_t, (B, C, H, W), for `labels` (B,) or weights (B, K); and log p of all classes, (B, K)."""
+def class_gradient(
+    classifier: NoisyClassifier, x_t: Tensor, level: Level, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """grad log p(y | x_t) with respect to x_t, (B, C, H, W), for `labels` (B,) or weights (B, K);
+    and log p of all classes, (B, K).
+    """
 
     def log_p(x: Tensor) -> tuple[Tensor, Tensor]:
         log_p = classifier.log_prob_at(x, level)
@@ -78,8 +99,11 @@ def class_gradient(classifier: NoisyClassifier, x_t: Tensor, level: Level, label
     return input_gradient(log_p, x_t)
 
 
-def input_gradient(function: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient, in the shape of `x`, of the sum of the first thing that `function` makes of `x`; and the second thing.
+def input_gradient(
+    function: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The gradient, in the shape of `x`, of the sum of the first thing that `function` makes of
+    `x`; and the second thing.
 
     Works in any gradient mode. Where `x` itself is being differentiated, so is the result.
     """
@@ -94,6 +118,10 @@ def input_gradient(function: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tenso
 
 
 def check_classes(labels: Tensor, classes: int) -> None:
-    """Raises InputError if `labels` are weights of another number of classes than the classifier knows."""
+    """Raises InputError if `labels` are weights of another number of classes than the classifier
+    knows.
+    """
     if labels.is_floating_point() and labels.shape[1] != classes:
-        raise InputError(f"labels with weights of {labels.shape[1]} classes: this classifier knows {classes}")
+        raise InputError(
+            f"labels with weights of {labels.shape[1]} classes: this classifier knows {classes}"
+        )

@@ -3,8 +3,9 @@
     eps~ = eps(x_t) + s (eps(x_t, y) - eps(x_t))            classifier-free guidance
     eps~ = eps(x_t) + s (eps(x_t) - eps_weak(x_t))          autoguidance
 
-The first difference is -sigma_t grad log p(y | x_t) of a classifier that nobody trained: Ho and Salimans 2022 (arXiv:2207.12598), whose w
-is s - 1. The second leads away from the faults of a weaker model: Karras et al. 2024 (arXiv:2406.02507), whose w is s + 1.
+The first difference is -sigma_t grad log p(y | x_t) of a classifier that nobody trained: Ho and
+Salimans 2022 (arXiv:2207.12598), whose w is s - 1. The second leads away from the faults of a
+weaker model: Karras et al. 2024 (arXiv:2406.02507), whose w is s + 1.
 """
 
 from collections.abc import Sequence
@@ -20,10 +21,12 @@ from cgd_lightning.errors import InputError
 
 
 class ClassifierFree(Rule):
-    """Classifier-free guidance of a class-conditional denoiser trained with label dropout. Stands first in a chain.
+    """Classifier-free guidance of a class-conditional denoiser trained with label dropout. Stands
+    first in a chain.
 
-    scale: as for a classifier: 0 ignores the labels, 1 is Bayes' rule, the denoiser with its labels alone, more trades variety for
-    likeness. weight: a factor w on what goes beyond 1, or falls short of it, by noise level: the scale is 1 + w (s - 1).
+    scale: as for a classifier: 0 ignores the labels, 1 is Bayes' rule, the denoiser with its labels
+    alone, more trades variety for likeness. weight: a factor w on what goes beyond 1, or falls
+    short of it, by noise level: the scale is 1 + w (s - 1).
     """
 
     def __init__(self, scale: float = 1.0, weight: Weight | None = None) -> None:
@@ -42,7 +45,8 @@ class ClassifierFree(Rule):
         denoiser, null = denoise.denoiser, denoise.denoiser.null_label
         if null is None:
             raise InputError(
-                "classifier-free guidance: this diffusion model was trained without label dropout; give --model.label_dropout 0.1 to fit"
+                "classifier-free guidance: this diffusion model was trained without label dropout; "
+                "give --model.label_dropout 0.1 to fit"
             )
         nothing = torch.full_like(labels, null)
         pair = torch.cat([labels, nothing])
@@ -55,19 +59,24 @@ class ClassifierFree(Rule):
             (x0, x0_null), (eps, eps_null) = both.x0.chunk(2), both.eps.chunk(2)
             variance = None if both.variance is None else both.variance.chunk(2)[0]
             told = Prediction(x0, eps, variance)
-            return told.guided_to(Prediction(x0_null + scale * (x0 - x0_null), eps_null + scale * (eps - eps_null)))
+            return told.guided_to(
+                Prediction(x0_null + scale * (x0 - x0_null), eps_null + scale * (eps - eps_null))
+            )
 
         return guided
 
 
 class Autoguidance(Rule):
-    """Guidance away from what a weaker version of the denoiser, smaller or less trained, predicts for the same labels.
+    """Guidance away from what a weaker version of the denoiser, smaller or less trained, predicts
+    for the same labels.
 
-    weak: path of its run or file, or the denoiser itself. scale: 0 is off. weight: a factor by noise level. Outside the noise levels that
-    the weak one was trained on the term is 0.
+    weak: path of its run or file, or the denoiser itself. scale: 0 is off. weight: a factor by
+    noise level. Outside the noise levels that the weak one was trained on the term is 0.
     """
 
-    def __init__(self, weak: str | Denoiser, scale: float = 1.0, weight: Weight | None = None) -> None:
+    def __init__(
+        self, weak: str | Denoiser, scale: float = 1.0, weight: Weight | None = None
+    ) -> None:
         self.weak, self.scale = weak, scale
         self.weight = weight or Constant()
 
@@ -83,8 +92,15 @@ class Autoguidance(Rule):
             return denoise
         if not isinstance(self.weak, Denoiser):
             what = self.weak if isinstance(self.weak, str) else f"a {type(self.weak).__name__}"
-            raise InputError(f"autoguidance by {what}: wanted a loaded diffusion model, weaker than the one that is guided")
-        if self.weak.conditional and isinstance(denoise, Labelled) and self.weak.class_names != denoise.denoiser.class_names:
+            raise InputError(
+                f"autoguidance by {what}: wanted a loaded diffusion model, weaker than the one "
+                "that is guided"
+            )
+        if (
+            self.weak.conditional
+            and isinstance(denoise, Labelled)
+            and self.weak.class_names != denoise.denoiser.class_names
+        ):
             raise InputError(
                 f"autoguidance: the weak model knows the classes {', '.join(self.weak.class_names)}, and the guided one "
                 f"{', '.join(denoise.denoiser.class_names)}; take one trained on the same data"
@@ -100,6 +116,8 @@ class Autoguidance(Rule):
             ratio = own.radius / level.radius
             other = weak(x_t * ratio, own)
             x0 = prediction.x0 + strength * (prediction.x0 - other.x0)
-            return prediction.guided_to(Prediction(x0, prediction.eps + strength * (prediction.eps - other.eps)))
+            return prediction.guided_to(
+                Prediction(x0, prediction.eps + strength * (prediction.eps - other.eps))
+            )
 
         return guided

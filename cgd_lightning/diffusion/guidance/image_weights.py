@@ -15,18 +15,24 @@ class ImageWeight(ABC):
 
     @abstractmethod
     def __call__(self, gradient: Tensor, log_p: Tensor, level: Level) -> Tensor:
-        """Factors (B,) from the gradient of log p(y | x_t), (B, C, H, W), and log p of all classes, (B, K)."""
+        """Factors (B,) from the gradient of log p(y | x_t), (B, C, H, W), and log p of all classes,
+        (B, K).
+        """
 
 
 class EntropyScale(ImageWeight):
-    """log K / H(p(. | x_t)): 1 where the classifier knows nothing, more the surer it is, as the gradient vanishes then.
+    """log K / H(p(. | x_t)): 1 where the classifier knows nothing, more the surer it is, as the
+    gradient vanishes then.
 
-    Zheng et al. 2022, entropy-driven sampling (arXiv:2206.11474). largest: bound of the factor, which is infinite where H = 0.
+    Zheng et al. 2022, entropy-driven sampling (arXiv:2206.11474). largest: bound of the factor,
+    which is infinite where H = 0.
     """
 
     def __init__(self, largest: float = 1e4) -> None:
         if largest < 1:
-            raise InputError(f"largest {largest}: the factor of an unsure classifier is 1; wanted at least that")
+            raise InputError(
+                f"largest {largest}: the factor of an unsure classifier is 1; wanted at least that"
+            )
         self.largest = largest
 
     def __call__(self, gradient: Tensor, log_p: Tensor, level: Level) -> Tensor:
@@ -36,14 +42,21 @@ class EntropyScale(ImageWeight):
 
 
 class UnitGradient(ImageWeight):
-    """1 / (sigma_t rms(grad)): every image is moved equally far, the term having the root mean square 1 that eps itself has.
+    """1 / (sigma_t rms(grad)): every image is moved equally far, the term having the root mean
+    square 1 that eps itself has.
 
-    The scale is then the size of the push in units of the noise. Ma et al. 2024 (arXiv:2310.11311) normalise alike. An image without any
-    gradient is not moved.
+    The scale is then the size of the push in units of the noise. Ma et al. 2024 (arXiv:2310.11311)
+    normalise alike. An image without any gradient is not moved.
     """
 
     def __call__(self, gradient: Tensor, log_p: Tensor, level: Level) -> Tensor:
         flat = gradient.flatten(1)
         largest = flat.abs().amax(dim=1)  # squares of small numbers are 0 in float32
-        rms = largest * (flat / largest.clamp(min=torch.finfo(flat.dtype).tiny)[:, None]).square().mean(dim=1).sqrt()
+        rms = (
+            largest
+            * (flat / largest.clamp(min=torch.finfo(flat.dtype).tiny)[:, None])
+            .square()
+            .mean(dim=1)
+            .sqrt()
+        )
         return torch.where(rms > torch.finfo(rms.dtype).tiny, 1 / (level.sigma * rms), 0.0)

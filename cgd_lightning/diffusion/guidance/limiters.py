@@ -1,4 +1,5 @@
-"""Limiters keep a prediction within bounds; all but the clamps compare it with the prediction before guidance.
+"""Limiters keep a prediction within bounds; all but the clamps compare it with the prediction
+before guidance.
 
 Where nothing was guided, at a level without guidance or at scale 0, those change nothing.
 """
@@ -18,8 +19,9 @@ from cgd_lightning.errors import InputError
 class Clamp(Rule):
     """x0 clamped to the range of the data, and eps = (x_t - alpha x0) / sigma derived again.
 
-    Ho et al. 2020 (arXiv:2006.11239), section 3.2. ADM clamps inside the guidance, and what guidance adds is bounded by nothing: at the
-    noisiest levels sigma^2 / alpha multiplies the error of the classifier's gradient. Outside, it is bounded too.
+    Ho et al. 2020 (arXiv:2006.11239), section 3.2. ADM clamps inside the guidance, and what
+    guidance adds is bounded by nothing: at the noisiest levels sigma^2 / alpha multiplies the error
+    of the classifier's gradient. Outside, it is bounded too.
     """
 
     def __init__(self, low: float = -1.0, high: float = 1.0) -> None:
@@ -35,27 +37,37 @@ class Clamp(Rule):
 
 
 class DynamicThreshold(Rule):
-    """x0 clamped to [-q, q] and divided by q, the `quantile` of |x0| in each image, where that is above 1.
+    """x0 clamped to [-q, q] and divided by q, the `quantile` of |x0| in each image, where that is
+    above 1.
 
-    Saharia et al. 2022, Imagen (arXiv:2205.11487), section 2.3. quantile: share of the pixels that lie within, above 0 and below 1.
+    Saharia et al. 2022, Imagen (arXiv:2205.11487), section 2.3. quantile: share of the pixels that
+    lie within, above 0 and below 1.
     """
 
     def __init__(self, quantile: float = 0.995) -> None:
         if not 0 < quantile < 1:
-            raise InputError(f"quantile {quantile}: wanted a share of the pixels between 0 and 1, as 0.995")
+            raise InputError(
+                f"quantile {quantile}: wanted a share of the pixels between 0 and 1, as 0.995"
+            )
         self.quantile = quantile
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         def thresholded(x_t: Tensor, level: Level) -> Prediction:
             prediction = denoise(x_t, level)
-            bound = expand(upper_quantile(prediction.x0.abs().flatten(1), self.quantile).clamp(min=1), x_t)
-            return prediction.limited_to(Prediction.from_x0(x_t, level, prediction.x0.clamp(-bound, bound) / bound))
+            bound = expand(
+                upper_quantile(prediction.x0.abs().flatten(1), self.quantile).clamp(min=1), x_t
+            )
+            return prediction.limited_to(
+                Prediction.from_x0(x_t, level, prediction.x0.clamp(-bound, bound) / bound)
+            )
 
         return thresholded
 
 
 def upper_quantile(values: Tensor, quantile: float) -> Tensor:
-    """The quantile (B,) of the rows of `values` (B, N), interpolated linearly, from the few largest of each."""
+    """The quantile (B,) of the rows of `values` (B, N), interpolated linearly, from the few largest
+    of each.
+    """
     place = quantile * (values.shape[1] - 1)
     below = math.floor(place)
     largest = values.topk(values.shape[1] - below, dim=1).values
@@ -63,9 +75,11 @@ def upper_quantile(values: Tensor, quantile: float) -> Tensor:
 
 
 class Rescale(Rule):
-    """v brought back to the spread that it had before guidance, by the share `phi`: v~ (phi std(v) / std(v~) + 1 - phi), in each image.
+    """v brought back to the spread that it had before guidance, by the share `phi`: v~ (phi std(v)
+    / std(v~) + 1 - phi), in each image.
 
-    Lin et al. 2023 (arXiv:2305.08891), section 3.4, whose network predicts v = alpha eps - sigma x0.
+    Lin et al. 2023 (arXiv:2305.08891), section 3.4, whose network predicts v = alpha eps - sigma
+    x0.
     """
 
     def __init__(self, phi: float = 0.7) -> None:
@@ -81,21 +95,28 @@ class Rescale(Rule):
             prediction = denoise(x_t, level)
             if prediction.base is None:
                 return prediction
-            v, before = (level.alpha * p.eps - level.sigma * p.x0 for p in (prediction, prediction.base))
+            v, before = (
+                level.alpha * p.eps - level.sigma * p.x0 for p in (prediction, prediction.base)
+            )
             ratio = before.flatten(1).std(dim=1) / v.flatten(1).std(dim=1)
-            return prediction.limited_to(Prediction.from_v(x_t, level, v * expand(self.phi * ratio + 1 - self.phi, v)))
+            return prediction.limited_to(
+                Prediction.from_v(x_t, level, v * expand(self.phi * ratio + 1 - self.phi, v))
+            )
 
         return rescaled
 
 
 class Projection(Rule):
-    """What guidance adds to x0, without the part along x0 itself, which saturates colours: adaptive projected guidance.
+    """What guidance adds to x0, without the part along x0 itself, which saturates colours: adaptive
+    projected guidance.
 
         d = x0~ - x0,   d <- d + momentum * d before,   d <- d min(1, norm / |d|),   x0~ <- x0 + d_orthogonal + eta d_parallel
 
-    Sadat et al. 2024 (arXiv:2410.02416), algorithm 1; with a classifier, x0 is the prediction before guidance, and `norm` bounds what is
-    added at the scale given. eta: share of the parallel part that is kept, 1 keeps all. norm: largest length of d per image; none
-    where it is not given. momentum: of d from one evaluation to the next, negative to push back; begins anew with every batch.
+    Sadat et al. 2024 (arXiv:2410.02416), algorithm 1; with a classifier, x0 is the prediction
+    before guidance, and `norm` bounds what is added at the scale given. eta: share of the parallel
+    part that is kept, 1 keeps all. norm: largest length of d per image; none where it is not given.
+    momentum: of d from one evaluation to the next, negative to push back; begins anew with every
+    batch.
     """
 
     def __init__(self, eta: float = 0.0, norm: float | None = None, momentum: float = 0.0) -> None:

@@ -1,8 +1,9 @@
 """A guidance rule turns one `Denoise` into another, so that every sampler takes every rule.
 
-Rules are configured without data and bound per batch. There are three kinds. Terms add to the score: a classifier's gradient, the
-difference of two predictions. Weights scale a term by noise level or by image. Limiters compare the guided prediction with the one before
-guidance. Rules nest: `Chain` wraps one around the other, the first innermost, and terms in a chain add up.
+Rules are configured without data and bound per batch. There are three kinds. Terms add to the
+score: a classifier's gradient, the difference of two predictions. Weights scale a term by noise
+level or by image. Limiters compare the guided prediction with the one before guidance. Rules nest:
+`Chain` wraps one around the other, the first innermost, and terms in a chain add up.
 """
 
 from abc import ABC, abstractmethod
@@ -26,7 +27,9 @@ class Rule(ABC):
 
     @property
     def guides(self) -> frozenset[type[Guide]]:
-        """The kinds of classifier that `bind` must be given; none where the rule is off or has its own."""
+        """The kinds of classifier that `bind` must be given; none where the rule is off or has its
+        own.
+        """
         return frozenset()
 
     def load(self, read: Read) -> None:  # noqa: B027  (most rules name no files)
@@ -39,12 +42,15 @@ class Rule(ABC):
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         """The guided `Denoise` of a batch; a rule that is off returns `denoise` itself.
 
-        labels: the class of each image, (B,) int64, or weights w >= 0 of the classes, (B, K) float, for the target sum_k w_k p(k | x_t).
+        labels: the class of each image, (B,) int64, or weights w >= 0 of the classes, (B, K) float,
+        for the target sum_k w_k p(k | x_t).
         """
 
 
 class Chain(Rule):
-    """Several rules, the first innermost, each seeing what the ones before it made of the prediction."""
+    """Several rules, the first innermost, each seeing what the ones before it made of the
+    prediction.
+    """
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)

@@ -17,17 +17,21 @@ class Weight(ABC):
 
 
 class Constant(Weight):
-    """1 at every level: eps~ = eps - s sigma_t grad log p(y | x_t). Dhariwal and Nichol 2021 (arXiv:2105.05233), algorithm 2."""
+    """1 at every level: eps~ = eps - s sigma_t grad log p(y | x_t). Dhariwal and Nichol 2021
+    (arXiv:2105.05233), algorithm 2.
+    """
 
     def __call__(self, level: Level) -> float:
         return 1.0
 
 
 class SqrtBeta(Weight):
-    """The tutorial's weight, eps~ = eps - s sqrt(beta_t) grad log p(y | x_t): the factor is sqrt(beta_t) / sigma_t.
+    """The tutorial's weight, eps~ = eps - s sqrt(beta_t) grad log p(y | x_t): the factor is
+    sqrt(beta_t) / sigma_t.
 
-    beta_t is the variance that one step of `schedule` adds, Linear() if none is given, at equal signal-to-noise ratio. On the linear one
-    the factor is between 0.099 and 0.20 at 95% of the timesteps, so that a scale of 5 is about Bayes' 0.6.
+    beta_t is the variance that one step of `schedule` adds, Linear() if none is given, at equal
+    signal-to-noise ratio. On the linear one the factor is between 0.099 and 0.20 at 95% of the
+    timesteps, so that a scale of 5 is about Bayes' 0.6.
     """
 
     def __init__(self, schedule: NoiseSchedule | None = None) -> None:
@@ -41,7 +45,8 @@ class SqrtBeta(Weight):
 
 
 class Interval(Weight):
-    """1 where the log SNR, log(alpha^2 / sigma^2), is at least `low` and below `high`, 0 outside: guidance in a limited interval.
+    """1 where the log SNR, log(alpha^2 / sigma^2), is at least `low` and below `high`, 0 outside:
+    guidance in a limited interval.
 
     Kynkaanniemi et al. 2024 (arXiv:2404.07724), there in sigma: log SNR = -2 log(sigma / alpha).
     """
@@ -55,9 +60,13 @@ class Interval(Weight):
 
 
 class Ramp(Weight):
-    """A factor that goes straight from `start`, at log SNR `low` and noisier, to `end`, at log SNR `high` and cleaner."""
+    """A factor that goes straight from `start`, at log SNR `low` and noisier, to `end`, at log SNR
+    `high` and cleaner.
+    """
 
-    def __init__(self, low: float = -4.0, high: float = 4.0, start: float = 0.0, end: float = 1.0) -> None:
+    def __init__(
+        self, low: float = -4.0, high: float = 4.0, start: float = 0.0, end: float = 1.0
+    ) -> None:
         check_interval(low, high)
         if min(start, end) < 0:
             raise InputError(f"start {start}, end {end}: a factor is at least 0")
@@ -71,7 +80,9 @@ class Ramp(Weight):
 def check_interval(low: float, high: float) -> None:
     """Raises InputError unless low < high, both finite."""
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise InputError(f"low {low}, high {high}: an empty interval of log SNR; wanted low < high, as -4 and 4")
+        raise InputError(
+            f"low {low}, high {high}: an empty interval of log SNR; wanted low < high, as -4 and 4"
+        )
 
 
 def check_weight(on: bool, weight: Weight, levels: Sequence[Level]) -> None:

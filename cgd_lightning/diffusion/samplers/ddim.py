@@ -1,6 +1,7 @@
 """Deterministic sampling, or partly so: Song et al. 2021 (arXiv:2010.02502), eq. 12.
 
-x_s = alpha_s x0~ + sqrt(sigma_s^2 - variance) eps~ + sqrt(variance) z,    variance = eta^2 * posterior variance
+x_s = alpha_s x0~ + sqrt(sigma_s^2 - variance) eps~ + sqrt(variance) z,    variance = eta^2 *
+posterior variance
 """
 
 import math
@@ -15,7 +16,9 @@ from cgd_lightning.errors import InputError
 
 
 class DDIM(Sampler):
-    """`eta` is the share of DDPM's noise: 0 is deterministic, 1 is ancestral sampling with the posterior's variance."""
+    """`eta` is the share of DDPM's noise: 0 is deterministic, 1 is ancestral sampling with the
+    posterior's variance.
+    """
 
     def __init__(self, steps: int = 50, eta: float = 0.0, spacing: str = "uniform") -> None:
         super().__init__(steps, spacing)
@@ -23,7 +26,9 @@ class DDIM(Sampler):
             raise InputError(f"eta {eta}: DDIM takes 0 (deterministic) to 1 (ancestral)")
         self.eta = eta
 
-    def walk(self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise) -> Iterator[Tensor]:
+    def walk(
+        self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise
+    ) -> Iterator[Tensor]:
         for level, below in zip(levels, levels[1:]):
             prediction = denoise(x, level)
             variance = self.eta**2 * posterior_variance(level, below)

@@ -2,7 +2,8 @@
 
     x_s = mean(x_t, x0~) + sqrt(variance) z,    q(x_s | x_t, x0) = N(mean, posterior variance)
 
-with the posterior of Kingma et al. 2021 (arXiv:2107.00630), appendix A, between any two levels of any schedule.
+with the posterior of Kingma et al. 2021 (arXiv:2107.00630), appendix A, between any two levels of
+any schedule.
 """
 
 import math
@@ -12,7 +13,13 @@ from typing import Literal
 from torch import Tensor
 
 from cgd_lightning.diffusion.denoiser import Denoise, Prediction
-from cgd_lightning.diffusion.samplers.sampler import Noise, Sampler, posterior_mean, posterior_variance, step_variance
+from cgd_lightning.diffusion.samplers.sampler import (
+    Noise,
+    Sampler,
+    posterior_mean,
+    posterior_variance,
+    step_variance,
+)
 from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.errors import InputError
 
@@ -20,14 +27,17 @@ VARIANCES = ("fixed_small", "fixed_large", "learned")
 
 
 class DDPM(Sampler):
-    """`variance` is the posterior's (fixed_small), that of the forward step, beta_t (fixed_large), or between them as the network learned.
+    """`variance` is the posterior's (fixed_small), that of the forward step, beta_t (fixed_large),
+    or between them as the network learned.
 
     Ho et al., section 3.2; Nichol and Dhariwal 2021 (arXiv:2102.09672), eq. 15.
 
-    mean_shift: guide as ADM does, Dhariwal and Nichol 2021 (arXiv:2105.05233), algorithm 1: the mean that the prediction before guidance
-    gives is moved by variance * s grad log p(y | x_t). It is the one place where a sampler knows of guidance, since the variance is the
-    step's, which no rule sees. Limiters outside the guidance do not reach that mean: clamp inside it, as ADM does. Without mean_shift, the
-    mean is that of the guided prediction: it moves by (alpha_s / alpha_t) beta_t s grad log p.
+    mean_shift: guide as ADM does, Dhariwal and Nichol 2021 (arXiv:2105.05233), algorithm 1: the
+    mean that the prediction before guidance gives is moved by variance * s grad log p(y | x_t). It
+    is the one place where a sampler knows of guidance, since the variance is the step's, which no
+    rule sees. Limiters outside the guidance do not reach that mean: clamp inside it, as ADM does.
+    Without mean_shift, the mean is that of the guided prediction: it moves by (alpha_s / alpha_t)
+    beta_t s grad log p.
     """
 
     def __init__(
@@ -42,11 +52,14 @@ class DDPM(Sampler):
             raise InputError(f"variance {variance!r}: DDPM knows {', '.join(VARIANCES)}")
         self.variance, self.mean_shift = variance, mean_shift
 
-    def walk(self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise) -> Iterator[Tensor]:
+    def walk(
+        self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise
+    ) -> Iterator[Tensor]:
         small = 0.0
         for level, below in zip(levels, levels[1:]):
             prediction = denoise(x, level)
-            # The posterior of the step to the clean level has no variance; like ADM, keep that of the step before.
+            # The posterior of the step to the clean level has no variance; like ADM, keep that of
+            # the step before.
             small = posterior_variance(level, below) or small
             variance = self._variance(prediction, small, level, below)
             base = prediction.base if self.mean_shift else None
@@ -57,14 +70,21 @@ class DDPM(Sampler):
                 x = x + variance**0.5 * noise()
             yield x
 
-    def _variance(self, prediction: Prediction, small: float, level: Level, below: Level) -> float | Tensor:
-        """The step's variance, (B, C, H, W) if learned. In the step to the clean level, which adds no noise, it shifts the mean alone."""
+    def _variance(
+        self, prediction: Prediction, small: float, level: Level, below: Level
+    ) -> float | Tensor:
+        """The step's variance, (B, C, H, W) if learned. In the step to the clean level, which adds
+        no noise, it shifts the mean alone.
+        """
         if self.variance == "fixed_small":
             return posterior_variance(level, below)
         if self.variance == "fixed_large":
             return step_variance(level, below) if below.sigma > 0 else small
         if prediction.variance is None:
-            raise InputError("variance learned: this network did not learn any; sample with fixed_small or fixed_large")
+            raise InputError(
+                "variance learned: this network did not learn any; sample with fixed_small or "
+                "fixed_large"
+            )
         if small == 0:
             return 0.0
         part = (prediction.variance + 1) / 2

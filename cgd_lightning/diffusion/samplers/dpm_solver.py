@@ -1,11 +1,13 @@
-"""DPM-Solver++(2M): Lu et al. 2022 (arXiv:2211.01095), algorithm 2. One evaluation a step, second order in the step's length.
+"""DPM-Solver++(2M): Lu et al. 2022 (arXiv:2211.01095), algorithm 2. One evaluation a step, second
+order in the step's length.
 
     ODE:  x_s = sigma_s / sigma_t x_t + alpha_s (1 - e^-h) D
     SDE:  x_s = sigma_s / sigma_t e^-h x_t + alpha_s (1 - e^-2h) D + sigma_s sqrt(1 - e^-2h) z
     D = x0 + (x0 - x0 before) / (2 r)
 
-with lambda = log(alpha / sigma), h = lambda_s - lambda_t, and r the length of the step before in units of h. The first step, and the last
-one to the clean level, where h is infinite, take D = x0. So does the second where the first level is noise alone and r infinite.
+with lambda = log(alpha / sigma), h = lambda_s - lambda_t, and r the length of the step before in
+units of h. The first step, and the last one to the clean level, where h is infinite, take D = x0.
+So does the second where the first level is noise alone and r infinite.
 """
 
 import math
@@ -24,7 +26,9 @@ class DPMSolver(Sampler):
     def __init__(self, steps: int = 20, spacing: str = "uniform") -> None:
         super().__init__(steps, spacing)
 
-    def walk(self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise) -> Iterator[Tensor]:
+    def walk(
+        self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise
+    ) -> Iterator[Tensor]:
         history = _History()
         for level, below in zip(levels, levels[1:]):
             h = (below.log_snr - level.log_snr) / 2
@@ -34,12 +38,16 @@ class DPMSolver(Sampler):
 
 
 class DPMSolverSDE(Sampler):
-    """SDE-DPM-Solver++(2M): the reverse SDE in few steps, fresh noise in each of them. Lu et al. 2022, eq. 19 and its 2M form."""
+    """SDE-DPM-Solver++(2M): the reverse SDE in few steps, fresh noise in each of them. Lu et al.
+    2022, eq. 19 and its 2M form.
+    """
 
     def __init__(self, steps: int = 20, spacing: str = "uniform") -> None:
         super().__init__(steps, spacing)
 
-    def walk(self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise) -> Iterator[Tensor]:
+    def walk(
+        self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise
+    ) -> Iterator[Tensor]:
         history = _History()
         for level, below in zip(levels, levels[1:]):
             h = (below.log_snr - level.log_snr) / 2

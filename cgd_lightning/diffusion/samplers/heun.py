@@ -2,8 +2,9 @@
 
     dx~ / dr = eps(x_t),    x~ = x / alpha,  r = sigma / alpha
 
-Since x~ = x0 + r eps, Euler's step x~ + (r_s - r_t) eps is x0 + r_s eps, which is finite where alpha = 0 and r is not. Heun's adds
-(r_s - r_t) (eps_s - eps) / 2 to it, with eps_s found at the end of Euler's step.
+Since x~ = x0 + r eps, Euler's step x~ + (r_s - r_t) eps is x0 + r_s eps, which is finite where
+alpha = 0 and r is not. Heun's adds (r_s - r_t) (eps_s - eps) / 2 to it, with eps_s found at the end
+of Euler's step.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,9 @@ class Euler(Sampler):
     def __init__(self, steps: int = 50, spacing: str = "log_snr") -> None:
         super().__init__(steps, spacing)
 
-    def walk(self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise) -> Iterator[Tensor]:
+    def walk(
+        self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise
+    ) -> Iterator[Tensor]:
         for level, below in zip(levels, levels[1:]):
             prediction = denoise(x, level)
             x = below.alpha * prediction.x0 + below.sigma * prediction.eps
@@ -31,8 +34,9 @@ class Euler(Sampler):
 class Heun(Sampler):
     """Second order, two evaluations a step.
 
-    The last step, to sigma = 0 where there is nothing to ask, is Euler's; so is the first where alpha = 0 and r is infinite. Its steps are
-    those of r: where r is large at the noisiest level (2e4 in `Cosine`), `uniform` spacing is too coarse there.
+    The last step, to sigma = 0 where there is nothing to ask, is Euler's; so is the first where
+    alpha = 0 and r is infinite. Its steps are those of r: where r is large at the noisiest level
+    (2e4 in `Cosine`), `uniform` spacing is too coarse there.
     """
 
     def __init__(self, steps: int = 18, spacing: str = "log_snr") -> None:
@@ -43,7 +47,9 @@ class Heun(Sampler):
         """2 steps - 1; one fewer from a level of zero signal."""
         return 2 * self.steps - 1
 
-    def walk(self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise) -> Iterator[Tensor]:
+    def walk(
+        self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise
+    ) -> Iterator[Tensor]:
         for level, below in zip(levels, levels[1:]):
             prediction = denoise(x, level)
             x = below.alpha * prediction.x0 + below.sigma * prediction.eps

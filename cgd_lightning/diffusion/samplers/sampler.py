@@ -1,4 +1,6 @@
-"""A sampler walks from pure noise down to a clean image, asking a `Denoise` at every level. It has never heard of guidance."""
+"""A sampler walks from pure noise down to a clean image, asking a `Denoise` at every level. It has
+never heard of guidance.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +18,9 @@ Noise = Callable[[], Tensor]
 
 
 class Sampler(ABC):
-    """`steps` steps between levels spaced as `spacing` says; an ADM respacing string there says the number of steps itself."""
+    """`steps` steps between levels spaced as `spacing` says; an ADM respacing string there says the
+    number of steps itself.
+    """
 
     def __init__(self, steps: int, spacing: str = "uniform") -> None:
         if steps < 1:
@@ -24,12 +28,17 @@ class Sampler(ABC):
         respaced = respaced_steps(spacing)
         usual = signature(type(self).__init__).parameters["steps"].default
         if respaced is not None and steps not in (respaced, usual):
-            raise InputError(f"{steps} steps with spacing {spacing!r}, which says {respaced} itself: leave one of them out")
+            raise InputError(
+                f"{steps} steps with spacing {spacing!r}, which says {respaced} itself: leave one "
+                "of them out"
+            )
         self.steps, self.spacing = respaced or steps, spacing
 
     @property
     def evaluations(self) -> int:
-        """How often the denoiser is asked for a sample, by which samplers are compared: once a step unless the sampler says otherwise."""
+        """How often the denoiser is asked for a sample, by which samplers are compared: once a step
+        unless the sampler says otherwise.
+        """
         return self.steps
 
     def __call__(self, denoise: Denoise, noise: Noise, schedule: NoiseSchedule) -> Tensor:
@@ -38,26 +47,39 @@ class Sampler(ABC):
             sample = x
         return sample
 
-    def trajectory(self, denoise: Denoise, noise: Noise, schedule: NoiseSchedule) -> Iterator[Tensor]:
-        """x after every step, from noise at the schedule's noisiest level down to the clean image, which comes last."""
+    def trajectory(
+        self, denoise: Denoise, noise: Noise, schedule: NoiseSchedule
+    ) -> Iterator[Tensor]:
+        """x after every step, from noise at the schedule's noisiest level down to the clean image,
+        which comes last.
+        """
         levels = schedule.levels(self.steps, self.spacing)
         return self.walk(denoise, levels[0].sigma * noise(), levels, noise)
 
     @abstractmethod
-    def walk(self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise) -> Iterator[Tensor]:
+    def walk(
+        self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise
+    ) -> Iterator[Tensor]:
         """x after every step from `x` (B, C, H, W) at `levels[0]` to `levels[-1]`."""
 
 
 def step_variance(level: Level, below: Level) -> float:
-    """Variance of x at `level` given x at the level `below` it: sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2, DDPM's beta_t."""
+    """Variance of x at `level` given x at the level `below` it: sigma_t^2 - (alpha_t / alpha_s)^2
+    sigma_s^2, DDPM's beta_t.
+    """
     return level.sigma**2 - (level.alpha / below.alpha * below.sigma) ** 2
 
 
 def posterior_variance(level: Level, below: Level) -> float:
-    """Variance of x at the level `below` given x at `level` and x0: sigma_s^2 / sigma_t^2 of `step_variance`."""
+    """Variance of x at the level `below` given x at `level` and x0: sigma_s^2 / sigma_t^2 of
+    `step_variance`.
+    """
     return (below.sigma / level.sigma) ** 2 * step_variance(level, below)
 
 
 def posterior_mean(x: Tensor, x0: Tensor, level: Level, below: Level) -> Tensor:
     """Mean of x at the level `below` given `x` at `level` and `x0`, (B, C, H, W)."""
-    return (level.alpha / below.alpha * below.sigma**2 * x + below.alpha * step_variance(level, below) * x0) / level.sigma**2
+    return (
+        level.alpha / below.alpha * below.sigma**2 * x
+        + below.alpha * step_variance(level, below) * x0
+    ) / level.sigma**2
