@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 
 from cgd_lightning import checkpoints
-from cgd_lightning.commands.hardware import pick_device, pick_dtype
 from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierGuidance
 from cgd_lightning.diffusion.noise import SeededNoise
 from cgd_lightning.diffusion.samplers import DDIM
+from cgd_lightning.sampling.hardware import pick_device, pick_dtype
 
 BATCH, STEPS, TURNS = 128, 3, 40
 

@@ -19,6 +19,7 @@ from cgd_lightning.diffusion.schedules import (
     Sigmoid,
     VarianceExploding,
 )
+from tests.command_line import cgd, trained, workplace  # noqa: F401  (fixtures)
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 

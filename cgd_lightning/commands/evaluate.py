@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from cgd_lightning import checkpoints
-from cgd_lightning.commands.hardware import pick_device
-from cgd_lightning.commands.parser import OneLineErrors, take_trusted
 from cgd_lightning.commands.stored_data import add_data_option, data_of
-from cgd_lightning.commands.stored_samples import read_samples
+from cgd_lightning.configuration.parser import OneLineErrors, take_trusted
 from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.diffusion.targets import Target, hit
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import look
 from cgd_lightning.evaluation.metrics import accuracy, frechet_distance, precision_recall
+from cgd_lightning.sampling.hardware import pick_device
+from cgd_lightning.sampling.stored import read_samples
 
 DRAWS = 10
 """At most so many draws of real images are averaged, as the value of one varies."""

@@ -33,15 +33,14 @@ import cgd_lightning.networks  # noqa: F401  (so that short names are known)
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints import schema
 from cgd_lightning.checkpoints.files import MOST_CONFIG
-from cgd_lightning.commands.config_files import OWN_FILES, PackagedConfigFile
-from cgd_lightning.commands.gate import Gate
-from cgd_lightning.commands.hardware import fast_bf16, pick_device
 from cgd_lightning.commands.own_config import with_own_config
-from cgd_lightning.commands.parser import OneLineErrors, instantiate, take_trusted
-from cgd_lightning.commands.runs import discard_unused, run_folder
+from cgd_lightning.configuration.files import OWN_FILES, PackagedConfigFile
+from cgd_lightning.configuration.gate import Gate
+from cgd_lightning.configuration.parser import OneLineErrors, instantiate, take_trusted
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.errors import InputError
 from cgd_lightning.files import whole
+from cgd_lightning.sampling.hardware import fast_bf16, pick_device
 from cgd_lightning.training.finite import FiniteLoss
 from cgd_lightning.training.guided_sampler import GuidedSampler
 from cgd_lightning.training.loggers import log_to
@@ -50,6 +49,7 @@ from cgd_lightning.training.modules import ClassifierModule
 from cgd_lightning.training.predictions import ProbabilityTable
 from cgd_lightning.training.run_checkpoint import RunCheckpoint
 from cgd_lightning.training.run_files import RunFiles
+from cgd_lightning.training.run_folder import discard_unused, run_folder
 from cgd_lightning.training.step_bar import StepBar
 
 OF_A_CHECKPOINT = ("validate", "test", "predict")

@@ -8,13 +8,13 @@ import torch
 from tqdm import tqdm
 
 from cgd_lightning import checkpoints
-from cgd_lightning.commands.hardware import pick_device
-from cgd_lightning.commands.parser import OneLineErrors, take_trusted
 from cgd_lightning.commands.stored_data import add_data_option, data_of
+from cgd_lightning.configuration.parser import OneLineErrors, take_trusted
 from cgd_lightning.diffusion.likelihood import Likelihood, bits_per_dimension
 from cgd_lightning.diffusion.noise import SeededNoise
 from cgd_lightning.diffusion.process import to_float
 from cgd_lightning.errors import InputError
+from cgd_lightning.sampling.hardware import pick_device
 
 
 def run(args: list[str]) -> None:

@@ -12,8 +12,8 @@ from torch import nn
 
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints.classes import check_spec
-from cgd_lightning.commands.gate import Gate
 from cgd_lightning.commands.stored_data import stored_data, stored_weighting
+from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
 

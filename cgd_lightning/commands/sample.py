@@ -18,9 +18,6 @@ from tqdm import tqdm
 
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
-from cgd_lightning.commands.animation import Animation
-from cgd_lightning.commands.claim import claim
-from cgd_lightning.commands.config_files import MOST_BYTES, OWN_FILES, PackagedConfigFile, load_yaml
 from cgd_lightning.commands.foreign import CALL, foreign_classifier
 from cgd_lightning.commands.guidance import (
     compose,
@@ -30,12 +27,10 @@ from cgd_lightning.commands.guidance import (
     singles,
     with_files,
 )
-from cgd_lightning.commands.hardware import PRECISIONS, pick_dtype
 from cgd_lightning.commands.pair import find_pair, say
-from cgd_lightning.commands.parser import OneLineErrors, instantiate, take_trusted
-from cgd_lightning.commands.processes import start_processes
 from cgd_lightning.commands.recorded import MOST_SAMPLES, read_recorded
-from cgd_lightning.commands.sample_files import SampleFolder, new_folder
+from cgd_lightning.configuration.files import MOST_BYTES, OWN_FILES, PackagedConfigFile, load_yaml
+from cgd_lightning.configuration.parser import OneLineErrors, instantiate, take_trusted
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.generate import generate
@@ -43,6 +38,11 @@ from cgd_lightning.diffusion.guidance import Rule
 from cgd_lightning.diffusion.samplers import Sampler
 from cgd_lightning.diffusion.targets import parse_targets
 from cgd_lightning.errors import InputError
+from cgd_lightning.sampling.animation import Animation
+from cgd_lightning.sampling.claim import claim
+from cgd_lightning.sampling.files import SampleFolder, new_folder
+from cgd_lightning.sampling.hardware import PRECISIONS, pick_dtype
+from cgd_lightning.sampling.processes import start_processes
 
 SCALE = (
     "0 is off, 1 is Bayes' rule for an unconditional diffusion model, more trades variety for "

@@ -11,8 +11,8 @@ from jsonargparse import Namespace
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints import schema
 from cgd_lightning.checkpoints.classes import LISTED, SHORT, Trust, check_spec
-from cgd_lightning.commands.config_files import load_yaml
-from cgd_lightning.commands.parser import OneLineErrors, instantiate
+from cgd_lightning.configuration.files import load_yaml
+from cgd_lightning.configuration.parser import OneLineErrors, instantiate
 from cgd_lightning.errors import InputError
 
 OF_THIS_MACHINE = ("root", "download", "num_workers", "schedule", "predict_timestep")

@@ -193,8 +193,8 @@ class GuidedSampler(Callback):
             trains_one
             and bool(self.every_n_validations)
             and trainer.state.fn == "fit"
-            and not trainer.fast_dev_run
-        )  # type: ignore[attr-defined]
+            and not trainer.fast_dev_run  # type: ignore[attr-defined]
+        )
 
     @contextmanager
     def _timed(self) -> Iterator[None]:

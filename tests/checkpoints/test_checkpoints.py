@@ -23,7 +23,7 @@ from cgd_lightning.diffusion.schedules import (
 )
 from cgd_lightning.errors import InputError
 from cgd_lightning.networks import ConvNet, EncoderUNet, Network, UNet
-from tests.commands.conftest import TINY_DIFFUSION, status
+from tests.command_line import TINY_DIFFUSION, status
 
 NAMES = ("cat", "dog", "7")
 SHAPE = (1, 8, 8)

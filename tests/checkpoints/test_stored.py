@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from cgd_lightning import checkpoints
-from tests.commands.conftest import inside, status
+from tests.command_line import inside, status
 
 STORED = Path(__file__).parents[1] / "stored"
 

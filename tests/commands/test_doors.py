@@ -18,7 +18,7 @@ import yaml
 
 from cgd_lightning import checkpoints
 from cgd_lightning.errors import InputError
-from tests.commands.conftest import TINY_CLASSIFIER, TINY_DIFFUSION
+from tests.command_line import TINY_CLASSIFIER, TINY_DIFFUSION
 
 Cgd = Callable[..., tuple[int, str, str]]
 

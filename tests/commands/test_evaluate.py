@@ -16,13 +16,13 @@ from PIL import Image
 
 from cgd_lightning import checkpoints
 from cgd_lightning.commands.evaluate import read_samples
-from cgd_lightning.commands.sample_files import write_targets
-from cgd_lightning.commands.stored_samples import RECORD_VALUES
 from cgd_lightning.data.digits import Digits
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import look
 from cgd_lightning.evaluation.metrics import accuracy, frechet_distance, precision_recall
-from tests.commands.conftest import TINY_CLASSIFIER, inside, status
+from cgd_lightning.sampling.files import write_targets
+from cgd_lightning.sampling.stored import RECORD_VALUES
+from tests.command_line import TINY_CLASSIFIER, inside, status
 
 Cgd = Callable[..., tuple[int, str, str]]
 

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from cgd_lightning import checkpoints
-from tests.commands.conftest import TINY_CLASSIFIER, TINY_DIFFUSION
+from tests.command_line import TINY_CLASSIFIER, TINY_DIFFUSION
 
 Cgd = Callable[..., tuple[int, str, str]]
 

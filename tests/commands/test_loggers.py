@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.conftest import TINY_CLASSIFIER
+from tests.command_line import TINY_CLASSIFIER
 
 Cgd = Callable[..., tuple[int, str, str]]
 

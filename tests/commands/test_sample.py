@@ -12,7 +12,6 @@ from PIL import Image
 from torchvision.models import WeightsEnum
 
 from cgd_lightning import checkpoints
-from cgd_lightning.commands.animation import FRAMES, LAST, MILLISECONDS, Animation
 from cgd_lightning.commands.evaluate import read_samples
 from cgd_lightning.commands.foreign import foreign_classifier
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier, Preprocessed
@@ -20,6 +19,7 @@ from cgd_lightning.diffusion.denoiser import Denoiser, Prediction
 from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.errors import InputError
 from cgd_lightning.networks import ConvNet, EncoderUNet, UNet
+from cgd_lightning.sampling.animation import FRAMES, LAST, MILLISECONDS, Animation
 
 SAMPLE = ("sample", "--ckpt=runs/diffusion", "--device=cpu", "--sampler.steps=4")
 Cgd = Callable[..., tuple[int, str, str]]

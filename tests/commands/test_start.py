@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from cgd_lightning.commands.main import COMMANDS
-from tests.commands.conftest import TINY_DIFFUSION
+from tests.command_line import TINY_DIFFUSION
 
 CGD = str(Path(sys.executable).with_name("cgd"))
 TWO = ("--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.strategy=ddp")

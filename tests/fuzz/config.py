@@ -12,7 +12,7 @@ import yaml
 
 from cgd_lightning import checkpoints
 from cgd_lightning.commands import lightning_cli, main, sample
-from cgd_lightning.commands.config_files import packaged_configs
+from cgd_lightning.configuration.files import packaged_configs
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.schedules import Cosine
 from cgd_lightning.errors import InputError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cgd_lightning.commands.stored_samples import read_samples
+from cgd_lightning.sampling.stored import read_samples
 from tests.fuzz.damage import damaged, lying_zip
 from tests.fuzz.outcome import Attempt
 from tests.fuzz.pictures import EPS, declared, saved

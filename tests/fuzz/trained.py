@@ -13,7 +13,6 @@ from lightning.pytorch.trainer.states import RunningStage, TrainerFn, TrainerSta
 from torch import Tensor
 
 from cgd_lightning.commands.lightning_cli import StoredConfig
-from cgd_lightning.commands.runs import check_training
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.data.images import ImageTensors
 from cgd_lightning.networks import MLP
@@ -22,6 +21,7 @@ from cgd_lightning.training.guided_sampler import GuidedSampler
 from cgd_lightning.training.modules import DiffusionModule
 from cgd_lightning.training.run_checkpoint import RunCheckpoint
 from cgd_lightning.training.run_files import RunFiles
+from cgd_lightning.training.run_folder import check_training
 
 NAMES, SHAPE = ("a", "b"), (1, 4, 4)
 

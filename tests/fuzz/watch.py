@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from cgd_lightning.commands.config_files import OWN_FILES
+from cgd_lightning.configuration.files import OWN_FILES
 
 FORBIDDEN = (
     *("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork"),

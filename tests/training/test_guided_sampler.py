@@ -24,7 +24,7 @@ from cgd_lightning.evaluation.features import look, look_with_guide
 from cgd_lightning.evaluation.metrics import accuracy, frechet_distance
 from cgd_lightning.evaluation.plots import stack
 from cgd_lightning.training.guided_sampler import GuidedSampler
-from tests.commands.conftest import TINY_DIFFUSION, status
+from tests.command_line import TINY_DIFFUSION, status
 from tests.training.test_training import Greys, classifier, diffusion, fit, judge, numbers, same
 
 FEW = {

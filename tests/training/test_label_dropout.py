@@ -16,7 +16,7 @@ from cgd_lightning.diffusion.process import NoisyBatch
 from cgd_lightning.errors import InputError
 from cgd_lightning.networks import MLP, UNet
 from cgd_lightning.training.modules import DiffusionModule
-from tests.commands.conftest import TINY_DIFFUSION, inside, status
+from tests.command_line import TINY_DIFFUSION, inside, status
 from tests.training.test_training import (
     SMALL,
     Draw,

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from cgd_lightning import checkpoints
-from cgd_lightning.commands.config_files import packaged_configs
+from cgd_lightning.configuration.files import packaged_configs
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.data.images import ImageTensors
 from cgd_lightning.diffusion.classifier import NoisyClassifier
@@ -39,7 +39,7 @@ from cgd_lightning.networks import ConvNet, EncoderUNet, UNet
 from cgd_lightning.training.learning_rate import rate_factor
 from cgd_lightning.training.module import TrainingModule
 from cgd_lightning.training.modules import ClassifierModule, DiffusionModule, JudgeModule
-from tests.commands.conftest import TINY_CLASSIFIER, inside, status
+from tests.command_line import TINY_CLASSIFIER, inside, status
 
 NAMES = ("dark", "grey", "light")
 SMALL: dict[str, Any] = {

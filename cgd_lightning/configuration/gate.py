@@ -10,7 +10,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from cgd_lightning.checkpoints.classes import LISTED, Trust, not_listed
-from cgd_lightning.commands.allowed import (
+from cgd_lightning.configuration.allowed import (
     FILENAME,
     LEAVES,
     READ_ONLY,

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from cgd_lightning.commands.hardware import pick_device
 from cgd_lightning.errors import InputError
+from cgd_lightning.sampling.hardware import pick_device
 
 
 @dataclass(frozen=True)

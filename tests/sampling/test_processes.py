@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cgd_lightning.commands.main import COMMANDS, HELP
-from tests.commands.conftest import TINY_CLASSIFIER, inside, status
+from tests.command_line import TINY_CLASSIFIER, inside, status
 
 Cgd = Callable[..., tuple[int, str, str]]
 

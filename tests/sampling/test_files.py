@@ -15,9 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cgd_lightning.commands.claim import Claim, claim
-from cgd_lightning.commands.sample_files import SampleFolder, new_folder
 from cgd_lightning.errors import InputError
+from cgd_lightning.sampling.claim import Claim, claim
+from cgd_lightning.sampling.files import SampleFolder, new_folder
 
 SAMPLE = ("sample", "--ckpt=runs/diffusion", "--device=cpu", "--sampler.steps=4", "--scale=0")
 SLOW = (*SAMPLE, "--batch_size=1", "--num_samples=120")
@@ -122,7 +122,7 @@ def test_a_job_is_refused_while_another_is_at_work_and_an_interrupted_one_leaves
 STRESS = """
 import os, sys
 from pathlib import Path
-from cgd_lightning.commands.claim import claim
+from cgd_lightning.sampling.claim import claim
 from cgd_lightning.errors import InputError
 done = 0
 while done < 150:
@@ -289,8 +289,8 @@ def test_a_final_name_that_is_taken_in_the_meantime_is_not_replaced(tmp_path: Pa
 NAMES = """
 from pathlib import Path
 import torch
-from cgd_lightning.commands.claim import claim
-from cgd_lightning.commands.sample_files import SampleFolder
+from cgd_lightning.sampling.claim import claim
+from cgd_lightning.sampling.files import SampleFolder
 names = ["dog+2.5-x", "\\u732b\\u00e9", "a" * 10_000, "\\u732b" * 5_000, "\\ud800", "a/../b\\n", "", "?"]
 with claim(Path("D"), {}) as own:
     out = SampleFolder(own, list(range(len(names))), dict(enumerate(names)), "png")

@@ -22,9 +22,9 @@ from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints import Trust
 from cgd_lightning.checkpoints.classes import LISTED, OURS, check_spec
 from cgd_lightning.commands import lightning_cli  # noqa: F401  (all short names are known then)
-from cgd_lightning.commands.allowed import LIGHTNING, OPTIMIZERS, SCHEDULERS, lightning_classes
-from cgd_lightning.commands.gate import Gate
-from cgd_lightning.commands.parser import OneLineErrors, instantiate, take_trusted
+from cgd_lightning.configuration.allowed import LIGHTNING, OPTIMIZERS, SCHEDULERS, lightning_classes
+from cgd_lightning.configuration.gate import Gate
+from cgd_lightning.configuration.parser import OneLineErrors, instantiate, take_trusted
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.diffusion.guidance import Rule
@@ -35,7 +35,7 @@ from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
 from cgd_lightning.networks import ConvNet, Network
 from cgd_lightning.training.module import NetworkFactory, OptimizerFactory, TrainingModule
-from tests.commands.conftest import TINY_CLASSIFIER
+from tests.command_line import TINY_CLASSIFIER
 
 Cgd = Callable[..., tuple[int, str, str]]
 

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from cgd_lightning.commands.claim import Claim, check_free
 from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.plots import grid, grid_places, stack, to_picture
 from cgd_lightning.files import whole
+from cgd_lightning.sampling.claim import Claim, check_free
 
 NAME_BYTES = 200
 """At most so much of a class's name stands in a file's name; file systems take 255 bytes in all."""

@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile, get_loader, set_loader
 
-import cgd_lightning
 from cgd_lightning.checkpoints.files import MOST_CONFIG
 from cgd_lightning.errors import one_line
 from cgd_lightning.files import open_plain
@@ -129,7 +128,7 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 def packaged_configs() -> list[Path]:
     """The configs that come with the package, from a wheel or from a checkout."""
-    package = Path(cgd_lightning.__file__).parent
+    package = Path(__file__).parents[1]
     folder = package / "configs" if (package / "configs").is_dir() else package.parent / "configs"
     return sorted(folder.glob("*.yaml"))
 

@@ -18,9 +18,9 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from cgd_lightning.checkpoints.classes import LISTED, Trust, not_listed
-from cgd_lightning.commands.allowed import defined_as, lightning_classes
-from cgd_lightning.commands.config_files import load_yaml, packaged_configs
-from cgd_lightning.commands.gate import Gate
+from cgd_lightning.configuration.allowed import defined_as, lightning_classes
+from cgd_lightning.configuration.files import load_yaml, packaged_configs
+from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.errors import InputError, printable
 
 _NAME = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?:\(.*)?$", re.DOTALL | re.ASCII)
