@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from cgd_lightning.commands import lightning_cli
+from cgd_lightning.commands import fit
 from cgd_lightning.diffusion.process import NoisyBatch
 
 TURN, STEPS, WARM_UP = 5, 100, 20
@@ -81,7 +81,7 @@ if __name__ == "__main__":
             "--trainer.callbacks+=__main__.BareSteps",
             f"--trainer.max_steps={STEPS}",
         ]
-        lightning_cli.run(["fit", "--config=mnist-diffusion.yaml", *own, *sys.argv[1:]])
+        fit.run(["fit", "--config=mnist-diffusion.yaml", *own, *sys.argv[1:]])
     trained, bare = statistics.median(BareSteps.trained), statistics.median(BareSteps.bare)
     print(
         f"a step {trained * 1e3:.1f} ms, a bare one {bare * 1e3:.1f} ms: {trained / bare - 1:+.1%}"

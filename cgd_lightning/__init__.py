@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from cgd_lightning.data.vision import MNIST as MNIST
     from cgd_lightning.diffusion.classifier import CleanClassifier as CleanClassifier
     from cgd_lightning.diffusion.classifier import NoisyClassifier as NoisyClassifier
+    from cgd_lightning.diffusion.codec import Codec as Codec
+    from cgd_lightning.diffusion.codec import Pixels as Pixels
+    from cgd_lightning.diffusion.data_spec import DataSpec as DataSpec
     from cgd_lightning.diffusion.denoiser import Denoiser as Denoiser
     from cgd_lightning.diffusion.generate import generate as generate
     from cgd_lightning.diffusion.guidance import Attribute as Attribute
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from cgd_lightning.diffusion.guidance import Projection as Projection
     from cgd_lightning.diffusion.guidance import Ramp as Ramp
     from cgd_lightning.diffusion.guidance import Rescale as Rescale
+    from cgd_lightning.diffusion.guidance import Rule as Rule
     from cgd_lightning.diffusion.guidance import SqrtBeta as SqrtBeta
     from cgd_lightning.diffusion.guidance import UnitGradient as UnitGradient
     from cgd_lightning.diffusion.likelihood import Likelihood as Likelihood
@@ -42,16 +46,36 @@ if TYPE_CHECKING:
     from cgd_lightning.diffusion.samplers import Euler as Euler
     from cgd_lightning.diffusion.samplers import Heun as Heun
     from cgd_lightning.diffusion.samplers import LangevinCorrector as LangevinCorrector
+    from cgd_lightning.diffusion.samplers import Sampler as Sampler
     from cgd_lightning.diffusion.samplers.inversion import invert as invert
+    from cgd_lightning.diffusion.schedules import NoiseSchedule as NoiseSchedule
+    from cgd_lightning.evaluation.report import Measure as Measure
     from cgd_lightning.networks import EncoderUNet as EncoderUNet
     from cgd_lightning.networks import Network as Network
     from cgd_lightning.networks import UNet as UNet
+    from cgd_lightning.sampling.job import Job as Job
+    from cgd_lightning.sampling.record import read_request as read_request
+    from cgd_lightning.sampling.request import Request as Request
+    from cgd_lightning.sampling.resolve import resolve as resolve
+    from cgd_lightning.sampling.resolve import sample as sample
     from cgd_lightning.training.guided_sampler import GuidedSampler as GuidedSampler
     from cgd_lightning.training.modules import ClassifierModule as ClassifierModule
     from cgd_lightning.training.modules import DiffusionModule as DiffusionModule
     from cgd_lightning.training.modules import JudgeModule as JudgeModule
 
 _HOMES = {
+    "Measure": "evaluation.report",
+    "NoiseSchedule": "diffusion.schedules",
+    "Sampler": "diffusion.samplers",
+    "Rule": "diffusion.guidance",
+    "Codec": "diffusion.codec",
+    "Pixels": "diffusion.codec",
+    "DataSpec": "diffusion.data_spec",
+    "read_request": "sampling.record",
+    "resolve": "sampling.resolve",
+    "sample": "sampling.resolve",
+    "Job": "sampling.job",
+    "Request": "sampling.request",
     "load": "checkpoints",
     "save": "checkpoints",
     "NoisingDataModule": "data.datamodule",

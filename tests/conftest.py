@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cgd_lightning.diffusion.classifier import NoisyClassifier
+from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.schedules import (
     Cosine,
@@ -91,13 +92,16 @@ def exact_denoiser(
 ) -> Denoiser:
     """Of the mixture of some classes as often as in the data, or of all in other proportions."""
     return Denoiser(
-        ExactEps(schedule, classes, weights).requires_grad_(False), schedule, "eps", SHAPE, NAMES
+        ExactEps(schedule, classes, weights).requires_grad_(False),
+        schedule,
+        "eps",
+        DataSpec(SHAPE, NAMES),
     )
 
 
 def exact_classifier(schedule: NoiseSchedule) -> NoisyClassifier:
     return NoisyClassifier(
-        ExactLogits(schedule).requires_grad_(False), schedule, NAMES, SHAPE, PRIOR
+        ExactLogits(schedule).requires_grad_(False), schedule, DataSpec(SHAPE, NAMES, PRIOR)
     )
 
 

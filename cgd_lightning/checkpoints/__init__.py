@@ -1,10 +1,10 @@
 """Checkpoints that know what they are, and are read as plain data."""
 
-from cgd_lightning.checkpoints.card import KINDS, Card, Model, build, describe
-from cgd_lightning.checkpoints.classes import Trust
+from cgd_lightning.checkpoints.card import KINDS, Card, Model, build, check_kind, describe
 from cgd_lightning.checkpoints.files import load, read, save, sizes, stored_config
+from cgd_lightning.checkpoints.listed import Trust
 from cgd_lightning.checkpoints.pairs import check_judge, check_pair, check_shapes, find_classifier
-from cgd_lightning.checkpoints.runs import find, find_partner, versions
+from cgd_lightning.checkpoints.runs import beside, find, find_partner, newest_first, versions
 from cgd_lightning.checkpoints.size import MOST_LAYERS, MOST_PARAMETERS, at_most
 
 __all__ = [
@@ -15,8 +15,10 @@ __all__ = [
     "Model",
     "Trust",
     "at_most",
+    "beside",
     "build",
     "check_judge",
+    "check_kind",
     "check_pair",
     "check_shapes",
     "describe",
@@ -24,6 +26,7 @@ __all__ = [
     "find_classifier",
     "find_partner",
     "load",
+    "newest_first",
     "read",
     "save",
     "sizes",

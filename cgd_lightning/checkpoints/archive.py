@@ -5,20 +5,22 @@
 against the size of the file before anything is read, and the checksum of what is read is verified.
 """
 
-import os
 import struct
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from cgd_lightning.checkpoints.pickled import Interpreter, MoreThanDataError, Storage, Stored
+from cgd_lightning.checkpoints.pickled import Interpreter, MoreThanDataError
+from cgd_lightning.checkpoints.tensors import Storage, Stored
 from cgd_lightning.errors import InputError, one_line
+from cgd_lightning.zips import open_zip
 
-MOST_ENTRIES = 65_535
 MOST_DIRECTORY_BYTES = 8 * 2**20
 MOST_PICKLE_BYTES = 16 * 2**20
 
@@ -33,30 +35,33 @@ class Archive:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        try:
-            _check_directory(self.path)
-            self._zip = zipfile.ZipFile(self.path)
-        except PermissionError:
-            raise
-        except _DAMAGE as error:
-            raise InputError(
-                f"{path}: not a readable checkpoint, damaged or cut short: {one_line(error)}"
-            ) from error
         self._read_already: dict[Storage, Tensor] = {}
-        try:
+        with ExitStack() as files, self._told():
+            if not self.path.is_file():
+                raise ValueError("no file")
+            file = files.enter_context(self.path.open("rb"))
+            self._zip = files.enter_context(open_zip(file, MOST_DIRECTORY_BYTES))
             self._entries = self._list_entries()
             self.contents = self._unpickle()
+            self._files = files.pop_all()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What is damaged becomes an InputError that names the file."""
+        try:
+            yield
+        except (PermissionError, InputError):
+            raise
         except MoreThanDataError as error:
-            self.close()
             raise InputError(
-                f"{path}: not a readable checkpoint, or one that holds more than plain data "
+                f"{self.path}: not a readable checkpoint, or one that holds more than plain data "
                 f"({error}); nothing of it was run"
             ) from error
         except _DAMAGE as error:
-            self.close()
-            raise InputError(
-                f"{path}: not a readable checkpoint, damaged or cut short: {one_line(error)}"
-            ) from error
+            raise self._damaged(one_line(error)) from error
+
+    def _damaged(self, why: str) -> InputError:
+        return InputError(f"{self.path}: not a readable checkpoint, damaged or cut short: {why}")
 
     def tensor(self, stored: Stored) -> Tensor:
         """The numbers of `stored`. Tensors that share a storage share it again. Raises InputError
@@ -68,18 +73,14 @@ class Archive:
 
     def check(self) -> None:
         """Raises InputError if the checksum of any entry is wrong. Reads the whole file."""
-        try:
+        with self._told():
             damaged = self._zip.testzip()
-        except _DAMAGE as error:
-            damaged = one_line(error)
         if damaged is not None:
-            raise InputError(
-                f"{self.path}: not a readable checkpoint, damaged or cut short: {damaged}"
-            )
+            raise self._damaged(damaged)
 
     def close(self) -> None:
         """Give the file back."""
-        self._zip.close()
+        self._files.close()
 
     def __enter__(self) -> "Archive":
         return self
@@ -89,12 +90,6 @@ class Archive:
 
     def _list_entries(self) -> dict[str, zipfile.ZipInfo]:
         entries = self._zip.infolist()
-        if any(
-            entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries
-        ):
-            raise ValueError("compressed or encrypted entries")
-        if sum(entry.file_size for entry in entries) > self.path.stat().st_size:
-            raise ValueError("entries that are larger than the file")
         roots = [
             name.removesuffix("data.pkl")
             for name in self._zip.namelist()
@@ -129,14 +124,10 @@ class Archive:
             return torch.empty(0, dtype=storage.dtype)
         if storage in self._read_already:
             return self._read_already[storage]
-        try:
+        with self._told():
             data = bytearray(self._zip.read(self._entries[f"data/{storage.key}"]))
             if len(data) != storage.count * storage.dtype.itemsize:
                 raise ValueError("a storage of another size than the file holds")
-        except _DAMAGE as error:
-            raise InputError(
-                f"{self.path}: not a readable checkpoint, damaged or cut short: {one_line(error)}"
-            ) from error
         self._read_already[storage] = torch.frombuffer(data, dtype=storage.dtype)
         return self._read_already[storage]
 
@@ -155,40 +146,3 @@ _DAMAGE = (
     struct.error,
 )
 """What zipfile, pickletools and the interpreter raise for a file that is not whole."""
-
-
-def _check_directory(path: Path) -> None:
-    """Raises ValueError unless the file ends as a zip does, with a directory of a size that can be
-    read.
-
-    zipfile itself reads a directory of any length into memory before it looks at it.
-    """
-    if not path.is_file():
-        raise ValueError("no file")
-    with path.open("rb") as file:
-        length = file.seek(0, os.SEEK_END)
-        file.seek(max(length - 65_557, 0))
-        tail = file.read()
-    place = tail.rfind(b"PK\x05\x06")
-    if place < 0 or len(tail) - place < 22:
-        raise ValueError("not a zip file")
-    entries, size, offset = struct.unpack("<H2L", tail[place + 10 : place + 20])
-    locator = tail[max(place - 20, 0) : place]
-    if locator.startswith(b"PK\x06\x07"):  # zipfile follows it always
-        entries, size = _long_directory(path, locator)
-    elif entries == 0xFFFF or 0xFFFFFFFF in (size, offset):
-        raise ValueError("not a zip file")
-    if entries > MOST_ENTRIES or size > MOST_DIRECTORY_BYTES:
-        raise ValueError(f"{entries} entries in {size} bytes of directory")
-
-
-def _long_directory(path: Path, locator: bytes) -> tuple[int, int]:
-    """(entries, bytes) of the directory of a zip of more than 4 GiB."""
-    (place,) = struct.unpack("<Q", locator[8:16])
-    with path.open("rb") as file:
-        file.seek(place)
-        record = file.read(56)
-    if len(record) != 56 or not record.startswith(b"PK\x06\x06"):
-        raise ValueError("not a zip file")
-    _, entries, size = struct.unpack("<3Q", record[24:48])
-    return entries, size

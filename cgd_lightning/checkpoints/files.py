@@ -1,30 +1,33 @@
 """Checkpoint files: enough in each to build the network again, and nothing that runs.
 
 A file holds, beside the weights, plain data under "cgd": import path and constructor arguments of
-the network, schedule, prediction type, image shape, class names, data set. What a file says is
-checked against a closed list of entries before anything is made of it (`archive`, `card`,
-`classes`).
+the network, schedule and codec, prediction type, image shape, class names, data set. What a file
+says is checked against a closed list of entries before anything is made of it (`archive`,
+`entries`, `listed`).
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, overload
 
 import torch
-from torch import Tensor
 
 from cgd_lightning.checkpoints.archive import Archive
-from cgd_lightning.checkpoints.card import Card, Model, build, decode, describe
+from cgd_lightning.checkpoints.card import Card, Model, build, check_kind, describe
 from cgd_lightning.checkpoints.classes import Trust
-from cgd_lightning.checkpoints.pickled import Stored
+from cgd_lightning.checkpoints.entries import decode
 from cgd_lightning.checkpoints.runs import find
-from cgd_lightning.checkpoints.size import MOST_LAYERS, MOST_PARAMETERS, at_most
+from cgd_lightning.checkpoints.size import at_most
+from cgd_lightning.checkpoints.tensors import Stored
+from cgd_lightning.checkpoints.weights import count_numbers, fitted_weights, stored_weights
 from cgd_lightning.errors import InputError
 from cgd_lightning.files import whole
 
 MOST_CONFIG = 2**18
 """Characters in the configuration of a training."""
+
+M = TypeVar("M", bound=Model)
 
 
 def save(
@@ -94,39 +97,48 @@ def opened(path: str | Path) -> Iterator[Archive]:
         yield archive
 
 
+@overload
 def load(
     path: str | Path,
     *,
     weights: Literal["ema", "raw"] = "ema",
     device: str | torch.device = "cpu",
     trust: Trust | str | Sequence[str] = (),
+) -> Any: ...
+@overload
+def load(
+    path: str | Path,
+    kind: type[M],
+    *,
+    weights: Literal["ema", "raw"] = "ema",
+    device: str | torch.device = "cpu",
+    trust: Trust | str | Sequence[str] = (),
+) -> M: ...
+def load(
+    path: str | Path,
+    kind: type[Any] | None = None,
+    *,
+    weights: Literal["ema", "raw"] = "ema",
+    device: str | torch.device = "cpu",
+    trust: Trust | str | Sequence[str] = (),
 ) -> Any:
-    """The `Denoiser`, `NoisyClassifier` or `CleanClassifier` in a checkpoint: in eval mode, frozen,
-    on `device`.
+    """The model in a checkpoint: in eval mode, frozen, on `device`.
 
-    path: as for `find`. weights: the moving average, or those that the optimiser left. trust:
-    packages from which the network's class may be imported, beside the networks of this one. Raises
-    InputError as `read` does, for a class of any other package, and for weights that are damaged,
-    not finite or of another shape.
+    path: as for `find`. kind: `Denoiser`, `NoisyClassifier` or `CleanClassifier`, if it must be of
+    that one. weights: the moving average, or those that the optimiser left. trust: packages from
+    which the network's class may be imported, beside the networks of this one. Raises InputError as
+    `read` does, for another kind, for a class of any other package, and for weights that are
+    damaged, not finite or of another shape.
     """
     path, trust = find(path), Trust.of(trust)
     with opened(path) as archive, torch.inference_mode(False):
         card = decode(archive.contents["cgd"], path)
-        state = _weights(archive, "ema." if weights == "ema" else "model.")
+        if kind is not None:
+            check_kind((path, card), kind)
+        state = stored_weights(archive, "ema." if weights == "ema" else "model.")
         if not state:
             raise InputError(f"{path}: holds no {weights} weights")
-        numbers = sum(stored.numel for stored in state.values())
-        if sum(stored.bytes for stored in state.values()) > 2 * path.stat().st_size:
-            raise InputError(
-                f"{path}: its weights are damaged: {numbers:,} of them, which are more than the "
-                "file holds"
-            )
-        if not trust.any_size and (numbers > MOST_PARAMETERS or len(state) > MOST_LAYERS):
-            most = f"{MOST_PARAMETERS:,} in {MOST_LAYERS:,}"
-            raise InputError(
-                f"{path}: {numbers:,} parameters in {len(state):,} tensors; more than {most} want "
-                "--trust-size"
-            )
+        numbers = count_numbers(state, path, trust)
         # The networks of this package hold weights and nothing else, and need not be filled twice;
         # another may hold more.
         ours = not trust.covers(str(card.network["class_path"]))
@@ -134,61 +146,5 @@ def load(
             numbers, 10 * len(state) + 100, "its weights do not fit the network that it names: one"
         ):
             model = build(card, path, trust, device="meta" if ours else "cpu")
-        model.load_state_dict(_fitted(archive, state, model), assign=True)
+        model.load_state_dict(fitted_weights(archive, state, model), assign=True)
         return model.to(memory_format=torch.channels_last).to(device).eval().requires_grad_(False)
-
-
-def _weights(archive: Archive, prefix: str) -> dict[str, Stored]:
-    """The tensors of the state_dict whose names begin so, without that beginning."""
-    state = {}
-    for name, value in archive.contents["state_dict"].items():
-        if type(name) is str and name.startswith(prefix):
-            if not isinstance(value, Stored):
-                raise InputError(
-                    f"{archive.path}: its weights are damaged: {ascii(name)[:100]} is no tensor"
-                )
-            state[name.removeprefix(prefix)] = value
-    return state
-
-
-def _fitted(archive: Archive, state: dict[str, Stored], model: Model) -> dict[str, Tensor]:
-    """The weights as the model wants them. Raises InputError for names, shapes, kinds of number or
-    values that it does not.
-    """
-    wanted = model.state_dict()
-    problem = mismatch(state, wanted)
-    if problem:
-        raise InputError(
-            f"{archive.path}: its weights do not fit the network that it names: {problem}"
-        )
-    fitted = {}
-    for name, stored in state.items():
-        tensor = archive.tensor(stored)
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise InputError(
-                f"{archive.path}: its weights are not finite, beginning with {name}; the training "
-                "had gone wrong, take an earlier one"
-            )
-        fitted[name] = tensor.to(wanted[name].dtype)
-    return fitted
-
-
-def mismatch(state: dict[str, Any], wanted: dict[str, Tensor]) -> str | None:
-    """What keeps the tensors of `state` from taking the place of those `wanted`: names, shapes, or
-    kinds of number.
-    """
-    for what, names in (
-        ("missing", wanted.keys() - state.keys()),
-        ("unexpected", state.keys() - wanted.keys()),
-    ):
-        if names:
-            shown = ", ".join(ascii(name)[1:-1][:80] for name in sorted(names, key=str)[:3])
-            return f"{len(names)} {what}, as {shown}"
-    for name, value in state.items():
-        shape = tuple(value.shape)
-        dtype = value.storage.dtype if isinstance(value, Stored) else value.dtype
-        if shape != tuple(wanted[name].shape):
-            return f"{name} is of shape {list(shape)}, and {list(wanted[name].shape)} was wanted"
-        if dtype.is_floating_point != wanted[name].dtype.is_floating_point:
-            return f"{name} holds {dtype}, and {wanted[name].dtype} was wanted"
-    return None

@@ -1,34 +1,19 @@
 """A pickle of plain data, interpreted without calling anything.
 
 `pickletools` decodes it, and a closed list of 30 opcodes is interpreted: containers, strings and
-numbers, and of all that a pickle can name the few words of `_NAMES`, none of which is imported. A
+numbers, and of all that a pickle can name the few words of `names`, none of which is imported. A
 tensor stays a reference to numbers that lie elsewhere in the file.
 """
 
-import math
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+from cgd_lightning.checkpoints.names import CALLS, NAMES
+from cgd_lightning.checkpoints.tensors import DTYPES, Storage
 
 MOST_OPCODES = 1_000_000
-MOST_DIMENSIONS = 8
-MOST_IN_A_SET = 100
-
-DTYPES = {
-    "FloatStorage": torch.float32,
-    "DoubleStorage": torch.float64,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-}
 
 
 class MoreThanDataError(ValueError):
@@ -36,49 +21,8 @@ class MoreThanDataError(ValueError):
 
 
 @dataclass(frozen=True)
-class Storage:
-    """The numbers of one or more tensors: entry `key` of the file, `count` numbers of `dtype`."""
-
-    dtype: torch.dtype
-    key: str
-    count: int
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A tensor that has not been read yet: a view of a storage."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-
-    @property
-    def numel(self) -> int:
-        """How many numbers it has."""
-        return math.prod(self.shape)
-
-    @property
-    def bytes(self) -> int:
-        """How large it is in memory."""
-        return self.numel * self.storage.dtype.itemsize
-
-
-_NAMES = {
-    "collections OrderedDict",
-    "torch._utils _rebuild_tensor_v2",
-    "torch._utils _rebuild_parameter",
-    "torch Size",
-    "torch device",
-    "builtins set",
-    "__builtin__ set",
-    *(f"torch {name}" for name in DTYPES),
-}
-
-
-@dataclass(frozen=True)
 class _Name:
-    """A word of `_NAMES` on the stack."""
+    """A word of `NAMES` on the stack."""
 
     text: str
 
@@ -155,7 +99,7 @@ class Interpreter:
         return self.stack[-1]
 
     def name(self, text: str) -> None:
-        if text not in _NAMES:
+        if text not in NAMES:
             raise MoreThanDataError(f"it names {text.replace(' ', '.')[:100]}")
         self.push(_Name(text))
 
@@ -178,28 +122,10 @@ class Interpreter:
         if type(made) is not _Name or type(arguments) is not tuple:
             raise MoreThanDataError("a call")
         word = made.text.rpartition(" ")[2]
-        if word == "OrderedDict" and not arguments:
-            self.push({})
-        elif word == "_rebuild_tensor_v2":
-            self.push(_stored(*arguments[:4]))
-        elif word == "_rebuild_parameter" and isinstance(arguments[0], Stored):
-            self.push(arguments[0])
-        elif (
-            word == "Size"
-            and type(arguments[0]) in (list, tuple)
-            and len(arguments[0]) <= MOST_DIMENSIONS
-        ):
-            self.push(tuple(arguments[0]))
-        elif word == "device":
-            self.push("cpu")  # nobody asks
-        elif (
-            word == "set"
-            and len(arguments[0]) <= MOST_IN_A_SET
-            and all(type(value) in (str, int, float) for value in arguments[0])
-        ):
-            self.push(set(arguments[0]))
-        else:
+        value = CALLS[word](arguments) if word in CALLS else None
+        if value is None:
             raise MoreThanDataError(f"a call of {word}")
+        self.push(value)
 
     def build(self, _: Any) -> None:
         """The attributes of an OrderedDict, such as the versions of a state_dict's modules, are
@@ -207,20 +133,6 @@ class Interpreter:
         """
         self.stack.pop()
         self._top(dict)
-
-
-def _stored(storage: Any, offset: Any, shape: Any, stride: Any) -> Stored:
-    numbers = [offset, *shape, *stride]
-    plain = isinstance(storage, Storage) and all(
-        type(number) is int and 0 <= number < 2**63 for number in numbers
-    )
-    if not plain or len(shape) != len(stride) or len(shape) > MOST_DIMENSIONS:
-        raise ValueError("a tensor of no shape")
-    stored = Stored(storage, offset, tuple(shape), tuple(stride))
-    last = offset + sum((size - 1) * step for size, step in zip(shape, stride))
-    if stored.numel and (last >= storage.count or stored.numel > storage.count):
-        raise ValueError("a tensor that is larger than its storage")
-    return stored
 
 
 def _one(value: Any) -> Callable[[Interpreter, Any], None]:

@@ -4,6 +4,7 @@ version counts.
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cgd_lightning.errors import InputError
@@ -41,6 +42,21 @@ def versions(run: Path) -> list[Path]:
         if (match := re.fullmatch(r"version_(\d+)", p.name))
     ]
     return [path for _, path in sorted(numbered, reverse=True)]
+
+
+def beside(checkpoint: Path) -> Path:
+    """The folder with the runs beside that of `checkpoint`, which lies in RUNS/NAME/version_N."""
+    return list(checkpoint.absolute().parents)[:3][-1]
+
+
+def newest_first(runs: Path) -> list[Path]:
+    """The checkpoint file of every version of every run in the folder `runs`, newest first."""
+    files = []
+    for folder in runs.glob("*/version_*"):
+        if folder.is_dir():
+            with suppress(InputError):  # of a version without one
+                files.append(find(folder))
+    return sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)
 
 
 def _runs_near(path: Path) -> str:

@@ -14,24 +14,24 @@ MOST_VALUES = 10_000
 
 MOST_LETTERS = 10_000
 MOST_LETTERS_IN_ALL = 100_000
-DEEPEST = 16
-LARGEST = 2**63
+MOST_DEPTH = 16
+MOST_NUMBER = 2**63
 
 Nested = Callable[[Any, type], Any]
 """(what describes an object, its base class) -> the description, checked."""
 
 
 def plain(value: Any) -> Any:
-    """A copy of `value`: None, a bool, a finite number, a string, or lists and mappings of these."""
+    """A copy of `value`: None, a bool, a finite number, a string, or lists and mappings of them."""
     left, letters = MOST_VALUES, MOST_LETTERS_IN_ALL
 
     def copy(value: Any, depth: int) -> Any:
         nonlocal left, letters
         left -= 1
         letters -= len(value) if type(value) is str else 0
-        if left < 0 or letters < 0 or depth > DEEPEST:
+        if left < 0 or letters < 0 or depth > MOST_DEPTH:
             raise ValueError(
-                f"more than {MOST_VALUES} values, or deeper than {DEEPEST} lists in lists"
+                f"more than {MOST_VALUES} values, or deeper than {MOST_DEPTH} lists in lists"
             )
         if isinstance(value, list | tuple):
             parts = [copy(part, depth + 1) for part in value]
@@ -55,7 +55,7 @@ def shown(value: Any) -> str:
 def scalar(value: Any) -> Any:
     """`value` itself: None, a bool, a finite number below 2^63, or a string that can be printed."""
     if type(value) in (int, float):
-        if not abs(value) < LARGEST:  # nor not a number
+        if not abs(value) < MOST_NUMBER:  # nor not a number
             raise ValueError(f"the number {shown(value)}, where one below 2^63 was wanted")
         return value
     if type(value) in (bool, NoneType):
@@ -101,31 +101,10 @@ def typed(value: Any, hint: Any, nested: Nested) -> Any:
     if origin in (Union, UnionType):
         return _one_of(value, get_args(hint), nested)
     if origin is Literal:
-        if type(value) is str and value in get_args(hint):
-            return value
-        raise ValueError(
-            f"{shown(value)}, where one of {', '.join(map(str, get_args(hint)))} was wanted"
-        )
-    if hint in (None, NoneType) and value is None:
-        return None
-    if hint in (bool, int, float, str):
-        whole = hint is float and type(value) is int
-        if type(value) is hint or whole:
-            return scalar(value)
-    elif origin in (list, tuple, Sequence) and isinstance(value, list | tuple):
-        if len(value) > MOST_VALUES:
-            raise ValueError(f"a list of {len(value)} values")
-        inner = next(iter(get_args(hint)), None)
-        parts = [typed(part, inner, nested) for part in value]
-        return parts if isinstance(value, list) else tuple(parts)
-    elif (
-        isinstance(hint, type)
-        and hint is not NoneType
-        and origin is None
-        and isinstance(value, Mapping)
-    ):
-        return nested(value, hint)
-    raise ValueError(f"{shown(value)}, where {getattr(hint, '__name__', hint)} was wanted")
+        return _word(value, get_args(hint))
+    if origin in (list, tuple, Sequence):
+        return _row(value, hint, nested)
+    return _single(value, hint, nested)
 
 
 def _one_of(value: Any, hints: Sequence[Any], nested: Nested) -> Any:
@@ -136,3 +115,38 @@ def _one_of(value: Any, hints: Sequence[Any], nested: Nested) -> Any:
         except ValueError as error:
             problems.append(error)
     raise max(problems, key=lambda error: len(str(error)))  # the one that looked furthest
+
+
+def _word(value: Any, words: Sequence[Any]) -> str:
+    if type(value) is str and value in words:
+        return value
+    raise ValueError(f"{shown(value)}, where one of {', '.join(map(str, words))} was wanted")
+
+
+def _row(value: Any, hint: Any, nested: Nested) -> Any:
+    if not isinstance(value, list | tuple):
+        raise _unwanted(value, hint)
+    if len(value) > MOST_VALUES:
+        raise ValueError(f"a list of {len(value)} values")
+    inner = next(iter(get_args(hint)), None)
+    parts = [typed(part, inner, nested) for part in value]
+    return tuple(parts) if tuple in (type(value), get_origin(hint)) else parts
+
+
+def _single(value: Any, hint: Any, nested: Nested) -> Any:
+    if hint in (None, NoneType) and value is None:
+        return None
+    if hint in (bool, int, float, str):
+        if type(value) is hint or (hint is float and type(value) is int):
+            return scalar(value)
+    elif _is_class(hint) and isinstance(value, Mapping):
+        return nested(value, hint)
+    raise _unwanted(value, hint)
+
+
+def _is_class(hint: Any) -> bool:
+    return isinstance(hint, type) and hint is not NoneType and get_origin(hint) is None
+
+
+def _unwanted(value: Any, hint: Any) -> ValueError:
+    return ValueError(f"{shown(value)}, where {getattr(hint, '__name__', hint)} was wanted")

@@ -3,26 +3,37 @@ measure.
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from cgd_lightning import checkpoints
-from cgd_lightning.commands import lightning_cli
-from cgd_lightning.commands import sample as sampling
+from cgd_lightning.commands import fit
 from cgd_lightning.data.digits import Digits
+from cgd_lightning.diffusion.classifier import CleanClassifier
+from cgd_lightning.diffusion.samplers import DDIM
 from cgd_lightning.errors import InputError
-from cgd_lightning.evaluation.features import look
-from cgd_lightning.evaluation.metrics import accuracy, precision_recall
+from cgd_lightning.evaluation.features import JudgeFeatures
+from cgd_lightning.evaluation.report import Measure, Report
+from cgd_lightning.sampling.request import Request
+from cgd_lightning.sampling.stored import read_samples
+from cgd_lightning.sampling.write import Place, write_samples
 
-SAMPLES = 500
-SCALE = 5
+REQUEST = Request(
+    ckpt="runs/diffusion",
+    classifier="runs/classifier",
+    scale=5,
+    num_samples=500,
+    sampler=DDIM(steps=20, eta=1.0),
+)
+
 USAGE = f"""usage: cgd demo
 
-Trains a judge, a noise predictor and a classifier on real handwritten digits (runs/judge, runs/diffusion, runs/classifier), makes {SAMPLES}
-images at scale {SCALE} and {SAMPLES} unguided ones, and lets the judge count. The last line is the path of the grid of guided images."""
+Trains a judge, a noise predictor and a classifier on real handwritten digits (runs/judge,
+runs/diffusion, runs/classifier), makes {REQUEST.num_samples} images at scale {REQUEST.scale} and
+{REQUEST.num_samples} unguided ones, and lets the judge count. The last line is the path of the grid
+of guided images."""
 
 
 def run(args: list[str]) -> None:
@@ -34,54 +45,34 @@ def run(args: list[str]) -> None:
         raise InputError(f"{' '.join(args[1:])}: cgd demo takes no options")
     begin = time.perf_counter()
     for name in ("judge", "classifier", "diffusion"):
-        lightning_cli.run(["fit", "--config", f"{name}.yaml"])
+        fit.run(["fit", "--config", f"{name}.yaml"])
     folder = checkpoints.find("runs/diffusion").parent / "samples"
-    guided, asked = _sample(folder / "guided", SCALE)
-    unguided, _ = _sample(folder / "unguided", 0)
-
-    judge = checkpoints.load("runs/judge")
-    digits = Digits()
-    held_out = [digits.split(name) for name in ("val", "test")]
-    real, labels = (
-        torch.cat([getattr(part, what) for part in held_out]) for what in ("images", "labels")
-    )
-    seen_real, classes_real = look(judge, real)
-    seen, classes = look(judge, guided)
-    precision, recall = precision_recall(seen_real, seen)
-    print(f"judge: recognises {accuracy(classes_real, labels):.1%} of {len(real)} held-out digits")
-    print(
-        f"guided at scale {SCALE}: the judge recognises {accuracy(classes, asked):.1%} of "
-        f"{len(guided)} samples as the class asked for"
-    )
-    print(f"unguided: {accuracy(look(judge, unguided)[1], asked):.1%}, chance is 10%")
-    print(
-        f"precision {precision:.2f}, recall {recall:.2f} (k = 3, the judge's features) against "
-        f"{len(real)} held-out digits"
-    )
+    for out, request in (("guided", REQUEST), ("unguided", replace(REQUEST, scale=0))):
+        write_samples(request, Place(out=str(folder / out), format="npz"))
+    _measure(folder)
     print(f"all of it in {time.perf_counter() - begin:.0f} s")
     print(folder / "guided" / "grid.png")
 
 
-def _sample(out: Path, scale: float) -> tuple[Tensor, Tensor]:
-    """(uint8 images (N, C, H, W), asked classes (N,)) that `cgd sample` made at `scale`, in turn of
-    every class.
-    """
-    options = {
-        "ckpt": "runs/diffusion",
-        "classifier": "runs/classifier",
-        "scale": scale,
-        "num_samples": SAMPLES,
-    }
-    options |= {"sampler": "DDIM", "sampler.steps": 20, "sampler.eta": 1.0}
-    sampling.run(
-        [
-            "sample",
-            *(f"--{name}={value}" for name, value in options.items()),
-            "--format=npz",
-            f"--out={out}",
-        ]
+def _measure(folder: Path) -> None:
+    """Let the judge count both folders of samples in `folder`, against held-out digits."""
+    digits = Digits()
+    held_out = [digits.split(name) for name in ("val", "test")]
+    images, labels = (
+        torch.cat([getattr(part, what) for part in held_out]) for what in ("images", "labels")
     )
-    with np.load(out / "samples.npz") as arrays:
-        return torch.from_numpy(arrays["arr_0"]).permute(0, 3, 1, 2), torch.from_numpy(
-            arrays["arr_1"]
-        )
+    judge = checkpoints.load("runs/judge", CleanClassifier)
+    measure = Measure(JudgeFeatures(judge, "runs/judge"), images, labels)
+    guided, unguided = (measure(*read_samples(folder / name)) for name in ("guided", "unguided"))
+    print(f"judge: recognises {measure.recognised:.1%} of {len(images)} held-out digits")
+    print("\n".join(_lines(guided, unguided)))
+
+
+def _lines(guided: Report, unguided: Report) -> list[str]:
+    return [
+        f"guided at scale {REQUEST.scale}: the judge recognises {guided['accuracy']:.1%} of "
+        f"{guided.n} samples as the class asked for",
+        f"unguided: {unguided['accuracy']:.1%}, chance is 10%",
+        f"precision {guided['precision']:.2f}, recall {guided['recall']:.2f} (k = 3, the judge's "
+        f"features) against {guided.reference} held-out digits",
+    ]

@@ -3,17 +3,21 @@ probability-flow ODE.
 """
 
 import math
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-import torch
+from jsonargparse import Namespace
 from tqdm import tqdm
 
 from cgd_lightning import checkpoints
-from cgd_lightning.commands.stored_data import add_data_option, data_of
+from cgd_lightning.commands.stored_data import add_data_option, with_data
+from cgd_lightning.configuration.files import PackagedConfigFile
 from cgd_lightning.configuration.parser import OneLineErrors, take_trusted
-from cgd_lightning.diffusion.likelihood import Likelihood, bits_per_dimension
-from cgd_lightning.diffusion.noise import SeededNoise
-from cgd_lightning.diffusion.process import to_float
+from cgd_lightning.diffusion.denoiser import Denoiser
+from cgd_lightning.diffusion.likelihood import Likelihood
 from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.bits import held_out_bits
 from cgd_lightning.sampling.hardware import pick_device
 
 
@@ -24,6 +28,34 @@ def run(args: list[str]) -> None:
     settings = options.parse_args(words)
     gate.check(vars(settings), "")
     gate.keep_downloads_here(settings.data)
+    path = _find(settings)
+    likelihood = Likelihood(settings.steps, probes=settings.probes)
+    data = with_data(options, settings, path).data
+    _check_shape(data, path)
+    device = pick_device(settings.device)
+    denoiser = checkpoints.load(path, Denoiser, device=device, trust=gate.trust)
+    _check_classes(data, denoiser, path)
+    test = data.split("test")
+    count = min(settings.num_images, len(test))
+    bits = held_out_bits(
+        denoiser,
+        likelihood,
+        test,
+        count,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        progress=partial(tqdm, desc="likelihood", unit="batch"),
+    )
+    error = bits.std().item() / math.sqrt(count) if count > 1 else math.nan
+    print(
+        f"{path}: {bits.mean().item():.3f} +- {error:.3f} bits per dimension of {count} test "
+        f"images of {data.name}, at the noise of timestep 0 (sigma "
+        f"{denoiser.schedule.level(0).sigma:.2g})"
+    )
+
+
+def _find(settings: Namespace) -> Path:
+    """The file of the diffusion model. Raises InputError for settings that are out of range."""
     if settings.ckpt is None:
         raise InputError("which diffusion model? give --ckpt runs/NAME, a version folder or a file")
     if min(settings.num_images, settings.batch_size) < 1:
@@ -32,39 +64,27 @@ def run(args: list[str]) -> None:
             "least 1 of each"
         )
     path = checkpoints.find(settings.ckpt)
-    card = checkpoints.read(path)
-    if card.kind != "diffusion":
-        raise InputError(f"--ckpt {path}: a {card.kind}, and a diffusion model was wanted")
-    likelihood = Likelihood(settings.steps, probes=settings.probes)
-    data = data_of(options, settings, path)
-    if list(data.image_shape) != card.image_shape:
+    kind = checkpoints.read(path).kind
+    if kind != "diffusion":
+        raise InputError(f"--ckpt {path}: a {kind}, and a diffusion model was wanted")
+    return path
+
+
+def _check_shape(data: Any, path: Path) -> None:
+    wanted = checkpoints.read(path).image_shape
+    if list(data.image_shape) != wanted:
         raise InputError(
             f"--data {data.name}: images of shape {list(data.image_shape)}; {path} was trained on "
-            f"{card.image_shape}"
+            f"{wanted}"
         )
-    device = pick_device(settings.device)
-    denoiser = checkpoints.load(path, device=device, trust=gate.trust)
-    if denoiser.conditional and list(data.class_names) != card.class_names:
+
+
+def _check_classes(data: Any, denoiser: Denoiser, path: Path) -> None:
+    if denoiser.conditional and tuple(data.class_names) != denoiser.class_names:
         raise InputError(
             f"--data {data.name}: of the classes {list(data.class_names)}; {path} is told the "
-            f"class, and was trained on {card.class_names}"
+            f"class, and was trained on {list(denoiser.class_names)}"
         )
-    start = denoiser.schedule.level(0)
-    test = data.split("test")
-    count = min(settings.num_images, len(test))
-    bits = []
-    for first in tqdm(range(0, count, settings.batch_size), desc="likelihood", unit="batch"):
-        batch = test.__getitems__(list(range(first, min(first + settings.batch_size, count))))
-        noise = SeededNoise(settings.seed, batch.indices.to(device), data.image_shape)
-        x = start.alpha * to_float(batch.images.to(device)) + start.sigma * noise()
-        log_p = likelihood(denoiser.bind(batch.labels.to(device)), x, denoiser.schedule, noise)
-        bits.append(bits_per_dimension(log_p, x[0].numel()).cpu())
-    values = torch.cat(bits).double()
-    error = values.std().item() / math.sqrt(count) if count > 1 else math.nan
-    print(
-        f"{path}: {values.mean().item():.3f} +- {error:.3f} bits per dimension of {count} test images of {data.name}, "
-        f"at the noise of timestep 0 (sigma {start.sigma:.2g})"
-    )
 
 
 def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
@@ -82,6 +102,7 @@ def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
         description=description,
         allow_abbrev=False,
     )
+    options.add_argument("--config", action=PackagedConfigFile, help="YAML file with options.")
     options.add_argument(
         "--ckpt", type=str | None, help="Run, version folder or file of the diffusion model."
     )

@@ -27,10 +27,10 @@ options:
 """
 
 COMMANDS = {
-    "fit": "lightning_cli",
-    "validate": "lightning_cli",
-    "test": "lightning_cli",
-    "predict": "lightning_cli",
+    "fit": "fit",
+    "validate": "fit",
+    "test": "fit",
+    "predict": "fit",
     "sample": "sample",
     "evaluate": "evaluate",
     "likelihood": "likelihood",
@@ -64,49 +64,35 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _run(args: list[str]) -> None:
-    from cgd_lightning.errors import InputError, printable
-
-    for stream in (
-        sys.stdout,
-        sys.stderr,
-    ):  # a name that the terminal does not know is shown by its code
+    for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal does not know is shown by its code.
             stream.reconfigure(errors="backslashreplace")
     command = import_module(f"cgd_lightning.commands.{COMMANDS[args[0]]}")
     try:
         command.run(args)
-    except (InputError, FloatingPointError, OSError, UnicodeError) as error:
-        if "CGD_DEBUG" in os.environ:
-            raise
-        _fail(f"cgd {args[0]}: {printable(str(error))}", 1)
-    except MemoryError:
-        _fail(f"cgd {args[0]}: out of memory; give a smaller batch size or fewer samples", 1)
-    except RuntimeError as error:
-        if "CGD_DEBUG" in os.environ:
-            raise
-        if type(error).__name__ == "OutOfMemoryError":
-            _fail(
-                f"cgd {args[0]}: {str(error).splitlines()[0]} Give a smaller batch size, or "
-                "--precision bf16",
-                1,
-            )
-        _fail(
-            f"cgd {args[0]}: {type(error).__name__}: {printable(str(error))[:500]}; CGD_DEBUG=1 "
-            "shows where",
-            1,
-        )
-    except (
-        Exception
-    ) as error:  # a file or a library that nobody foresaw; the user still gets one line
-        if "CGD_DEBUG" in os.environ:
-            raise
-        _fail(
-            f"cgd {args[0]}: {type(error).__name__}: {printable(str(error))[:500]}; CGD_DEBUG=1 "
-            "shows where",
-            1,
-        )
     except KeyboardInterrupt:
         _fail(f"cgd {args[0]}: interrupted", 130)
+    except MemoryError:
+        _fail(f"cgd {args[0]}: out of memory; give a smaller batch size or fewer samples", 1)
+    except Exception as error:
+        if "CGD_DEBUG" in os.environ:
+            raise
+        _fail(f"cgd {args[0]}: {_in_one_line(error)}", 1)
+
+
+def _in_one_line(error: Exception) -> str:
+    """What the user is told of `error`: of one that nobody foresaw, its kind too, and how to see
+    where it came from.
+    """
+    from cgd_lightning.errors import InputError, printable
+
+    if isinstance(error, InputError | FloatingPointError | OSError | UnicodeError):
+        return printable(str(error))
+    if isinstance(error, RuntimeError) and type(error).__name__ == "OutOfMemoryError":
+        return f"{str(error).splitlines()[0]} Give a smaller batch size, or --precision bf16"
+    unforeseen = printable(str(error))[:500]
+    return f"{type(error).__name__}: {unforeseen}; CGD_DEBUG=1 shows where"
 
 
 def _start_quickly(args: list[str]) -> None:

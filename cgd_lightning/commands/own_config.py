@@ -27,16 +27,13 @@ def with_own_config(args: list[str], folder: Path, gate: Gate) -> list[str]:
     Both are values that a schema has checked; of the configuration of the training only plain
     options of the data are read.
     """
-    place = next((i for i, arg in enumerate(args) if re.match(r"--ckpt_path(=|$)", arg)), None)
-    if place is None:
+    named, rest = _take_ckpt_path(args[1:])
+    if named is None:
         if "--help" in args or "-h" in args:
             return args
         raise InputError(f"cgd {args[0]} needs a checkpoint: cgd {args[0]} --ckpt_path runs/NAME")
-    joined = "=" in args[place]
-    value = args[place].partition("=")[2] if joined else (args[place + 1 : place + 2] or [""])[0]
-    file = checkpoints.find(value)
+    file = checkpoints.find(named)
     card = checkpoints.read(file)
-    rest = args[1:place] + args[place + (1 if joined else 2) :]
     stored = {"model": stored_model(file, card, gate.trust)}
     data = stored_data(file, gate.trust, named=any(re.match(r"--data(=|$)", word) for word in rest))
     if data is not None:
@@ -51,6 +48,16 @@ def with_own_config(args: list[str], folder: Path, gate: Gate) -> list[str]:
     return [args[0], "--config", str(config), *rest, "--ckpt_path", str(file)]
 
 
+def _take_ckpt_path(words: list[str]) -> tuple[str | None, list[str]]:
+    """The value of the first `--ckpt_path` in `words`, if there is one, and the other words."""
+    for place, word in enumerate(words):
+        if word.startswith("--ckpt_path="):
+            return word.partition("=")[2], words[:place] + words[place + 1 :]
+        if word == "--ckpt_path":
+            return (words[place + 1 : place + 2] or [""])[0], words[:place] + words[place + 2 :]
+    return None, words
+
+
 def stored_model(file: Path, card: checkpoints.Card, trust: checkpoints.Trust) -> dict[str, Any]:
     """The module that measures a checkpoint as its training did, in values: by its card, with
     default options of training.
@@ -61,10 +68,9 @@ def stored_model(file: Path, card: checkpoints.Card, trust: checkpoints.Trust) -
     network["init_args"] = {name: _as_list(value) for name, value in network["init_args"].items()}
     init_args: dict[str, Any] = {"network": network}
     if card.kind == "diffusion":
-        outputs = card.network["init_args"].get("out_channels")
         init_args |= {
             "prediction": card.prediction,
-            "learned_variance": outputs == 2 * card.image_shape[0],
+            "learned_variance": card.learned_variance,
         }
         init_args["min_snr_gamma"] = stored_weighting(file)
     return {"class_path": f"cgd_lightning.{MODULES[card.kind]}", "init_args": init_args}

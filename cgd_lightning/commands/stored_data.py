@@ -29,7 +29,10 @@ def add_data_option(
 
     So `--data.root FOLDER` changes one setting of it. what: that checkpoint, in the help.
     """
-    from cgd_lightning.commands import lightning_cli  # noqa: F401  (so that the short names of data sets are known)
+    # So that the short names of data sets are known.
+    import cgd_lightning.data.digits
+    import cgd_lightning.data.folder
+    import cgd_lightning.data.vision  # noqa: F401
     from cgd_lightning.data.datamodule import NoisingDataModule
 
     only = ArgumentParser(add_help=False, allow_abbrev=False)
@@ -89,7 +92,7 @@ def stored_weighting(path: Path) -> float | None:
     model = _config(path).get("model")
     arguments = model.get("init_args") if isinstance(model, dict) else None
     gamma: Any = arguments.get("min_snr_gamma") if isinstance(arguments, dict) else None
-    return float(gamma) if type(gamma) in (int, float) and 0 < gamma < schema.LARGEST else None
+    return float(gamma) if type(gamma) in (int, float) and 0 < gamma < schema.MOST_NUMBER else None
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -107,10 +110,11 @@ def _config(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def data_of(options: OneLineErrors, settings: Namespace, path: Path) -> Any:
-    """The data module that `settings` ask for. Raises InputError if they do not, and the checkpoint
-    at `path` did not tell.
+def with_data(options: OneLineErrors, settings: Namespace, path: Path) -> Any:
+    """The objects that `settings` describe, `data` among them.
+
+    Raises InputError if they name no data set, and the checkpoint at `path` did not tell.
     """
     if settings.data is None:
         raise InputError(f"{path}: does not tell its data set; give it with --data")
-    return instantiate(options, settings).data
+    return instantiate(options, settings)

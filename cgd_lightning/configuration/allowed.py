@@ -1,7 +1,7 @@
 """What a configuration file may say: classes by name, plain values, and paths that stay in this
 folder.
 
-A file names the classes of `checkpoints.classes.OURS`, and those below with the arguments given
+A file names the classes of `checkpoints.listed.OURS`, and those below with the arguments given
 there. What was typed on the command line is trusted as it stands, and so is what `--trust` names.
 All of it is checked in the settings as they were merged, before anything is made of them.
 """

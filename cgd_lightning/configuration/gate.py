@@ -9,7 +9,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from cgd_lightning.checkpoints.classes import LISTED, Trust, not_listed
+from cgd_lightning.checkpoints.listed import LISTED, Trust, not_listed
 from cgd_lightning.configuration.allowed import (
     FILENAME,
     LEAVES,

@@ -17,7 +17,7 @@ import typeshed_client.finder
 import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
-from cgd_lightning.checkpoints.classes import LISTED, Trust, not_listed
+from cgd_lightning.checkpoints.listed import LISTED, Trust, not_listed
 from cgd_lightning.configuration.allowed import defined_as, lightning_classes
 from cgd_lightning.configuration.files import load_yaml, packaged_configs
 from cgd_lightning.configuration.gate import Gate
@@ -263,7 +263,7 @@ def _is_skipped(arg: str, before: str) -> bool:
     """
     option = arg.partition("=")[0] if arg.startswith("-") else before
     value = arg.partition("=")[2] if arg.startswith("-") else arg
-    return option.lstrip("-").rpartition(".")[2] in SKIPPED and "(" not in value
+    return option.lstrip("-").rpartition(".")[2] in SKIPPED and "{" not in value
 
 
 def typed_values(args: Iterable[str]) -> frozenset[str]:

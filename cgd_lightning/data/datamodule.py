@@ -19,8 +19,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from cgd_lightning.data.images import ImageBatch
 from cgd_lightning.data.loader import OrderedShard, ResumableLoader, ShuffledShard
+from cgd_lightning.diffusion.codec import PIXELS, Codec
+from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.noise import SeededNoise
-from cgd_lightning.diffusion.process import NoisyBatch, add_noise, to_float
+from cgd_lightning.diffusion.process import NoisyBatch, add_noise
 from cgd_lightning.diffusion.schedules import Linear, NoiseSchedule
 from cgd_lightning.errors import InputError
 
@@ -36,16 +38,21 @@ MOST_WORKERS = 256
 class NoisingDataModule(LightningDataModule, ABC):
     """Images with labels, in splits train, val and test, that leave as `NoisyBatch`.
 
-    A subclass calls this constructor and fills `split`, `name`, `class_names` and `image_shape`.
+    A subclass calls this constructor and fills `split`, `name`, `class_names` and `image_shape`,
+    and `codec` where its data are no uint8 images.
 
-    schedule: noise schedule of both networks (Linear() if none is given). batch_size: images per
-    step and process. num_workers: loader processes; 0 is best for sets that are held in memory.
-    seed: of order and noise. predict_timestep: t at which `cgd predict` reads the test images.
+    Args:
+        schedule: noise schedule of both networks; Linear() if none is given.
+        batch_size: images per step and process.
+        num_workers: loader processes; 0 is best for sets that are held in memory.
+        seed: of the order of the images and of their noise.
+        predict_timestep: timestep at which `cgd predict` reads the test images.
     """
 
     name: str
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
+    codec: Codec = PIXELS
 
     def __init__(
         self,
@@ -72,6 +79,11 @@ class NoisingDataModule(LightningDataModule, ABC):
         `ImageBatch`.
         """
 
+    @property
+    def spec(self) -> DataSpec:
+        """What a model is told of the data that it is trained on."""
+        return DataSpec(self.image_shape, self.class_names, tuple(self.class_shares()), self.codec)
+
     def class_shares(self) -> list[float]:
         """How much of the training images each class makes up, (K,), summing to 1; empty if the
         data set has no `labels`.
@@ -86,12 +98,13 @@ class NoisingDataModule(LightningDataModule, ABC):
         if self.trainer and self.trainer.overfit_batches:
             return self._held_out("train")
         data, (rank, processes) = self.split("train"), self._place()
-        if self.batch_size * processes > len(data):  # type: ignore[arg-type]
+        size = len(data)  # type: ignore[arg-type]
+        if self.batch_size * processes > size:
             raise InputError(
-                f"batch_size {self.batch_size} on {processes} process(es): {self.name} has {len(data)} training images; "  # type: ignore[arg-type]
-                "give a smaller --data.batch_size"
+                f"batch_size {self.batch_size} on {processes} process(es): {self.name} has "
+                f"{size} training images; give a smaller --data.batch_size"
             )
-        shard = ShuffledShard(len(data), self.seed, rank, processes)  # type: ignore[arg-type]
+        shard = ShuffledShard(size, self.seed, rank, processes)
         return ResumableLoader(
             data, shard, self.batch_size, self._batches_trained, **self._options()
         )
@@ -124,7 +137,7 @@ class NoisingDataModule(LightningDataModule, ABC):
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> NoisyBatch:
         """The noisy batch of uint8 images, on their device."""
         images, labels, index = batch
-        x0 = to_float(images)
+        x0 = self.codec.encode(images)
         training = self.trainer and self.trainer.training
         t, eps, chance = (
             self._training_noise(x0) if training else (*self._held_out_noise(x0, index), None)

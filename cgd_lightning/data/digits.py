@@ -15,15 +15,20 @@ from cgd_lightning.data.images import ImageTensors
 from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
 
-LARGEST = 256
+MOST_SIDE = 256
 
 
 class Digits(NoisingDataModule):
     """1,297 images to train on, 250 each in val and test, drawn once for all with equal shares of
     the classes.
 
-    image_size: width and height in pixels after scaling. The other options are those of
-    `NoisingDataModule`.
+    Args:
+        image_size: width and height in pixels after scaling.
+        schedule: noise schedule of both networks; Linear() if none is given.
+        batch_size: images per step and process.
+        num_workers: loader processes; 0 is best for sets that are held in memory.
+        seed: of the order of the images and of their noise.
+        predict_timestep: timestep at which `cgd predict` reads the test images.
     """
 
     name = "digits"
@@ -39,9 +44,9 @@ class Digits(NoisingDataModule):
         predict_timestep: int = 0,
     ) -> None:
         super().__init__(schedule, batch_size, num_workers, seed, predict_timestep)
-        if not 4 <= image_size <= LARGEST:
+        if not 4 <= image_size <= MOST_SIDE:
             raise InputError(
-                f"image_size {image_size}: digits of 8 x 8 pixels are scaled to 4 to {LARGEST}"
+                f"image_size {image_size}: digits of 8 x 8 pixels are scaled to 4 to {MOST_SIDE}"
             )
         self.image_shape = (1, image_size, image_size)
         self._splits: dict[str, ImageTensors] = {}

@@ -24,7 +24,8 @@ def sample_images(data: Dataset[ImageBatch], count: int, batch_size: int = 512) 
     order = torch.randperm(size, generator=torch.Generator().manual_seed(0))
     chosen = order[:count].sort().values.tolist()
     parts = [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]
-    return ImageBatch(*map(torch.cat, zip(*(data.__getitems__(part) for part in parts))))  # type: ignore[attr-defined]
+    batches = [data.__getitems__(part) for part in parts]  # type: ignore[attr-defined]
+    return ImageBatch(*map(torch.cat, zip(*batches)))
 
 
 class ImageTensors(Dataset[ImageBatch]):

@@ -1,7 +1,5 @@
-"""MNIST, FashionMNIST and CIFAR-10, through torchvision, each decoded once into one uint8 tensor."""
+"""MNIST, FashionMNIST and CIFAR-10, through torchvision, decoded once into one uint8 tensor."""
 
-import math
-import struct
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any
@@ -12,20 +10,30 @@ from torch import Tensor
 from torchvision import datasets
 
 from cgd_lightning.data.datamodule import NoisingDataModule
+from cgd_lightning.data.idx import read_sizes
 from cgd_lightning.data.images import ImageTensors
 from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
 
-IMAGES = 1_000_000
-"""At most so many images are in a file of MNIST."""
+MOST_IMAGES = 1_000_000
+"""In a file of MNIST."""
+
+MOST_BATCH_BYTES = 2**26
+"""In a file of CIFAR-10, which has 31 MB; torchvision compares its MD5 before it unpickles it."""
 
 
 class VisionDataModule(NoisingDataModule):
     """A torchvision data set with a training and a test part; `val` is held out of the training
     part, the same images always.
 
-    root: folder that holds the files, or shall. download: fetch them if they are missing. The other
-    options are those of `NoisingDataModule`.
+    Args:
+        root: folder that holds the files, or shall.
+        download: fetch them if they are missing.
+        schedule: noise schedule of both networks; Linear() if none is given.
+        batch_size: images per step and process.
+        num_workers: loader processes; 0 is best for sets that are held in memory.
+        seed: of the order of the images and of their noise.
+        predict_timestep: timestep at which `cgd predict` reads the test images.
     """
 
     dataset: type
@@ -93,8 +101,9 @@ class VisionDataModule(NoisingDataModule):
             return self.dataset(self.root, train=train, download=True)
         except (RuntimeError, OSError) as error:
             raise InputError(
-                f"--data.root {self.root}: no files of {self.name} there, and they could not be downloaded "
-                f"({' '.join(str(error).split())}); check the network, or give the folder that has them"
+                f"--data.root {self.root}: no files of {self.name} there, and they could not be "
+                f"downloaded ({' '.join(str(error).split())}); check the network, or give the "
+                "folder that has them"
             ) from error
 
     def _check_files(self, train: bool) -> None:
@@ -117,36 +126,18 @@ class _Grey28(VisionDataModule):
         images, labels = raw / f"{part}-images-idx3-ubyte", raw / f"{part}-labels-idx1-ubyte"
         if not (images.is_file() and labels.is_file()):
             return
-        count, *size = _read_sizes(images, 3)
+        count, *size = read_sizes(images, 3)
         if size != [28, 28]:
             raise ValueError(f"{images.name} holds images of {size[0]} x {size[1]}")
-        if _read_sizes(labels, 1) != [count]:
+        if read_sizes(labels, 1) != [count]:
             raise ValueError(f"{images.name} and {labels.name} hold different numbers of images")
-        if not (self.held_out if train else 0) < count <= IMAGES:
+        if not (self.held_out if train else 0) < count <= MOST_IMAGES:
             raise ValueError(f"{images.name} holds {count} images")
         if np.fromfile(labels, np.uint8, offset=8).max() > 9:
             raise ValueError(f"{labels.name} holds labels above 9")
 
     def _tensors(self, data: Any) -> tuple[Tensor, Tensor]:
         return data.data[:, None], data.targets.long()
-
-
-def _read_sizes(file: Path, rank: int) -> list[int]:
-    """The sizes of the array of bytes with `rank` axes in an IDX file,
-    http://yann.lecun.com/exdb/mnist.
-
-    Raises ValueError if it holds anything else, or more or less than it says.
-    """
-    with file.open("rb") as opened:
-        start = opened.read(4 + 4 * rank)
-    if len(start) < 4 + 4 * rank or start[:4] != bytes([0, 0, 8, rank]):
-        raise ValueError(f"{file.name} does not begin as an IDX file of bytes with {rank} axes")
-    sizes = list(struct.unpack(f">{rank}I", start[4:]))
-    if file.stat().st_size != len(start) + math.prod(sizes):
-        raise ValueError(
-            f"{file.name} has {file.stat().st_size} bytes for an array of shape {sizes}"
-        )
-    return sizes
 
 
 def _without_legacy(dataset: type[datasets.MNIST]) -> Any:
@@ -173,9 +164,6 @@ class FashionMNIST(_Grey28):
     class_names = tuple(name.lower().replace("/", " or ") for name in datasets.FashionMNIST.classes)
 
 
-LARGEST_BATCH = 2**26
-
-
 class CIFAR10(VisionDataModule):
     """60,000 photographs, 32 x 32, in 10 classes: 45,000 to train on, 5,000 in val, 10,000 in test.
     Krizhevsky 2009.
@@ -199,16 +187,12 @@ class CIFAR10(VisionDataModule):
     held_out = 5000
 
     def _check_files(self, train: bool) -> None:
-        """Files of 31 MB; torchvision compares their MD5 before it unpickles them, which takes a
-        minute for a very long one.
-        """
+        """The MD5 of a very long file would take a minute."""
         for file in (Path(self.root) / datasets.CIFAR10.base_folder).glob("*"):
-            if file.is_file() and file.stat().st_size > LARGEST_BATCH:
-                raise ValueError(
-                    f"{file.name} has {file.stat().st_size} bytes; wanted at most {LARGEST_BATCH}"
-                )
+            if file.is_file() and file.stat().st_size > MOST_BATCH_BYTES:
+                size = file.stat().st_size
+                raise ValueError(f"{file.name} has {size} bytes; wanted at most {MOST_BATCH_BYTES}")
 
     def _tensors(self, data: Any) -> tuple[Tensor, Tensor]:
-        return torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(
-            data.targets
-        )
+        images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
+        return images, torch.tensor(data.targets)

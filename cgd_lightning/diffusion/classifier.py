@@ -12,33 +12,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cgd_lightning.diffusion.codec import PIXELS
+from cgd_lightning.diffusion.data_spec import DataSpec, Trained
+from cgd_lightning.diffusion.level import Level
 from cgd_lightning.diffusion.process import like_weights
-from cgd_lightning.diffusion.schedules import Level, NoiseSchedule
+from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
 
 
-class NoisyClassifier(nn.Module):
-    """A network that gives logits for noisy images, the schedule it was trained on and its classes'
-    names.
+class NoisyClassifier(Trained):
+    """A network that gives logits for noisy images, and the schedule and data it was trained on."""
 
-    class_shares: how much of the training images each class made up, which is the prior that p(y |
-    x_t) holds; equal where none are given.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        schedule: NoiseSchedule,
-        class_names: Sequence[str],
-        image_shape: Sequence[int] = (),
-        class_shares: Sequence[float] = (),
-    ) -> None:
-        super().__init__()
-        self.network = network
+    def __init__(self, network: nn.Module, schedule: NoiseSchedule, data: DataSpec) -> None:
+        super().__init__(network, data)
         self.schedule = schedule
-        self.class_names = tuple(class_names)
-        self.image_shape = tuple(image_shape)
-        self.class_shares = tuple(class_shares)
 
     def logits(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Unnormalised log p(y | x_t), (B, K), for noisy images `x_t` (B, C, H, W) at timesteps `t`
@@ -77,7 +64,7 @@ class NoisyClassifier(nn.Module):
         return self.log_prob(x_t * (own.radius / level.radius), t)
 
 
-class CleanClassifier(nn.Module):
+class CleanClassifier(Trained):
     """A network that gives logits, and the features under them, for clean images: the judge of
     samples.
 
@@ -85,27 +72,12 @@ class CleanClassifier(nn.Module):
     one that only guides needs neither.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        class_names: Sequence[str],
-        image_shape: Sequence[int] = (),
-        class_shares: Sequence[float] = (),
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.class_names = tuple(class_names)
-        self.image_shape = tuple(image_shape)
-        self.class_shares = tuple(class_shares)
-
     def logits(self, x0: Tensor) -> Tensor:
-        """Unnormalised log p(y | x0), (B, K), for clean images `x0` (B, C, H, W) in [-1, 1]."""
+        """Unnormalised log p(y | x0), (B, K), for clean images `x0` (B, C, H, W)."""
         return self.network(like_weights(x0, self.network)).to(x0.dtype)
 
     def features(self, x0: Tensor) -> Tensor:
-        """What the network's last layer reads, (B, d), for clean images `x0` (B, C, H, W) in [-1,
-        1].
-        """
+        """What the network's last layer reads, (B, d), for clean images `x0` (B, C, H, W)."""
         features: Callable[[Tensor], Tensor] = self.network.features  # type: ignore[assignment]
         return features(like_weights(x0, self.network)).to(x0.dtype)
 
@@ -116,7 +88,7 @@ class CleanClassifier(nn.Module):
 
 
 class Preprocessed(nn.Module):
-    """A network that wants images its own way, for images (B, C, H, W) in [-1, 1].
+    """A network that wants images its own way, for images (B, C, H, W) in the range of `Pixels`.
 
     size: height and width that they are resized to, bicubically; as they come where none is given.
     mean, std: of its normalisation, of images in [0, 1]. channels: 3 repeats a grey image thrice.
@@ -142,4 +114,6 @@ class Preprocessed(nn.Module):
         """Logits (B, K)."""
         if self.size is not None and x0.shape[-2:] != (self.size, self.size):
             x0 = F.interpolate(x0, (self.size, self.size), mode="bicubic", antialias=True)
-        return self.network(((x0.expand(-1, self.channels, -1, -1) + 1) / 2 - self.mean) / self.std)
+        low, high = PIXELS.bounds
+        unit = (x0.expand(-1, self.channels, -1, -1) - low) / (high - low)
+        return self.network((unit - self.mean) / self.std)

@@ -9,14 +9,16 @@ Ho 2022, arXiv:2202.00512); each gives the others, for any alpha and sigma. Samp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from cgd_lightning.diffusion.data_spec import ANY_DATA, DataSpec, Trained
+from cgd_lightning.diffusion.level import Level
 from cgd_lightning.diffusion.process import NoisyBatch, expand, like_weights
-from cgd_lightning.diffusion.schedules import Level, NoiseSchedule
+from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
 
 PredictionType = Literal["eps", "x0", "v"]
@@ -73,9 +75,12 @@ Denoise = Callable[[Tensor, Level], Prediction]
 _TO_PREDICTION = {"eps": Prediction.from_eps, "x0": Prediction.from_x0, "v": Prediction.from_v}
 
 
-class Denoiser(nn.Module):
-    """A network, the schedule it was trained on and what it predicts. A `Denoise`; a
+class Denoiser(Trained):
+    """A network, what it predicts, and the schedule and data it was trained on. A `Denoise`; a
     class-conditional one once `bind` gave it labels.
+
+    learned_variance: whether the network gives a fraction of variance beside its prediction, in as
+    many further channels.
     """
 
     def __init__(
@@ -83,10 +88,10 @@ class Denoiser(nn.Module):
         network: nn.Module,
         schedule: NoiseSchedule,
         prediction: PredictionType = "eps",
-        image_shape: Sequence[int] = (),
-        class_names: Sequence[str] = (),
+        data: DataSpec = ANY_DATA,
+        learned_variance: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(network, data)
         if prediction not in _TO_PREDICTION:
             raise InputError(
                 f"prediction {prediction!r}: a network predicts one of {', '.join(_TO_PREDICTION)}"
@@ -96,11 +101,9 @@ class Denoiser(nn.Module):
                 f"prediction eps on {schedule}: its last level is noise alone, from which eps "
                 "tells nothing of the image; predict v or x0"
             )
-        self.network = network
         self.schedule = schedule
         self.prediction: PredictionType = prediction
-        self.image_shape = tuple(image_shape)
-        self.class_names = tuple(class_names)
+        self.learned_variance = learned_variance
 
     @property
     def conditional(self) -> bool:
@@ -114,14 +117,6 @@ class Denoiser(nn.Module):
         """
         classes = getattr(self.network, "num_classes", None)
         return len(self.class_names) if classes == len(self.class_names) + 1 else None
-
-    @property
-    def learned_variance(self) -> bool:
-        """Whether the network gives a fraction of variance beside its prediction, in as many
-        further channels.
-        """
-        outputs = getattr(self.network, "init_args", {}).get("out_channels")
-        return bool(self.image_shape) and outputs == 2 * self.image_shape[0]
 
     def forward(self, x_t: Tensor, level: Level, labels: Tensor | None = None) -> Prediction:
         """The prediction for `x_t` (B, C, H, W) at one level, in the dtype of `x_t`; `labels` (B,)
@@ -155,12 +150,18 @@ class Denoiser(nn.Module):
         """The network's raw output and its fraction of variance, if it learned one: (B, C, H, W)
         each, in the dtype of `x_t`.
 
-        t: timesteps (B,) float32.
+        t: timesteps (B,) float32. Raises InputError if the network gives another number of
+        channels than a learned variance wants.
         """
         x = like_weights(x_t, self.network)
         out = (self.network(x, t, labels) if self.conditional else self.network(x, t)).to(x_t.dtype)
         if not self.learned_variance:
             return out, None
+        if out.shape[1] != 2 * x_t.shape[1]:
+            raise InputError(
+                f"learned_variance: {type(self.network).__name__} gives {out.shape[1]} channels "
+                f"for an image of {x_t.shape[1]}, and {2 * x_t.shape[1]} were wanted"
+            )
         prediction, variance = out.chunk(2, dim=1)
         return prediction, variance
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from cgd_lightning.diffusion.codec import PIXELS
 from cgd_lightning.diffusion.denoiser import Denoise
 from cgd_lightning.diffusion.schedules import Level, NoiseSchedule
 from cgd_lightning.errors import InputError
@@ -81,13 +82,12 @@ class Likelihood:
 
 
 def bits_per_dimension(log_p: Tensor, dimensions: int) -> Tensor:
-    """Bits per dimension of 8-bit images, (B,), from their log p (B,) in nats in the range [-1, 1],
-    where one grey level is 1 / 127.5 wide.
+    """Bits per dimension of 8-bit images, (B,), from their log p (B,) in nats as x0 of `Pixels`.
 
-    -log2(p) / dimensions + log2(127.5): the density per grey level, as the literature reports it
-    for uniformly dequantised images.
+    -log2(p) / dimensions + log2(g) with g grey levels in a unit of x0: the density per grey level,
+    as the literature reports it for uniformly dequantised images.
     """
-    return -log_p / (dimensions * math.log(2)) + math.log2(127.5)
+    return -log_p / (dimensions * math.log(2)) + math.log2(PIXELS.greys_per_unit)
 
 
 def exact_trace(v: Tensor, x: Tensor) -> Tensor:

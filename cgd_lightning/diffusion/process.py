@@ -1,13 +1,7 @@
-"""The forward process, x_t = alpha_t x0 + sigma_t eps, and the one place where bytes become numbers
-and back.
-
-Images are uint8 in 0 ... 255 on disk and between host and device, and floats in [-1, 1] for every
-network.
-"""
+"""The forward process, x_t = alpha_t x0 + sigma_t eps, and the batch that it makes."""
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from cgd_lightning.diffusion.schedules import NoiseSchedule
@@ -17,10 +11,10 @@ from cgd_lightning.diffusion.schedules import NoiseSchedule
 class NoisyBatch:
     """A batch of training images, noised: what a DataModule hands to a training step.
 
-    x0, x_t, eps: (B, C, H, W) floats, x0 in [-1, 1]; t: (B,) float32 in [0, T-1]; y: (B,) int64
-    labels; index: (B,) int64, the images' places in their data set; chance: (B,) float32, uniform
-    in [0, 1), by which a training may decide what is to happen to each image. Held-out batches have
-    none.
+    x0, x_t, eps: (B, C, H, W) floats, x0 as the codec of the data gives it; t: (B,) float32 in [0,
+    T-1]; y: (B,) int64 labels; index: (B,) int64, the images' places in their data set; chance:
+    (B,) float32, uniform in [0, 1), by which a training may decide what is to happen to each image.
+    Held-out batches have none.
     """
 
     x0: Tensor
@@ -41,7 +35,7 @@ def add_noise(x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Te
 
 
 def expand(values: Tensor, x: Tensor) -> Tensor:
-    """`values` (B,) as (B, 1, ..., 1) in the rank and dtype of `x` (B, ...), ready to multiply it."""
+    """`values` (B,) as (B, 1, ..., 1) in rank and dtype of `x` (B, ...), ready to multiply it."""
     return values.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
 
 
@@ -51,13 +45,3 @@ def like_weights(x: Tensor, network: nn.Module) -> Tensor:
     """
     weight = next(network.parameters(), None)
     return x if weight is None else x.to(weight.dtype)
-
-
-def to_float(images: Tensor) -> Tensor:
-    """float32 images in [-1, 1] from uint8 ones in 0 ... 255, of any shape."""
-    return images.float() / 127.5 - 1
-
-
-def to_uint8(x: Tensor) -> Tensor:
-    """uint8 images in 0 ... 255 from floats in [-1, 1], of any shape; what lies outside is clamped."""
-    return ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

@@ -10,77 +10,39 @@ the noisiest one down to `CLEAN`.
 
 import math
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from cgd_lightning.diffusion.level import CLEAN, Level
 from cgd_lightning.diffusion.spacings import space
 from cgd_lightning.errors import InputError
+from cgd_lightning.values import Value, arguments
 
 MOST_TIMESTEPS = 100_000
 
 
-class Level(NamedTuple):
-    """A noise level: x = alpha x0 + sigma eps. `t` is the timestep that a network is told, None
-    where none is asked.
-    """
-
-    alpha: float
-    sigma: float
-    t: float | None
-
-    @property
-    def angle(self) -> float:
-        """atan2(sigma, alpha), in [0, pi/2]."""
-        return math.atan2(self.sigma, self.alpha)
-
-    @property
-    def radius(self) -> float:
-        """sqrt(alpha^2 + sigma^2): 1 in a variance-preserving process."""
-        return math.hypot(self.alpha, self.sigma)
-
-    @property
-    def log_snr(self) -> float:
-        """log(alpha^2 / sigma^2), infinite at the clean level."""
-        if self.sigma == 0:
-            return math.inf
-        return 2 * math.log(self.alpha / self.sigma) if self.alpha > 0 else -math.inf
-
-
-CLEAN = Level(1.0, 0.0, None)
-
-
-class NoiseSchedule(ABC):
+class NoiseSchedule(Value, ABC):
     """alpha and sigma at timesteps t in [0, T-1], exact at integers; any t in between is legal.
 
-    A subclass calls `_tabulate` in its constructor. `init_args` holds its arguments, from which a
-    checkpoint makes it again.
+    A subclass is a frozen dataclass with `timesteps`, T, among its fields. It gives `tables` and
+    says by `from_angle` which process it is.
     """
 
-    init_args: dict[str, int | float]
+    timesteps: int
 
-    def _tabulate(self, alpha: Tensor, sigma: Tensor, **init_args: int | float) -> None:
-        """Keep the float64 tables (T,), noisier at every step, and the constructor's arguments."""
-        angle = torch.atan2(sigma, alpha)
-        if len(angle) < 2 or not bool((angle.diff() > 0).all()):
-            raise InputError(
-                f"{type(self).__name__}({init_args}): the noise does not grow at every timestep; "
-                "a schedule needs at least 2 timesteps and strictly growing sigma/alpha"
-            )
-        self.init_args = init_args
-        self.timesteps = len(angle)
-        cpu = torch.device("cpu")
-        self._tables = {cpu: (alpha, sigma, angle)}
+    @abstractmethod
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """alpha and sigma of all timesteps, each float64 (T,) on the CPU, noisier at every step."""
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self.init_args.items())})"
+    @abstractmethod
+    def from_angle(self, angle: Tensor) -> tuple[Tensor, Tensor]:
+        """(alpha, sigma) of this process at noise angle atan2(sigma, alpha), in its shape."""
 
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.init_args == other.init_args
-
-    def __hash__(self) -> int:
-        return hash((type(self), *self.init_args.items()))
+    def __post_init__(self) -> None:
+        """Raises InputError if the noise does not grow at every timestep."""
+        self._on(torch.device("cpu"))
 
     def alpha(self, t: Tensor) -> Tensor:
         """alpha_t, (B,), in the dtype of `t` (B,) in [0, T-1]."""
@@ -104,7 +66,7 @@ class NoiseSchedule(ABC):
         below = position.floor().long().clamp(0, self.timesteps - 1)
         above = (below + 1).clamp(max=self.timesteps - 1)
         part = position - below
-        between = self._from_angle(torch.lerp(angle[below], angle[above], part))
+        between = self.from_angle(torch.lerp(angle[below], angle[above], part))
         exact = part == 0
         return (
             torch.where(exact, alpha[below], between[0]).to(t.dtype),
@@ -115,7 +77,7 @@ class NoiseSchedule(ABC):
         """The t in [0, T-1] at which log(alpha^2 / sigma^2) is `log_snr`: the inverse of `log_snr`,
         held at either end.
         """
-        angles = self._tables[torch.device("cpu")][2]
+        angles = self._on(torch.device("cpu"))[2]
         angle = torch.tensor(math.atan(math.exp(min(-log_snr / 2, 700.0))), dtype=angles.dtype)
         above = int(torch.searchsorted(angles, angle).clamp(1, self.timesteps - 1))
         part = (angle - angles[above - 1]) / (angles[above] - angles[above - 1])
@@ -130,7 +92,7 @@ class NoiseSchedule(ABC):
 
     def covers(self, level: Level) -> bool:
         """Whether the noise at `level`, of any schedule, is within that of the timesteps 0 to T-1."""
-        angles = self._tables[torch.device("cpu")][2]
+        angles = self._on(torch.device("cpu"))[2]
         return angles[0].item() - 1e-9 <= level.angle <= angles[-1].item() + 1e-9
 
     def levels(self, steps: int, spacing: str = "uniform") -> list[Level]:
@@ -143,149 +105,166 @@ class NoiseSchedule(ABC):
         """
         return [*map(self.level, space(self, steps, spacing)), CLEAN]
 
-    @abstractmethod
-    def _from_angle(self, angle: Tensor) -> tuple[Tensor, Tensor]:
-        """(alpha, sigma) of this process at noise angle atan2(sigma, alpha)."""
-
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        if device not in self._tables:
+        """The tables of alpha, sigma and the angle on `device`, where they are kept."""
+        kept: dict[torch.device, tuple[Tensor, Tensor, Tensor]]
+        kept = vars(self).setdefault("_tables", {})
+        if device not in kept:
+            # The angle is tabulated once, so that it is the same on every device.
+            made = self._tabulated() if device.type == "cpu" else self._on(torch.device("cpu"))
             dtype = torch.float32 if device.type == "mps" else torch.float64
             with torch.inference_mode(False):
-                alpha, sigma, angle = (
-                    table.to(device, dtype) for table in self._tables[torch.device("cpu")]
-                )
-            self._tables[device] = alpha, sigma, angle
-        return self._tables[device]
+                alpha, sigma, angle = (table.to(device, dtype) for table in made)
+            kept[device] = alpha, sigma, angle
+        return kept[device]
+
+    def _tabulated(self) -> tuple[Tensor, Tensor, Tensor]:
+        with torch.inference_mode(False):
+            alpha, sigma = self.tables()
+            angle = torch.atan2(sigma, alpha)
+        if len(angle) < 2 or not bool((angle.diff() > 0).all()):
+            raise InputError(
+                f"{type(self).__name__}({arguments(self)}): the noise does not grow at every "
+                "timestep; a schedule needs at least 2 timesteps and strictly growing sigma/alpha"
+            )
+        if len(angle) != self.timesteps:
+            raise InputError(f"{self}: tables of {len(angle)} timesteps, not {self.timesteps}")
+        return alpha, sigma, angle
 
 
 class VariancePreserving(NoiseSchedule):
-    """A schedule with alpha^2 + sigma^2 = 1.
+    """A schedule with alpha^2 + sigma^2 = 1, from the variances of DDPM's single steps.
 
     With `zero_terminal_snr` its last level is noise alone: alpha is shifted and scaled so that the
     last one is 0 and the first stays. A network then has to predict v or x0. Lin et al. 2023
     (arXiv:2305.08891), algorithm 1.
     """
 
-    def _from_angle(self, angle: Tensor) -> tuple[Tensor, Tensor]:
-        return angle.cos(), angle.sin()
+    zero_terminal_snr: bool
 
-    def _tabulate_betas(
-        self, beta: Tensor, zero_terminal_snr: bool, **init_args: int | float
-    ) -> None:
-        """Tables from the variances beta_t of DDPM's single steps: alpha_t^2 = prod (1 - beta).
+    @abstractmethod
+    def betas(self) -> Tensor:
+        """The variances beta_t of single steps, float64 (T,), each above 0 and below 1."""
 
-        `init_args` names `zero_terminal_snr` only where it is set: schedules without it say what
-        they said before there was one.
-        """
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """alpha_t^2 = prod (1 - beta). Raises InputError for betas that are out of range."""
+        _check_timesteps(self.timesteps)
+        beta = self.betas()
+        _check_betas(beta, self)
         log_alpha_bar = torch.log1p(-beta).cumsum(0)
         alpha, sigma = (log_alpha_bar / 2).exp(), (-torch.expm1(log_alpha_bar)).sqrt()
-        if zero_terminal_snr:
+        if self.zero_terminal_snr:
             alpha = (alpha - alpha[-1]) * (alpha[0] / (alpha[0] - alpha[-1]))
             sigma = torch.cat([sigma[:1], ((1 - alpha) * (1 + alpha)).sqrt()[1:]])
-            init_args["zero_terminal_snr"] = True
-        self._tabulate(alpha, sigma, **init_args)
+        return alpha, sigma
+
+    def from_angle(self, angle: Tensor) -> tuple[Tensor, Tensor]:
+        return angle.cos(), angle.sin()
 
 
+@dataclass(frozen=True)
 class Linear(VariancePreserving):
-    """beta_t grows linearly from `beta_start` to `beta_end`, both scaled by 1000 / T as in ADM.
+    """beta_t grows linearly, scaled by 1000 / T as in ADM.
 
     Ho et al. 2020 (arXiv:2006.11239), section 4.
+
+    Args:
+        timesteps: T, the number of noise levels that networks are trained on.
+        beta_start: the first beta, at T = 1000.
+        beta_end: the last beta, at T = 1000.
+        zero_terminal_snr: make the last level noise alone; networks then predict v or x0.
     """
 
-    def __init__(
-        self,
-        timesteps: int = 1000,
-        beta_start: float = 1e-4,
-        beta_end: float = 0.02,
-        zero_terminal_snr: bool = False,
-    ) -> None:
-        _check_timesteps(timesteps)
-        beta = (
-            torch.linspace(beta_start, beta_end, timesteps, dtype=torch.float64) * 1000 / timesteps
-        )
-        _check_betas(beta, self)
-        self._tabulate_betas(
-            beta, zero_terminal_snr, timesteps=timesteps, beta_start=beta_start, beta_end=beta_end
-        )
+    timesteps: int = 1000
+    beta_start: float = 1e-4
+    beta_end: float = 0.02
+    zero_terminal_snr: bool = False
+
+    def betas(self) -> Tensor:
+        ends = self.beta_start, self.beta_end
+        return torch.linspace(*ends, self.timesteps, dtype=torch.float64) * 1000 / self.timesteps
 
 
+@dataclass(frozen=True)
 class Cosine(VariancePreserving):
     """alpha_bar follows cos^2((t/T + s) / (1 + s) * pi/2), each beta at most `max_beta`.
 
     Nichol and Dhariwal 2021 (arXiv:2102.09672), eq. 17.
+
+    Args:
+        timesteps: T, the number of noise levels that networks are trained on.
+        s: offset, by which the noise of the first levels is not too small.
+        max_beta: the largest beta, below 1.
+        zero_terminal_snr: make the last level noise alone; networks then predict v or x0.
     """
 
-    def __init__(
-        self,
-        timesteps: int = 1000,
-        s: float = 0.008,
-        max_beta: float = 0.999,
-        zero_terminal_snr: bool = False,
-    ) -> None:
-        _check_timesteps(timesteps)
-        edges = torch.linspace(0, 1, timesteps + 1, dtype=torch.float64)
-        alpha_bar = ((edges + s) / (1 + s) * math.pi / 2).cos().square()
-        beta = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=max_beta)
-        _check_betas(beta, self)
-        self._tabulate_betas(beta, zero_terminal_snr, timesteps=timesteps, s=s, max_beta=max_beta)
+    timesteps: int = 1000
+    s: float = 0.008
+    max_beta: float = 0.999
+    zero_terminal_snr: bool = False
+
+    def betas(self) -> Tensor:
+        edges = torch.linspace(0, 1, self.timesteps + 1, dtype=torch.float64)
+        alpha_bar = ((edges + self.s) / (1 + self.s) * math.pi / 2).cos().square()
+        return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=self.max_beta)
 
 
+@dataclass(frozen=True)
 class Sigmoid(VariancePreserving):
-    """alpha_bar follows a falling sigmoid between `start` and `end` with temperature `tau`,
-    rescaled to go from 1 to 0.
+    """alpha_bar follows a falling sigmoid, rescaled to go from 1 to 0.
 
     Jabri et al. 2022 (arXiv:2212.11972), algorithm 4; as in `Cosine` each beta is at most
     `max_beta`.
+
+    Args:
+        timesteps: T, the number of noise levels that networks are trained on.
+        start: where on the sigmoid the schedule begins.
+        end: where on the sigmoid the schedule ends.
+        tau: temperature of the sigmoid.
+        max_beta: the largest beta, below 1.
+        zero_terminal_snr: make the last level noise alone; networks then predict v or x0.
     """
 
-    def __init__(
-        self,
-        timesteps: int = 1000,
-        start: float = -3.0,
-        end: float = 3.0,
-        tau: float = 1.0,
-        max_beta: float = 0.999,
-        zero_terminal_snr: bool = False,
-    ) -> None:
-        _check_timesteps(timesteps)
-        edges = torch.linspace(0, 1, timesteps + 1, dtype=torch.float64)
-        falling = (-(start + edges * (end - start)) / tau).sigmoid()
+    timesteps: int = 1000
+    start: float = -3.0
+    end: float = 3.0
+    tau: float = 1.0
+    max_beta: float = 0.999
+    zero_terminal_snr: bool = False
+
+    def betas(self) -> Tensor:
+        edges = torch.linspace(0, 1, self.timesteps + 1, dtype=torch.float64)
+        falling = (-(self.start + edges * (self.end - self.start)) / self.tau).sigmoid()
         alpha_bar = (falling - falling[-1]) / (falling[0] - falling[-1])
-        beta = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=max_beta)
-        _check_betas(beta, self)
-        self._tabulate_betas(
-            beta,
-            zero_terminal_snr,
-            timesteps=timesteps,
-            start=start,
-            end=end,
-            tau=tau,
-            max_beta=max_beta,
-        )
+        return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=self.max_beta)
 
 
+@dataclass(frozen=True)
 class VarianceExploding(NoiseSchedule):
     """alpha = 1 and sigma grows geometrically from `sigma_min` to `sigma_max`.
 
     Song et al. 2021 (arXiv:2011.13456), appendix C; for data in [-1, 1].
+
+    Args:
+        timesteps: T, the number of noise levels that networks are trained on.
+        sigma_min: standard deviation of the noise at the first level.
+        sigma_max: standard deviation of the noise at the last level.
     """
 
-    def __init__(
-        self, timesteps: int = 1000, sigma_min: float = 0.01, sigma_max: float = 50.0
-    ) -> None:
-        if not 0 < sigma_min < sigma_max:
-            raise InputError(
-                f"sigma_min {sigma_min}, sigma_max {sigma_max}: wanted 0 < sigma_min < sigma_max"
-            )
-        _check_timesteps(timesteps)
-        log_sigma = torch.linspace(
-            math.log(sigma_min), math.log(sigma_max), timesteps, dtype=torch.float64
-        )
-        sigma = log_sigma.exp()
-        init_args = {"timesteps": timesteps, "sigma_min": sigma_min, "sigma_max": sigma_max}
-        self._tabulate(torch.ones_like(sigma), sigma, **init_args)
+    timesteps: int = 1000
+    sigma_min: float = 0.01
+    sigma_max: float = 50.0
 
-    def _from_angle(self, angle: Tensor) -> tuple[Tensor, Tensor]:
+    def tables(self) -> tuple[Tensor, Tensor]:
+        low, high = self.sigma_min, self.sigma_max
+        if not 0 < low < high:
+            raise InputError(f"sigma_min {low}, sigma_max {high}: wanted 0 < sigma_min < sigma_max")
+        _check_timesteps(self.timesteps)
+        ends = math.log(low), math.log(high)
+        sigma = torch.linspace(*ends, self.timesteps, dtype=torch.float64).exp()
+        return torch.ones_like(sigma), sigma
+
+    def from_angle(self, angle: Tensor) -> tuple[Tensor, Tensor]:
         return torch.ones_like(angle), angle.tan()
 
 

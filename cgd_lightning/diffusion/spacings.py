@@ -8,37 +8,46 @@ many of each of three equal sections, the least noisy first, and "ddim50" every 
     log_snr:  log(alpha^2 / sigma^2) in equal steps         karras:  (sigma / alpha)^(1/7) in equal steps
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable
 from itertools import accumulate, repeat
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from cgd_lightning.diffusion.level import Level
 from cgd_lightning.errors import InputError
 
-if TYPE_CHECKING:
-    from cgd_lightning.diffusion.schedules import NoiseSchedule
 
-Spacing = Callable[["NoiseSchedule", int], list[float]]
+class Timesteps(Protocol):
+    """What a spacing asks of a schedule."""
+
+    timesteps: int
+
+    def level(self, t: float) -> Level:
+        """The noise level at timestep `t` in [0, T-1]."""
+
+    def timestep(self, log_snr: float) -> float:
+        """The t in [0, T-1] at which log(alpha^2 / sigma^2) is `log_snr`."""
+
+
+Spacing = Callable[[Timesteps, int], list[float]]
 """(schedule, steps) -> that many timesteps in [0, T-1], noisiest first."""
 
 
-def uniform(schedule: NoiseSchedule, steps: int) -> list[float]:
+def uniform(schedule: Timesteps, steps: int) -> list[float]:
     """t in equal steps from T-1 to 0, both included."""
     last = schedule.timesteps - 1
     return [last * (1 - part) for part in _parts(steps)]
 
 
-def leading(schedule: NoiseSchedule, steps: int) -> list[float]:
+def leading(schedule: Timesteps, steps: int) -> list[float]:
     """t = i * (T // steps): 0 is included and T-1 is not. What DDIM and Stable Diffusion were
     published with.
     """
     return [float(i * (schedule.timesteps // steps)) for i in reversed(range(steps))]
 
 
-def trailing(schedule: NoiseSchedule, steps: int) -> list[float]:
+def trailing(schedule: Timesteps, steps: int) -> list[float]:
     """t = round(T - i T / steps) - 1: T-1 is included and 0 is not. Lin et al. 2023
     (arXiv:2305.08891), section 3.3.
     """
@@ -47,7 +56,7 @@ def trailing(schedule: NoiseSchedule, steps: int) -> list[float]:
     ]
 
 
-def log_snr(schedule: NoiseSchedule, steps: int) -> list[float]:
+def log_snr(schedule: Timesteps, steps: int) -> list[float]:
     """log(alpha^2 / sigma^2) in equal steps between both ends. Lu et al. 2022 (arXiv:2206.00927),
     section 4.
     """
@@ -55,7 +64,7 @@ def log_snr(schedule: NoiseSchedule, steps: int) -> list[float]:
     return _at_log_snr(schedule, [low + part * (high - low) for part in _parts(steps)])
 
 
-def karras(schedule: NoiseSchedule, steps: int, rho: float = 7.0) -> list[float]:
+def karras(schedule: Timesteps, steps: int, rho: float = 7.0) -> list[float]:
     """(sigma / alpha)^(1 / rho) in equal steps between both ends. Karras et al. 2022
     (arXiv:2206.00364), eq. 5.
     """
@@ -95,7 +104,7 @@ def respaced_steps(spacing: str) -> int | None:
     return steps
 
 
-def space(schedule: NoiseSchedule, steps: int, spacing: str) -> list[float]:
+def space(schedule: Timesteps, steps: int, spacing: str) -> list[float]:
     """`steps` timesteps of `schedule`, noisiest first, by the name of a spacing or an ADM respacing
     string.
 
@@ -127,7 +136,7 @@ def _parts(steps: int) -> list[float]:
     return [i / max(steps - 1, 1) for i in range(steps)]
 
 
-def _finite_ends(schedule: NoiseSchedule) -> tuple[float, float]:
+def _finite_ends(schedule: Timesteps) -> tuple[float, float]:
     """log_snr at T-1, or at T-2 where the last level is noise alone, and at 0."""
     low = schedule.level(schedule.timesteps - 1).log_snr
     return low if math.isfinite(low) else schedule.level(
@@ -135,7 +144,7 @@ def _finite_ends(schedule: NoiseSchedule) -> tuple[float, float]:
     ).log_snr, schedule.level(0).log_snr
 
 
-def _at_log_snr(schedule: NoiseSchedule, values: list[float]) -> list[float]:
+def _at_log_snr(schedule: Timesteps, values: list[float]) -> list[float]:
     """The timesteps there, the ends exactly. The first is T-1 even where that is noise alone, with
     no finite log_snr to space from.
     """

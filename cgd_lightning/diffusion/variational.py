@@ -1,7 +1,8 @@
 """The variational bound one step at a time, which trains a learned variance.
 
-    L_t = KL( q(x_s | x_t, x0) || N(mean(x_t, x0~), variance) )  for s = t - 1,      L_0 = -log p(x0 | x_0)
-        = 1/2 (g - 1 + e^-g (1 + (SNR_s - SNR_t) (x0 - x0~)^2)),                     g = f log(sigma_t^2 / sigma_s^2)
+    L_t = KL( q(x_s | x_t, x0) || N(mean(x_t, x0~), variance) )  for s = t - 1
+        = 1/2 (g - 1 + e^-g (1 + (SNR_s - SNR_t) (x0 - x0~)^2)),  g = f log(sigma_t^2 / sigma_s^2)
+    L_0 = -log p(x0 | x_0)
 
 Nichol and Dhariwal 2021 (arXiv:2102.09672), section 2.1, with their learned range, eq. 15: the
 fraction f places log variance between that of the posterior (small, f = 0) and that of the forward
@@ -15,14 +16,15 @@ import math
 import torch
 from torch import Tensor
 
+from cgd_lightning.diffusion.codec import PIXELS
 from cgd_lightning.diffusion.process import expand
 from cgd_lightning.diffusion.schedules import NoiseSchedule
 
 VARIATIONAL_WEIGHT = 0.001
 """lambda in L_simple + lambda L_vlb: Nichol and Dhariwal 2021, eq. 16."""
 
-HALF_GREY = 1 / 255
-"""Half the distance between two grey values of [-1, 1]."""
+HALF_GREY = 0.5 / PIXELS.greys_per_unit
+"""Half the distance between two grey values of x0."""
 
 
 def variational_bound(
@@ -31,9 +33,9 @@ def variational_bound(
     """T L_t in bits per dimension, (B,): its mean over t is the bound on -log p(x0), but for what
     the last level still tells of x0.
 
-    x0: images of 256 grey values in [-1, 1], (B, C, H, W). error: x0 - x0~ of the prediction.
-    fraction: what the network says of the variance, -1 is small and 1 large. t: whole timesteps,
-    (B,) float32.
+    x0: images of 256 grey values, as `Pixels` has them, (B, C, H, W). error: x0 - x0~ of the
+    prediction. fraction: what the network says of the variance, -1 is small and 1 large. t: whole
+    timesteps, (B,) float32.
     """
     exact = t if t.device.type == "mps" else t.double()
     later = exact.clamp(min=1)
@@ -64,14 +66,15 @@ def step_kl(square: Tensor, g: Tensor) -> Tensor:
 
 
 def decoder_nll(x0: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """-log of the probability, in nats, that a Gaussian rounds to the grey value `x0` in [-1, 1];
+    """-log of the probability, in nats, that a Gaussian rounds to the grey value `x0` of `Pixels`;
     the outermost values take its tails.
 
     Ho et al. 2020 (arXiv:2006.11239), eq. 13. Intervals are mirrored to lie below the mean, where
     differences of the logarithm are exact.
     """
     narrowness = (-log_variance / 2).exp()
-    lowest, highest = x0 < HALF_GREY - 1, x0 > 1 - HALF_GREY
+    black, white = PIXELS.bounds
+    lowest, highest = x0 < black + HALF_GREY, x0 > white - HALF_GREY
     distance = torch.where(highest, mean - x0, torch.where(lowest, x0 - mean, -(x0 - mean).abs()))
     upper = torch.special.log_ndtr((distance + HALF_GREY) * narrowness)
     lower = torch.special.log_ndtr((distance - HALF_GREY) * narrowness)

@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
+from cgd_lightning.diffusion.codec import PIXELS, Codec
 from cgd_lightning.diffusion.denoiser import Prediction
-from cgd_lightning.diffusion.process import to_uint8
 from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.evaluation.plots import grid, grid_places
@@ -24,12 +24,17 @@ class Animation:
     """Watches the first chunk of `generate` and keeps a frame of every few evaluations.
 
     targets: of that chunk. written: how their rows are called. evaluations: of the denoiser, about
-    how many there will be.
+    how many there will be. codec: of the denoiser.
     """
 
     def __init__(
-        self, targets: Sequence[Target], written: dict[Target, str], evaluations: int
+        self,
+        targets: Sequence[Target],
+        written: dict[Target, str],
+        evaluations: int,
+        codec: Codec = PIXELS,
     ) -> None:
+        self.codec = codec
         self.places = grid_places(targets, columns=5)
         self.names = [written[target] for target in self.places]
         self.every = -(-evaluations // FRAMES)
@@ -51,7 +56,7 @@ class Animation:
             self.newest = None
 
     def _grid(self, images: Tensor) -> Image.Image:
-        bytes_ = to_uint8(images).cpu()
+        bytes_ = self.codec.decode(images).cpu()
         return grid([bytes_[places] for places in self.places.values()], self.names)
 
     def save(self, path: Path) -> None:

@@ -23,22 +23,36 @@ class Processes:
     broadcast: Callable[[Any], Any]
 
 
-def start_processes(
-    device: str, devices: str | None, accelerator: str, strategy: str, num_nodes: int
-) -> Processes:
-    """This process alone on `device`, or, where `devices` names several, Lightning's processes, one
-    a device.
+@dataclass(frozen=True)
+class Devices:
+    """Devices that share the work.
 
-    Lightning is imported in the second case only.
+    Args:
+        devices: number of devices; Lightning then drives one process for each.
+        accelerator: cpu, gpu, ..., where devices is given.
+        strategy: Lightning strategy, where devices is given.
+        num_nodes: number of machines.
     """
-    if devices is None and num_nodes == 1:
+
+    devices: str | None = None
+    accelerator: str = "auto"
+    strategy: str = "auto"
+    num_nodes: int = 1
+
+
+def start_processes(device: str, several: Devices) -> Processes:
+    """This process alone on `device`, or, where `several` are given, Lightning's processes, one a
+    device.
+
+    Lightning is imported in the second case only. Raises InputError for what is not there.
+    """
+    if several.devices is None and several.num_nodes == 1:
         return Processes(0, 1, pick_device(device), lambda: None, lambda value: value)
     from lightning.fabric import Fabric
 
     try:
-        fabric = Fabric(
-            accelerator=accelerator, devices=_count(devices), strategy=strategy, num_nodes=num_nodes
-        )
+        options = {**vars(several), "devices": _count(several.devices)}
+        fabric = Fabric(**options)
     except (ValueError, RuntimeError) as error:
         raise InputError(f"--trainer options: {error}") from error
     fabric.launch()

@@ -43,7 +43,7 @@ class FiniteLoss(Callback):
             self.stop_if_bad(self.first_bad, trainer)
 
     def check(self, trainer: Trainer) -> None:
-        """Raises FloatingPointError, on all processes alike, if the loss of a step was not finite."""
+        """Raises FloatingPointError, on all processes alike, if a loss was not finite."""
         if self.first_bad is not None:
             self.stop_if_bad(-trainer.strategy.reduce(-self.first_bad, reduce_op="max"), trainer)
 
@@ -61,6 +61,6 @@ class FiniteLoss(Callback):
             )
             kept = f"{last} is from before, and is kept" if last else "no checkpoint was written"
             raise FloatingPointError(
-                f"the loss is not finite at step {first:.0f}; {kept}. "
-                "Try a smaller learning rate, gradient clipping (--trainer.gradient_clip_val 1) or --trainer.precision 32-true"
+                f"the loss is not finite at step {first:.0f}; {kept}. Try a smaller learning rate, "
+                "gradient clipping (--trainer.gradient_clip_val 1) or --trainer.precision 32-true"
             )

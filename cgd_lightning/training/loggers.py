@@ -1,78 +1,77 @@
-"""Where a run logs: metrics.csv always, which a continued run goes on writing, and what else the
-user chose, in the run's folder too.
-"""
+"""Where a run logs: what the user chose writes into its folder too, beside metrics.csv."""
 
-import csv
-import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from lightning.fabric.loggers.csv_logs import _ExperimentWriter
-from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from cgd_lightning.errors import InputError, one_line
-from cgd_lightning.files import open_plain
-
-MOST_BYTES = 2**26
-"""Of metrics.csv, which Lightning reads whole."""
+from cgd_lightning.errors import InputError
+from cgd_lightning.training.settings import class_of, listed
 
 
-class RunCSVLogger(CSVLogger):
-    """A CSVLogger that keeps the rows that stand in the folder's metrics.csv already, where
-    Lightning's deletes them.
+def in_folder(chosen: Any, folder: Path, trust_wandb: bool) -> list[Any]:
+    """The settings of loggers, so changed that these will write into the folder of the run and take
+    its name; those of CSV loggers are left out, as a run has one of its own.
+
+    chosen: the option trainer.logger, as a parser leaves it. trust_wandb: whether the user named
+    Weights & Biases himself. Raises InputError if he did not, and a file in this folder would
+    decide which server his key is sent to.
     """
+    kept = []
+    for settings in listed(chosen):
+        cls = class_of(settings.class_path)
+        if issubclass(cls, CSVLogger):
+            continue
+        options, own = settings.get("init_args", {}), {"save_dir": str(folder)}
+        if issubclass(cls, TensorBoardLogger):
+            own |= {"name": "", "version": "tensorboard"}
+        elif issubclass(cls, WandbLogger):
+            check_wandb_settings(trust_wandb)
+            own["name"] = options.get("name") or f"{folder.parent.name}/{folder.name}"
+        else:
+            own = {}
+        for name in own.keys() & vars(options).keys():
+            options[name] = own[name]
+        kept.append(settings)
+    return kept
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            save_dir=folder.parent.parent, name=folder.parent.name, version=folder.name
+
+def check_wandb_settings(trusted: bool) -> None:
+    """Raises InputError if a file in this folder would decide which server Weights & Biases sends
+    the user's key to, unless that is trusted.
+    """
+    settings = Path(os.environ.get("WANDB_DIR", ".")) / "wandb" / "settings"
+    if os.path.lexists(settings) and not trusted:
+        raise InputError(
+            f"{settings}: says where Weights & Biases sends your key; remove it, or if it is yours "
+            "type --trainer.logger WandbLogger"
         )
-        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
-            self._experiment = _ContinuedWriter(str(folder))
 
 
-class _ContinuedWriter(_ExperimentWriter):
-    def _check_log_dir_exists(self) -> None:
-        file = Path(self.metrics_file_path)
-        if os.path.lexists(file):
-            self.metrics_keys = read_header(file)
-
-    def log_hparams(self, params: dict) -> None:
-        """Config files hold the hyper-parameters."""
-
-
-def read_header(file: Path) -> list[str]:
-    """The names of the columns in a metrics.csv. Raises InputError if it is not a plain table of at
-    most `MOST_BYTES`.
+@contextmanager
+def refusals_in_one_line() -> Iterator[None]:
+    """Raises InputError for what Lightning, TensorBoard and Weights & Biases refuse in ways of
+    their own.
     """
     try:
-        with io.TextIOWrapper(open_plain(file, MOST_BYTES), encoding="utf-8", newline="") as lines:
-            table = csv.reader(lines, strict=True)
-            header = next(table, [])
-            if not all(len(row) <= len(header) for row in table):
-                raise ValueError("a row with more columns than the first one")
-    except (csv.Error, OSError, ValueError) as error:
+        yield
+    except MisconfigurationException as error:
+        raise InputError(str(error).splitlines()[0]) from error
+    except ModuleNotFoundError as error:
+        if "tensorboard" not in str(error):
+            raise
         raise InputError(
-            f"{file}: not the metrics of a run ({one_line(error)}); remove it, or start the run "
-            "without --ckpt_path"
+            f"{str(error).splitlines()[0]}; pip install 'cgd-lightning[tensorboard]'"
         ) from error
-    return header
-
-
-def log_to(folder: Path, chosen: Sequence[Logger]) -> list[Logger]:
-    """The loggers of a run: its metrics.csv, and those that the user chose, which write into the
-    run's folder and take its name.
-    """
-    name = f"{folder.parent.name}/{folder.name}"
-    for logger in chosen:
-        if isinstance(logger, TensorBoardLogger):
-            logger._root_dir, logger._name, logger._version = str(folder), "", "tensorboard"
-        elif isinstance(logger, WandbLogger):
-            own = logger._wandb_init
-            own["dir"] = logger._save_dir = str(folder)
-            own["name"] = logger._name = own.get("name") or name
-    return [
-        RunCSVLogger(folder),
-        *(logger for logger in chosen if not isinstance(logger, CSVLogger)),
-    ]
+    except Exception as error:
+        if not type(error).__module__.startswith("wandb"):
+            raise
+        raise InputError(
+            "Weights & Biases cannot be reached or does not know you "
+            f"({str(error).splitlines()[0]}); run `wandb login`, "
+            "or keep the log here: --trainer.logger.init_args.offline true"
+        ) from error

@@ -7,7 +7,6 @@ classifier, which makes them twins. Lightning trains, clips, logs, distributes a
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from copy import deepcopy
 from typing import Any, Literal
 
@@ -22,8 +21,10 @@ from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.diffusion.process import NoisyBatch
 from cgd_lightning.errors import InputError
 from cgd_lightning.networks import Network
-from cgd_lightning.training import resume
+from cgd_lightning.training.average import MovingAverage
 from cgd_lightning.training.learning_rate import rate_factor
+from cgd_lightning.training.optimizer_states import fit_states
+from cgd_lightning.training.resume import checked
 
 NetworkFactory = Callable[[int, int, int], Network]
 """(image_size, in_channels, out_channels) -> network: a class of `cgd_lightning.networks`, its
@@ -39,10 +40,13 @@ class TrainingModule(LightningModule, ABC):
     """Trains a network on `NoisyBatch`es and keeps the moving average `ema` beside it, with which
     all else is done.
 
-    network: what to train; it is built when the data is known. optimizer: AdamW with learning rate
-    1e-3 if none is given. warmup_steps: steps in which the learning rate grows to its full value.
-    decay: how it falls from there to 0 at the end of the run. ema_decay: how much of the average is
-    kept in a step, less in the first ones. compile: torch.compile the network.
+    Args:
+        network: what to train; it is built when the data is known.
+        optimizer: AdamW with learning rate 1e-3 if none is given.
+        warmup_steps: steps in which the learning rate grows to its full value.
+        decay: how it falls from there to 0 at the end of the run.
+        ema_decay: how much of the moving average is kept in a step, less in the first ones.
+        compile: torch.compile the network.
     """
 
     kind: str
@@ -79,7 +83,7 @@ class TrainingModule(LightningModule, ABC):
                 for part in parts
             }
         )
-        self._averaged_step = 0
+        self._average: MovingAverage | None = None
         self._resumed: dict[str, Any] | None = None
 
     @abstractmethod
@@ -149,23 +153,11 @@ class TrainingModule(LightningModule, ABC):
     def on_train_start(self) -> None:
         assert self.model is not None
         assert self.ema is not None
-        self._averaged_step = self.global_step
-        self._averages: list[Tensor] = list(self.ema.parameters())
-        self._averaged: list[Tensor] = list(self.model.parameters())
-        self._copies = list(zip(self.ema.buffers(), self.model.buffers(), strict=True))
+        self._average = MovingAverage(self.ema, self.model, self.ema_decay, self.global_step)
 
     def on_train_batch_end(self, outputs: Any, batch: NoisyBatch, batch_idx: int) -> None:
-        if self.global_step > self._averaged_step:
-            self._averaged_step = self.global_step
-            self.average()
-
-    @torch.no_grad()
-    def average(self) -> None:
-        """ema <- d ema + (1 - d) weights, d = min(ema_decay, (1 + n) / (10 + n)) after n steps."""
-        keep = min(self.ema_decay, (1 + self.global_step) / (10 + self.global_step))
-        torch._foreach_lerp_(self._averages, self._averaged, 1 - keep)
-        for mine, theirs in self._copies:
-            mine.copy_(theirs)
+        assert self._average is not None
+        self._average.move(self.global_step)
 
     def validation_step(self, batch: NoisyBatch, batch_idx: int) -> None:
         self._hold_out("val", batch)
@@ -178,16 +170,18 @@ class TrainingModule(LightningModule, ABC):
         for name, values in self.measure(self.ema, batch).items():
             self.held_out[name].update(values)  # type: ignore[operator]
             for q in range(QUARTILES if self.by_timestep else 0):
-                self.held_out[f"{name}_q{q}"].update(values[quartile == q])  # type: ignore[operator]
+                part = self.held_out[f"{name}_q{q}"]
+                part.update(values[quartile == q])  # type: ignore[operator]
         for name, mean in self.held_out.items():
-            self.log(f"{split}/{name}", mean, on_epoch=True, prog_bar=name == "loss")  # type: ignore[arg-type]
+            metric: Any = mean
+            self.log(f"{split}/{name}", metric, on_epoch=True, prog_bar=name == "loss")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         assert self.model is not None
         checkpoint["cgd"] = checkpoints.describe(self.model, self.data.name, self.partner)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        kept = resume.checked(checkpoint, self)
+        kept = checked(checkpoint, self)
         checkpoint.clear()
         checkpoint.update(kept)
         self._resumed = checkpoint
@@ -195,43 +189,8 @@ class TrainingModule(LightningModule, ABC):
     def on_fit_start(self) -> None:
         """The optimisers are there now, and what was stored of them has not reached them yet."""
         if self._resumed is not None:
-            resume.fit_states(self._resumed, self.trainer)
+            fit_states(self._resumed, self.trainer)
         self._resumed = None
-
-
-def check_size(module: TrainingModule, data: NoisingDataModule) -> None:
-    """Raises InputError if the network that `module` asks for is larger than one that a file may
-    ask for; nothing is allocated.
-
-    Of networks of this package; others need not be made without memory.
-    """
-    # A parser binds the class to a function of its own that makes it.
-    makers = [
-        module.network,
-        getattr(module.network, "func", None),
-        *getattr(module.network, "args", ()),
-    ]
-    if not any(
-        isinstance(maker, type) and maker.__module__.startswith("cgd_lightning.")
-        for maker in makers
-    ):
-        return
-
-    def measured(*sizes: int, **options: Any) -> Network:
-        what = "model.network: one that you mean wants --trust-size; a network"
-        with (
-            torch.device("meta"),
-            checkpoints.at_most(checkpoints.MOST_PARAMETERS, checkpoints.MOST_LAYERS, what),
-        ):
-            module.network(*sizes, **options)
-        raise _FitsError
-
-    with suppress(_FitsError):
-        module.build(measured, data)
-
-
-class _FitsError(Exception):
-    """The network was built, and no model is wanted around it."""
 
 
 def _adamw(parameters: Iterable[nn.Parameter]) -> Optimizer:

@@ -6,7 +6,6 @@ tensors of the same shapes, counters where there are counters. No path, no funct
 class is taken from it; what is not understood is left out.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,12 +13,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch import __version__ as lightning_version
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, Timer
 from torch import Tensor
-from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from cgd_lightning.checkpoints import schema
-from cgd_lightning.checkpoints.files import mismatch
-from cgd_lightning.errors import InputError, one_line
+from cgd_lightning.checkpoints.weights import mismatch
+from cgd_lightning.errors import InputError
+from cgd_lightning.training.optimizer_states import ODD, listed, not_such
 
 LARGEST = 2**53
 
@@ -36,7 +34,8 @@ def checked(checkpoint: Mapping[str, Any], module: LightningModule) -> dict[str,
     """What of `checkpoint`, as `read_training` gives it, may reach the objects of a run of
     `module`.
 
-    `fit_states` looks at the states of optimisers and learning rates, once these are there.
+    `optimizer_states.fit_states` looks at those of optimisers and learning rates, once these are
+    there.
 
     Raises InputError, naming file and entry, for what does not fit them.
     """
@@ -56,42 +55,15 @@ def checked(checkpoint: Mapping[str, Any], module: LightningModule) -> dict[str,
                 checkpoint["loops"].get("fit_loop"), trainer.fit_loop.state_dict()
             )
         }
-        kept["optimizer_states"] = _listed(checkpoint["optimizer_states"])
-        kept["lr_schedulers"] = _listed(checkpoint["lr_schedulers"])
+        kept["optimizer_states"] = listed(checkpoint["optimizer_states"])
+        kept["lr_schedulers"] = listed(checkpoint["lr_schedulers"])
         kept["callbacks"] = _callbacks(checkpoint.get("callbacks") or {}, trainer)
         kept |= _own_states(checkpoint, trainer)
     except InputError:
         raise
-    except _ODD as error:
-        raise InputError(f"{where}: not the state of such a training: {one_line(error)}") from error
+    except ODD as error:
+        raise not_such(where, error) from error
     return kept
-
-
-_ODD = (ValueError, TypeError, KeyError, AttributeError, RuntimeError, IndexError)
-"""What comes of looking at a state that is none."""
-
-
-def fit_states(kept: dict[str, Any], trainer: Trainer) -> None:
-    """Put into `kept`, as `checked` gives it, the states of optimisers and learning rates, as far
-    as they fit those of `trainer`.
-
-    Raises InputError, naming file and entry, for what does not.
-    """
-    try:
-        for name, live in (
-            ("optimizer_states", trainer.optimizers),
-            ("lr_schedulers", trainer.lr_scheduler_configs),
-        ):
-            if len(kept[name]) != len(live):
-                raise ValueError(f"{len(kept[name])} {name}, where {len(live)} were wanted")
-        optimizers = zip(trainer.optimizers, kept["optimizer_states"], strict=True)
-        kept["optimizer_states"] = [_optimizer(state, optimizer) for optimizer, state in optimizers]
-        schedules = zip(trainer.lr_scheduler_configs, kept["lr_schedulers"], strict=True)
-        kept["lr_schedulers"] = [_schedule(state, own.scheduler) for own, state in schedules]
-    except _ODD as error:
-        raise InputError(
-            f"{trainer.ckpt_path}: not the state of such a training: {one_line(error)}"
-        ) from error
 
 
 def _weights(state: Any, module: LightningModule, where: str) -> dict[str, Tensor]:
@@ -137,105 +109,6 @@ def _counters(value: Any, like: Any) -> Any:
             raise ValueError(f"{schema.shown(value)} for a switch")
         return value
     return schema.integer(value, 0, LARGEST)
-
-
-def _listed(value: Any) -> list[Any]:
-    if not isinstance(value, list) or len(value) > 16:
-        raise ValueError(f"a {type(value).__name__}, where a list of states was wanted")
-    return value
-
-
-def _optimizer(state: Any, live: Optimizer) -> dict[str, Any]:
-    schema.mapping(state, ("state", "param_groups"))
-    parameters = [parameter for group in live.param_groups for parameter in group["params"]]
-    groups = zip(live.state_dict()["param_groups"], _listed(state["param_groups"]), strict=True)
-    moments = state["state"]
-    if not set(moments) <= set(range(len(parameters))):
-        raise ValueError("moments of other parameters")
-    names = next(iter(moments.values())).keys() if moments else ()
-    if moments and isinstance(live, Adam) and not {"step", "exp_avg", "exp_avg_sq"} <= set(names):
-        raise ValueError(
-            f"the moments {', '.join(map(str, names))[:100]}, where those of Adam were wanted"
-        )
-    for index, own in moments.items():
-        if own.keys() != names:
-            raise ValueError("other moments of one parameter than of another")
-        for name, value in own.items():
-            _check_moment(name, value, parameters[index])
-    return {"state": moments, "param_groups": [_group(theirs, group) for group, theirs in groups]}
-
-
-def _check_moment(name: str, value: Any, parameter: Tensor) -> None:
-    """Raises ValueError unless `value` is the number of steps, or floating numbers in the shape of
-    the parameter, or one alone.
-    """
-    if not isinstance(value, Tensor):
-        if name != "step" or type(value) not in (int, float):
-            raise ValueError(f"a {type(value).__name__} for {schema.shown(name)} of a parameter")
-        schema.scalar(value)
-    elif (
-        not value.is_floating_point()
-        or (value.ndim and value.shape != parameter.shape)
-        or (not value.ndim and name.startswith("exp_"))
-    ):
-        raise ValueError(
-            f"{schema.shown(name)}: a tensor {list(value.shape)} of {value.dtype} for a parameter "
-            f"{list(parameter.shape)}"
-        )
-
-
-def _group(group: Any, live: dict[str, Any]) -> dict[str, Any]:
-    """The settings of `live`, which are those of this run, with the learning rate that `group` had
-    come to.
-    """
-    schema.mapping(group)
-    if group["params"] != live["params"]:
-        raise ValueError("an optimiser of other parameters")
-    if not _alike(group["lr"], live["lr"]) or group["lr"] < 0:
-        raise ValueError(f"learning rate {schema.shown(group['lr'])}")
-    missing = [
-        name
-        for name, value in live.items()
-        if name not in group and type(value) in (int, float, tuple)
-    ]
-    if missing:
-        raise ValueError(
-            f"of another optimiser, which has no {missing[0]}; give the --model.optimizer of its "
-            "own run"
-        )
-    if not _alike(group.get("initial_lr", 0.0), 0.0):
-        raise ValueError("initial_lr of an optimiser")
-    return {**live, **{name: group[name] for name in ("lr", "initial_lr") if name in group}}
-
-
-def _alike(value: Any, live: Any) -> bool:
-    """Whether `value` is what may take the place of a setting: a number for a number, a list of as
-    many numbers for a list.
-    """
-    if isinstance(live, list | tuple):
-        alike = isinstance(value, list | tuple) and len(value) == len(live)
-        return alike and all(_alike(part, own) for part, own in zip(value, live))
-    if type(live) in (int, float):
-        return type(value) in (int, float) and math.isfinite(value)
-    return type(value) is type(live)
-
-
-def _schedule(state: Any, live: LRScheduler) -> dict[str, Any]:
-    """The state of `live`, with those counters and rates in their place that `state` has for them;
-    its functions are its own.
-    """
-    own, saved = live.state_dict(), schema.mapping(state)
-    kept = {}
-    for name, value in own.items():
-        numbers = value if isinstance(value, list) else [value]
-        plain = all(type(number) in (int, float, bool) for number in numbers)
-        if name == "last_epoch" or (plain and name in saved):
-            if not _alike(saved[name], value):
-                raise ValueError(f"{name} {schema.shown(saved[name])} of a learning rate")
-            kept[name] = saved[name]
-        else:
-            kept[name] = value
-    return kept
 
 
 def _callbacks(states: Any, trainer: Trainer) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from weakref import proxy
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -13,21 +14,28 @@ class RunCheckpoint(ModelCheckpoint):
     """Keeps the best weights by a held-out value, and the last ones: after every validation, at the
     end, and when told to stop.
 
-    monitor, mode: the value that decides what is best, and whether its "min" or "max".
+    Args:
+        monitor: the value that decides what is best, as it is logged.
+        mode: whether its "min" or "max" is best.
+        dirpath: the folder of both files; without one, Lightning chooses.
     """
 
     resumes = ("best_model_score",)
     """All of its state that a continued run reads; the paths follow from the run's folder."""
 
-    def __init__(self, monitor: str = "val/loss", mode: str = "min") -> None:
+    def __init__(
+        self, monitor: str = "val/loss", mode: str = "min", dirpath: str | Path | None = None
+    ) -> None:
         super().__init__(
+            dirpath=dirpath,
             filename="best",
             monitor=monitor,
             mode=mode,
-            save_last=True,
             save_on_train_epoch_end=False,
             enable_version_counter=False,
         )
+        self.folder = dirpath  # as it was given, for messages
+        self.saved_step = 0  # before the first one there is nothing to save
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_model_score": self.best_model_score}
@@ -42,11 +50,13 @@ class RunCheckpoint(ModelCheckpoint):
     @property
     def last(self) -> Path | None:
         """last.ckpt, if it is there."""
-        last = Path(str(self.dirpath)) / "last.ckpt"
-        return last if self.dirpath is not None and last.is_file() else None
+        folder = self.folder or self.dirpath
+        last = Path(str(folder)) / "last.ckpt"
+        return last if folder is not None and last.is_file() else None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_validation_end(trainer, pl_module)
+        if trainer.global_step != self.saved_step:
+            super().on_validation_end(trainer, pl_module)  # the best
         self.save_last_once(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -60,5 +70,12 @@ class RunCheckpoint(ModelCheckpoint):
 
     def save_last_once(self, trainer: Trainer) -> None:
         """Write last.ckpt, unless nothing was trained since it was written."""
-        if not self._should_skip_saving_checkpoint(trainer):
-            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+        trial = trainer.sanity_checking or trainer.fast_dev_run  # type: ignore[attr-defined]
+        if trainer.state.fn != "fit" or trial or trainer.global_step == self.saved_step:
+            return
+        self.last_model_path = str(Path(str(self.dirpath)) / "last.ckpt")
+        trainer.save_checkpoint(self.last_model_path, weights_only=False)
+        self.saved_step = trainer.global_step
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.after_save_checkpoint(proxy(self))

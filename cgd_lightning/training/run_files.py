@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.plugins import CheckpointIO
+from lightning.pytorch.strategies import Strategy
 
 from cgd_lightning.checkpoints.files import write
+from cgd_lightning.errors import InputError
 from cgd_lightning.training.training_file import read_training
 
 
@@ -45,3 +47,20 @@ class RunFiles(CheckpointIO):
         if path in self.written or handed:
             self.written.discard(path)
             path.unlink(missing_ok=True)
+
+
+def with_run_files(plugins: list[Any]) -> list[Any]:
+    """`plugins` and `RunFiles`, unless one of them takes its place."""
+    if any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+        return plugins
+    return [*plugins, RunFiles()]
+
+
+def check_reads(strategy: Strategy) -> None:
+    """Raises InputError if the strategy does not read checkpoints by its plugin."""
+    own = type(strategy)
+    if own.load_checkpoint is not Strategy.load_checkpoint:
+        raise InputError(
+            f"--ckpt_path with {own.__name__}: it reads checkpoints in a way of its own; take "
+            "--trainer.strategy ddp"
+        )

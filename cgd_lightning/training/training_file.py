@@ -8,7 +8,7 @@ from lightning.pytorch import __version__ as lightning_version
 
 from cgd_lightning.checkpoints.archive import Archive
 from cgd_lightning.checkpoints.files import opened
-from cgd_lightning.checkpoints.pickled import Stored
+from cgd_lightning.checkpoints.tensors import Stored
 from cgd_lightning.errors import InputError
 
 MOST_VALUES = 1_000_000

@@ -14,9 +14,11 @@ import pytest
 import torch
 
 from cgd_lightning import checkpoints
-from cgd_lightning.checkpoints.archive import MOST_ENTRIES, MOST_PICKLE_BYTES, Archive
-from cgd_lightning.checkpoints.pickled import MOST_OPCODES, Stored
+from cgd_lightning.checkpoints.archive import MOST_PICKLE_BYTES, Archive
+from cgd_lightning.checkpoints.pickled import MOST_OPCODES
+from cgd_lightning.checkpoints.tensors import Stored
 from cgd_lightning.errors import InputError
+from cgd_lightning.zips import MOST_ENTRIES
 
 
 def zipped(
@@ -148,7 +150,7 @@ def central_directory(entries: int) -> bytes:
 
 
 def doubled(times: int) -> bytes:
-    """A tuple of a tuple of ... twice each: a few bytes, and 2^times copies when it is written out."""
+    """A tuple of a tuple of ... twice each: a few bytes, and 2^times copies when written out."""
     return b"".join(
         [b"N"] + [b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(times)]
     )

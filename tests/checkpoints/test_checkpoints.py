@@ -13,6 +13,7 @@ from torch import Tensor
 from cgd_lightning import checkpoints, networks
 from cgd_lightning.checkpoints import Model
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
+from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.schedules import (
     Cosine,
@@ -27,6 +28,7 @@ from tests.command_line import TINY_DIFFUSION, status
 
 NAMES = ("cat", "dog", "7")
 SHAPE = (1, 8, 8)
+DATA = DataSpec(SHAPE, NAMES)
 SMALL: dict[str, Any] = {
     "model_channels": 8,
     "channel_mult": (1,),
@@ -36,19 +38,19 @@ SMALL: dict[str, Any] = {
 
 
 def denoiser(schedule: NoiseSchedule | None = None, prediction: Any = "eps") -> Denoiser:
-    return Denoiser(
-        randomised(UNet(8, 1, 1, **SMALL)), schedule or Linear(), prediction, SHAPE, NAMES
-    )
+    return Denoiser(randomised(UNet(8, 1, 1, **SMALL)), schedule or Linear(), prediction, DATA)
 
 
 def noisy_classifier(names: tuple[str, ...] = NAMES, size: int = 8) -> NoisyClassifier:
     return NoisyClassifier(
-        randomised(EncoderUNet(size, 1, len(names), **SMALL)), Cosine(), names, (1, size, size)
+        randomised(EncoderUNet(size, 1, len(names), **SMALL)),
+        Cosine(),
+        DataSpec((1, size, size), names),
     )
 
 
 def judge() -> CleanClassifier:
-    return CleanClassifier(randomised(ConvNet(8, 1, 3, width=4, dropout=0.5)), NAMES, SHAPE)
+    return CleanClassifier(randomised(ConvNet(8, 1, 3, width=4, dropout=0.5)), DATA)
 
 
 def randomised(network: Network) -> Network:
@@ -156,7 +158,7 @@ def test_our_own_networks_hold_nothing_but_weights() -> None:
 def test_the_shares_of_the_classes_come_back_and_older_files_have_none(tmp_path: Path) -> None:
     network = EncoderUNet(8, 1, 2, model_channels=8, channel_mult=(1,), num_res_blocks=1)
     checkpoints.save(
-        NoisyClassifier(network, Linear(), ("a", "b"), (1, 8, 8), (0.75, 0.25)),
+        NoisyClassifier(network, Linear(), DataSpec((1, 8, 8), ("a", "b"), (0.75, 0.25))),
         tmp_path / "new.ckpt",
     )
     assert checkpoints.load(tmp_path / "new.ckpt").class_shares == (0.75, 0.25)
@@ -168,7 +170,7 @@ def test_the_shares_of_the_classes_come_back_and_older_files_have_none(tmp_path:
 
 def test_a_loaded_network_with_dropout_gives_one_answer(tmp_path: Path) -> None:
     network = randomised(EncoderUNet(8, 1, 3, **SMALL, dropout=0.5))
-    model = NoisyClassifier(network, Linear(), NAMES, SHAPE).train()
+    model = NoisyClassifier(network, Linear(), DATA).train()
     assert not torch.equal(answer(model), answer(model))
     again = checkpoints.load(saved(tmp_path / "model.ckpt", model))
     assert torch.equal(answer(again), answer(again))
@@ -193,7 +195,7 @@ class NotOnlyWeights(Network):
 
 
 def test_a_users_network_comes_back_with_what_is_not_among_its_weights(tmp_path: Path) -> None:
-    model = Denoiser(NotOnlyWeights(8, 1, 1, top=6.0), Linear(), "eps", SHAPE, NAMES)
+    model = Denoiser(NotOnlyWeights(8, 1, 1, top=6.0), Linear(), "eps", DATA)
     again = checkpoints.load(saved(tmp_path / "model.ckpt", model), trust=("tests",))
     assert answer(again)[0, 0, 0, 0] != 0
     assert torch.equal(answer(again), answer(model))
@@ -323,7 +325,7 @@ def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     import foreign_module  # type: ignore[import-not-found]
 
     checkpoints.save(
-        Denoiser(randomised(foreign_module.Mine(8, 1, 1, **SMALL)), Linear(), "eps", SHAPE, NAMES),
+        Denoiser(randomised(foreign_module.Mine(8, 1, 1, **SMALL)), Linear(), "eps", DATA),
         "foreign.ckpt",
     )
     del sys.modules["foreign_module"]
@@ -413,7 +415,7 @@ def test_a_schedule_is_no_network_and_a_network_no_schedule(file: Path) -> None:
     )
     with pytest.raises(
         InputError,
-        match=f"{file}: its description is damaged: network: Linear, where one of UNet, MLP was wanted",
+        match=f"{file}: its description is damaged: network: Linear, where one of UNet, MLP was",
     ):
         checkpoints.load(file)
     edit(file, lambda contents: contents["cgd"].update(checkpoints.describe(denoiser())))
@@ -543,10 +545,10 @@ def test_a_torch_file_of_another_program_is_refused_by_name(contents: Any, tmp_p
 
 
 def test_a_network_that_does_not_remember_its_arguments_is_not_stored(tmp_path: Path) -> None:
-    model = Denoiser(torch.nn.Conv2d(1, 1, 1), Linear(), "eps", SHAPE, NAMES)
+    model = Denoiser(torch.nn.Conv2d(1, 1, 1), Linear(), "eps", DATA)
     with pytest.raises(
         InputError,
-        match=r"Conv2d does not remember its constructor arguments; derive it from cgd_lightning\.networks",
+        match=r"Conv2d does not remember its constructor arguments; derive it from cgd",
     ):
         checkpoints.save(model, tmp_path / "model.ckpt")
     assert not list(tmp_path.iterdir())
@@ -559,152 +561,3 @@ def test_a_write_that_fails_leaves_the_folder_as_it_was(file: Path) -> None:
         checkpoints.save(denoiser(), file, dataset=unwritable)
     assert list(file.parent.iterdir()) == [file]
     assert file.read_bytes() == before
-
-
-@pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with runs/diffusion/version_{0,2,10} that hold files called after their
-    place.
-    """
-    monkeypatch.chdir(tmp_path)
-    for place in (
-        "version_0/last",
-        "version_2/best",
-        "version_2/last",
-        "version_10/best",
-        "version_10/last",
-        "version_11/other",
-    ):
-        path = Path(f"runs/diffusion/{place}.ckpt")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(place)
-    Path("runs/diffusion/version_x").mkdir()
-    Path("runs/diffusion/version_99").touch()
-    return Path("runs/diffusion")
-
-
-@pytest.mark.parametrize(
-    ("path", "found"),
-    [
-        ("version_2/last.ckpt", "version_2/last.ckpt"),
-        ("version_11/other.ckpt", "version_11/other.ckpt"),
-        ("version_2", "version_2/best.ckpt"),
-        ("version_0", "version_0/last.ckpt"),
-        ("", "version_10/best.ckpt"),
-    ],
-)
-def test_a_file_a_version_folder_and_a_run_folder_name_a_checkpoint(
-    path: str, found: str, runs: Path
-) -> None:
-    assert checkpoints.find(runs / path) == runs / found
-
-
-def test_versions_are_ordered_by_number(runs: Path) -> None:
-    assert [folder.name for folder in checkpoints.versions(runs) if folder.is_dir()] == [
-        "version_11",
-        "version_10",
-        "version_2",
-        "version_0",
-    ]
-
-
-def test_what_is_not_there_is_answered_with_what_is(runs: Path) -> None:
-    for wrong in ("runs/difusion", "diffusion", "runs/diffusion/version_3", "runs"):
-        with pytest.raises(InputError, match=rf"^{wrong}: .*; runs here: runs/diffusion$"):
-            checkpoints.find(wrong)
-    Path("empty").mkdir()
-    with pytest.raises(InputError, match=r"^empty: neither best\.ckpt nor last\.ckpt"):
-        checkpoints.find("empty")
-
-
-def test_where_no_run_is_the_first_step_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        InputError, match=r"runs/diffusion: no such checkpoint.*cgd fit --config diffusion\.yaml"
-    ):
-        checkpoints.find("runs/diffusion")
-
-
-def pair(mine: Model, other: Model) -> None:
-    cards = [checkpoints.Card(**checkpoints.describe(model)) for model in (mine, other)]
-    checkpoints.check_pair((Path("mine.ckpt"), cards[0]), (Path("other.ckpt"), cards[1]))
-
-
-def test_a_pair_of_one_shape_and_the_same_classes_fits_whatever_its_schedules() -> None:
-    pair(denoiser(Linear()), noisy_classifier())
-    pair(Denoiser(UNet(8, 1, 1, **SMALL), Linear(), "eps", SHAPE, ()), noisy_classifier())
-
-
-def test_a_pair_that_does_not_fit_is_told_with_both_files_and_both_values() -> None:
-    with pytest.raises(
-        InputError, match=r"image shape \[1, 8, 8\] in mine\.ckpt, but \[1, 16, 16\] in other\.ckpt"
-    ):
-        pair(denoiser(), noisy_classifier(size=16))
-    other = ("dog", "cat", "7")
-    with pytest.raises(
-        InputError,
-        match=r"class names \['cat', 'dog', '7'\] in mine\.ckpt, but \['dog', 'cat', '7'\] in other\.ckpt",
-    ):
-        pair(denoiser(), noisy_classifier(other))
-    with pytest.raises(
-        InputError, match=r"mine\.ckpt: a classifier, and a diffusion model was wanted"
-    ):
-        pair(noisy_classifier(), denoiser())
-    for wrong, kind in ((judge(), "judge"), (denoiser(), "diffusion")):
-        with pytest.raises(
-            InputError, match=rf"other\.ckpt: a {kind}, and a classifier of noisy images was wanted"
-        ):
-            pair(denoiser(), wrong)
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Path:
-    """Runs of which `newest` was written last, `older` before it, and those that cannot guide after
-    both.
-    """
-    models: dict[str, Model] = {
-        "diffusion": denoiser(),
-        "older": noisy_classifier(),
-        "newest": noisy_classifier(),
-        "large": noisy_classifier(size=16),
-        "others": noisy_classifier(("a", "b", "c")),
-        "judge": judge(),
-        "again": denoiser(),
-    }
-    for seconds, (name, model) in enumerate(models.items()):
-        file = saved(tmp_path / name / "version_0" / "best.ckpt", model)
-        os.utime(file, (1e9 + seconds, 1e9 + seconds))
-    (tmp_path / "broken" / "version_0").mkdir(parents=True)
-    (tmp_path / "broken" / "version_0" / "best.ckpt").write_text("broken")
-    return tmp_path
-
-
-def test_the_newest_classifier_beside_the_run_that_fits_is_taken(shelf: Path) -> None:
-    path = shelf / "diffusion" / "version_0" / "best.ckpt"
-    assert (
-        checkpoints.find_classifier(path, checkpoints.read(path))
-        == shelf / "newest" / "version_0" / "best.ckpt"
-    )
-    for name in ("older", "newest"):
-        (shelf / name).rename(shelf.with_name(f"{shelf.name}-{name}"))
-    assert checkpoints.find_classifier(path, checkpoints.read(path)) is None
-
-
-def test_a_stored_partner_wins(shelf: Path) -> None:
-    path = saved(
-        shelf / "diffusion" / "version_0" / "best.ckpt", denoiser(), partner=str(shelf / "older")
-    )
-    assert (
-        checkpoints.find_classifier(path, checkpoints.read(path))
-        == shelf / "older" / "version_0" / "best.ckpt"
-    )
-    path = saved(path, denoiser(), partner="elsewhere/older")
-    assert (
-        checkpoints.find_classifier(path, checkpoints.read(path))
-        == shelf / "older" / "version_0" / "best.ckpt"
-    )
-    path = saved(path, denoiser(), partner=str(shelf / "gone"))
-    with pytest.raises(InputError, match="gone: no such checkpoint"):
-        checkpoints.find_classifier(path, checkpoints.read(path))

@@ -17,6 +17,7 @@ from tests.checkpoints.test_checkpoints import KINDS, answer, denoiser, edit, ju
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
     return saved(tmp_path / "model.ckpt", denoiser())
 
 
@@ -166,7 +167,7 @@ def test_weights_of_another_precision_are_taken_in_that_of_the_network(
 def test_a_network_larger_than_the_bound_wants_to_be_trusted(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cgd_lightning.checkpoints.files.MOST_PARAMETERS", 100)
+    monkeypatch.setattr("cgd_lightning.checkpoints.weights.MOST_PARAMETERS", 100)
     with pytest.raises(InputError, match="want --trust-size"):
         checkpoints.load(file)
     assert checkpoints.load(file, trust=Trust(any_size=True))

@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 
 from cgd_lightning import checkpoints
-from cgd_lightning.commands.evaluate import read_samples
 from cgd_lightning.data.digits import Digits
 from cgd_lightning.errors import InputError
-from cgd_lightning.evaluation.features import look
+from cgd_lightning.evaluation.features import JudgeFeatures
 from cgd_lightning.evaluation.metrics import accuracy, frechet_distance, precision_recall
 from cgd_lightning.sampling.files import write_targets
-from cgd_lightning.sampling.stored import RECORD_VALUES
+from cgd_lightning.sampling.record import MOST_VALUES
+from cgd_lightning.sampling.stored import read_samples
 from tests.command_line import TINY_CLASSIFIER, inside, status
 
 Cgd = Callable[..., tuple[int, str, str]]
@@ -60,15 +60,15 @@ def test_the_table_holds_what_the_judge_sees(
     monkeypatch.chdir(place)
     code, out, err = cgd("evaluate", f"--samples={kind}", "--judge=runs/judge", "--device=cpu")
     assert code == 0, err
-    judge, digits = checkpoints.load("runs/judge"), Digits()
+    look, digits = JudgeFeatures(checkpoints.load("runs/judge")), Digits()
     test = digits.split("test")
     with np.load("npz/samples.npz") as arrays:
         images, labels = (
             torch.from_numpy(arrays["arr_0"]).permute(0, 3, 1, 2),
             torch.from_numpy(arrays["arr_1"]),
         )
-    reference, classes = look(judge, test.images)
-    seen, seen_classes = look(judge, images)
+    reference, classes = look(test.images)
+    seen, seen_classes = look(images)
     assert f"recognises {accuracy(classes, test.labels):.2%} of 250 test images of digits" in out
     wanted = [
         accuracy(seen_classes, labels),
@@ -83,6 +83,13 @@ def test_the_table_holds_what_the_judge_sees(
     assert n == 20
     assert [share / 100, *rest] == pytest.approx(wanted, rel=1e-3, abs=1e-3)
     assert re.search(r"^real training images +20 ", out, flags=re.MULTILINE)
+    assert out.splitlines()[1:4] == [
+        "FID-lite in its features; precision and recall with k = 3; both against these 250 images",
+        "",
+        "                             n  accuracy  FID-lite  precision  recall",
+    ]
+    draws = r"FID-lite of real images: mean of 10 draws, [\d.e+-]+ to [\d.e+-]+"
+    assert re.search(rf"\n\n{draws}\n$", out)
 
 
 def test_a_setting_of_the_data_changes_those_that_the_judge_was_trained_on(
@@ -218,7 +225,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
         "at most 16777216",
     ),
     "a record of too many values": (
-        said('{"images": {"labels": [' + "[]," * RECORD_VALUES + "0]}}"),
+        said('{"images": {"labels": [' + "[]," * MOST_VALUES + "0]}}"),
         "more than",
     ),
     "a deep record": (said('{"images":' * 5000), "recursion"),

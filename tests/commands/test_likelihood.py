@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cgd_lightning import checkpoints
+from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.networks import UNet
 
@@ -51,13 +52,14 @@ def test_a_model_that_is_told_the_class_wants_data_of_its_classes(
     workplace: Path, cgd: Cgd
 ) -> None:
     ours = checkpoints.load("runs/diffusion")
+    letters = DataSpec(ours.data.shape, tuple("abcdefghij"))
     told = UNet(**{**ours.network.init_args, "num_classes": 10}).eval()
     checkpoints.save(
-        Denoiser(told, ours.schedule, ours.prediction, ours.image_shape, "abcdefghij"),
+        Denoiser(told, ours.schedule, ours.prediction, letters),
         "letters.ckpt",
     )
     checkpoints.save(
-        Denoiser(told, ours.schedule, ours.prediction, ours.image_shape, ours.class_names),
+        Denoiser(told, ours.schedule, ours.prediction, ours.data),
         "digits.ckpt",
     )
     few = ("likelihood", "--device=cpu", "--steps=2", "--num_images=1", "--data=Digits")

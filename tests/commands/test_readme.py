@@ -20,23 +20,27 @@ def test_the_readmes_python_makes_the_images_of_the_command_line(
 ) -> None:
     names: dict = {}
     exec(PYTHON[0], names)
-    options = (
-        "--ckpt=runs/diffusion",
-        "--scale=5",
-        "--labels=3,7",
-        "--num_samples=16",
-        "--device=cpu",
-        "--precision=fp32",
-    )
-    assert cgd("sample", *options, "--format=npz", "--out=result")[0] == 0
-    with np.load("result/samples.npz") as arrays:
-        assert torch.equal(names["images"], torch.from_numpy(arrays["arr_0"]).permute(0, 3, 1, 2))
+    exec(PYTHON[1], names)
+    few = ("sample", "--ckpt=runs/diffusion", "--num_samples=16", "--format=npz")
+    assert cgd(*few, "--scale=5", "--labels=3,7", "--out=result")[0] == 0
+    assert torch.equal(names["images"], written("result"))
+    for scale, samples in names["by_scale"].items():
+        assert cgd(*few, f"--scale={scale}", f"--out={scale}")[0] == 0
+        assert torch.equal(samples, written(f"{scale}"))
+    exact = ("--scale=5", "--labels=3,7", "--precision=fp32", "--device=cpu")
+    assert cgd(*few, *exact, "--out=exact")[0] == 0
+    assert torch.equal(names["own"], written("exact"))
+
+
+def written(folder: str) -> torch.Tensor:
+    with np.load(Path(folder) / "samples.npz") as arrays:
+        return torch.from_numpy(arrays["arr_0"]).permute(0, 3, 1, 2)
 
 
 def test_the_readmes_python_trains(workplace: Path) -> None:
     names: dict = {}
     exec(
-        PYTHON[1].replace(
+        PYTHON[2].replace(
             "max_steps=300",
             "max_steps=2, logger=False, accelerator='cpu', enable_progress_bar=False",
         ),
@@ -66,7 +70,7 @@ def test_the_readmes_data_set_and_network_train_and_sample(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for name, source in zip(("shapes", "plain"), PYTHON[2:], strict=True):
+    for name, source in zip(("shapes", "plain"), PYTHON[3:], strict=True):
         Path(f"{name}.py").write_text(source)
     words = next(line for line in README.splitlines() if "shapes.Shapes" in line).split()[1:]
     short = [

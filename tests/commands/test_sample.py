@@ -1,5 +1,4 @@
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,17 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torchvision
 from PIL import Image
-from torchvision.models import WeightsEnum
 
 from cgd_lightning import checkpoints
 from cgd_lightning.commands.evaluate import read_samples
-from cgd_lightning.commands.foreign import foreign_classifier
-from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier, Preprocessed
+from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
+from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser, Prediction
 from cgd_lightning.diffusion.schedules import Level
-from cgd_lightning.errors import InputError
 from cgd_lightning.networks import ConvNet, EncoderUNet, UNet
 from cgd_lightning.sampling.animation import FRAMES, LAST, MILLISECONDS, Animation
 
@@ -131,11 +127,11 @@ def test_another_sampler_has_its_own_defaults_and_not_those_of_the_one_it_takes_
         == 0
     )
     assert cgd("sample", "--from=file/samples.json", "--out=same", "--sampler.steps=2")[0] == 0
-    assert options_of("typed")["init_args"] == {"steps": 20, "spacing": "uniform"}
-    assert options_of("file")["init_args"] == {"steps": 3, "spacing": "log_snr"}
-    assert options_of("replaced")["init_args"] == {"steps": 2, "spacing": "log_snr"}
+    assert options_of("typed")["init_args"] == {"steps": 20, "spacing": "log_snr"}
+    assert options_of("file")["init_args"] == {"steps": 3, "spacing": "leading"}
+    assert options_of("replaced")["init_args"] == {"steps": 2, "spacing": "uniform"}
     assert options_of("same")["class_path"].endswith("Heun")
-    assert options_of("same")["init_args"] == {"steps": 2, "spacing": "log_snr"}
+    assert options_of("same")["init_args"] == {"steps": 2, "spacing": "leading"}
 
 
 def test_a_record_in_another_folder_is_not_overwritten(workplace: Path, cgd: Cgd) -> None:
@@ -156,7 +152,7 @@ def judge() -> None:
     """A judge of random weights, in judge.ckpt."""
     ours = checkpoints.load("runs/classifier")
     checkpoints.save(
-        CleanClassifier(ConvNet(16, 1, 10, width=8).eval(), ours.class_names, ours.image_shape),
+        CleanClassifier(ConvNet(16, 1, 10, width=8).eval(), ours.data),
         "judge.ckpt",
     )
 
@@ -213,29 +209,6 @@ def test_a_list_of_rules_is_a_chain_and_the_scale_is_the_outermost_terms(
     assert images(Path("both")) != images(Path("off"))
 
 
-def test_clean_classifiers_guide_a_judge_of_ours_and_one_of_another_library(
-    workplace: Path, cgd: Cgd
-) -> None:
-    judge()
-    few = (*SAMPLE, "--num_samples=3", "--guidance=CleanGuidance")
-    foreign = "--classifier=torchvision.models.shufflenet_v2_x0_5(num_classes=12)"
-    names = ("judge", "detached", "foreign")
-    torch.manual_seed(0)
-    for name, words in zip(
-        names,
-        (
-            ["--classifier=judge.ckpt"],
-            ["--classifier=judge.ckpt", "--guidance.through_denoiser=false"],
-            [foreign],
-        ),
-    ):
-        assert cgd(*few, "--scale=900", *words, f"--out={name}")[0] == 0
-    assert cgd(*SAMPLE, "--num_samples=3", "--scale=0", "--out=plain")[0] == 0
-    assert len({tuple(images(Path(name)).values()) for name in (*names, "plain")}) == 4
-    assert cgd(*few, foreign, "--labels=11", "--out=eleventh")[0] == 0
-    assert "0000-11.png" in images(Path("eleventh"))
-
-
 def test_the_animation_shows_noise_and_prediction_side_by_side_and_ends_with_the_sample(
     workplace: Path, cgd: Cgd
 ) -> None:
@@ -271,180 +244,6 @@ def test_an_animation_ends_with_the_last_evaluation_whatever_the_number_was_said
             assert np.asarray(moving.convert("L"))[10, -10] == 255
     with Image.open(tmp_path / "animation.gif") as moving:
         assert np.asarray(moving.convert("L"))[10, -10] == 0
-
-
-def call_in(place: str, call: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What makes `cgd sample` find the `call` of a classifier in a file or in the environment."""
-    guided = {"class_path": "CleanGuidance"}
-    options: dict[str, Any] = {"guidance": guided, "classifier": call}
-    if place == "environment":
-        monkeypatch.setenv("CGD_SAMPLE__CLASSIFIER", call)
-        return ["--guidance=CleanGuidance"]
-    if place == "attribute":
-        options = {
-            "guidance": {
-                "class_path": "Attribute",
-                "init_args": {"rule": guided, "classifier": call, "label": "3"},
-            }
-        }
-    if place == "weak":
-        options = {"guidance": {"class_path": "Autoguidance", "init_args": {"weak": call}}}
-    if place == "record":
-        Path("record.json").write_text(json.dumps({"options": options}))
-        return ["--from=record.json"]
-    Path("options.yaml").write_text(json.dumps(options))
-    return ["--config=options.yaml"]
-
-
-@pytest.mark.parametrize("place", ["record", "config", "environment", "attribute", "weak"])
-def test_a_file_calls_nothing_but_published_classifiers_and_modules_of_trusted_packages(
-    place: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd
-) -> None:
-    Path("foreign_guide.py").write_text(GUIDE)
-    for call, trust in {
-        "os.system('touch ran')": "--trust os",
-        "foreign_guide.net(10)": "--trust foreign_guide",
-        "torch.hub.load('.', net, source=local)": "--trust torch",
-        "torch.load('ran.pt')": "--trust torch",
-        "torchvision.models._api.load_state_dict_from_url('file:ran.pt')": "--trust torchvision",
-    }.items():
-        code, _, err = cgd(
-            *SAMPLE, "--num_samples=1", "--out=result", *call_in(place, call, monkeypatch)
-        )
-        assert code == 1, call
-        *_, error = err.strip().splitlines()
-        assert error.startswith(
-            f"error: cgd sample: --classifier {call}: stands in a file or the environment"
-        ), error
-        assert error.endswith(trust)
-        assert not Path("ran").exists()
-        assert not Path("result").exists()
-    assert "foreign_guide" not in sys.modules
-
-
-def test_a_call_that_is_trusted_or_typed_is_made(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd
-) -> None:
-    Path("foreign_guide.py").write_text(GUIDE)
-    few, call = (*SAMPLE, "--num_samples=1"), "foreign_guide.net(10)"
-    assert (
-        cgd(*few, *call_in("config", call, monkeypatch), "--trust=foreign_guide", "--out=trusted")[
-            0
-        ]
-        == 0
-    )
-    assert Path("ran").exists()
-    assert cgd(*few, "--guidance=CleanGuidance", "--classifier", call, "--out=typed")[0] == 0
-    rule = {"rule": {"class_path": "CleanGuidance"}, "classifier": call, "label": "3"}
-    assert (
-        cgd(
-            *few,
-            f"--guidance={json.dumps({'class_path': 'Attribute', 'init_args': rule})}",
-            "--out=listed",
-        )[0]
-        == 0
-    )
-    assert "--trust foreign_guide" in cgd("sample", "--from=typed/samples.json", "--out=again")[2]
-    assert (
-        cgd("sample", "--from=typed/samples.json", "--out=again", "--trust=foreign_guide")[0] == 0
-    )
-    sys.modules.pop("foreign_guide")
-
-
-GUIDE = """
-from pathlib import Path
-Path("ran").touch()
-import torch
-def net(classes, channels=1):
-    torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Conv2d(channels, classes, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-"""
-
-TIMM = """
-import torch
-class Net(torch.nn.Module):
-    def __init__(self, channels, **cfg):
-        super().__init__()
-        self.conv = torch.nn.Conv2d(channels, 4, 3)
-        self.pretrained_cfg = dict(input_size=(3, 16, 16), mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.3), label_names=list("abcd"))
-    def forward(self, x):
-        return self.conv(x).mean((2, 3))
-def create_model(name, pretrained=False, pretrained_cfg=None, in_chans=3, **more):
-    return Net(in_chans)
-def net(**more):
-    return Net(3)
-def load_state_dict(path):
-    raise AssertionError(path)
-def is_model(name):
-    return name == "net"
-"""
-
-
-def test_of_timm_a_file_calls_models_alone_and_no_weights_from_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "timm.py").write_text(TIMM)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "timm", raising=False)
-    device = torch.device("cpu")
-    for call in ("timm.create_model(net)", "timm.net(pretrained=True)"):
-        assert foreign_classifier(call, (1, 8, 8), device).class_names == tuple("abcd")
-    for call in (
-        "timm.load_state_dict('evil.pth')",
-        "timm.create_model(net, checkpoint_path='evil.pth')",
-        "timm.create_model(net, True, {'file': 'evil.pth'})",
-        "timm.create_model('hf-hub:evil/net', pretrained=True)",
-    ):
-        with pytest.raises(InputError, match="--trust timm"):
-            foreign_classifier(call, (1, 8, 8), device)
-    assert foreign_classifier(
-        "timm.create_model(net, checkpoint_path='mine.pth')", (1, 8, 8), device, typed=True
-    )
-    grey = foreign_classifier("timm.create_model(net, in_chans=1)", (1, 8, 8), device).network
-    assert isinstance(grey, Preprocessed)
-    assert grey.channels == 1
-    assert grey.mean.flatten().tolist() == pytest.approx([0.4])
-    monkeypatch.delitem(sys.modules, "timm")
-
-
-def test_what_torchvision_says_of_a_model_is_found_by_either_name(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    device = torch.device("cpu")
-    monkeypatch.setattr(torchvision.models.ShuffleNetV2, "load_state_dict", lambda *_, **__: None)
-    monkeypatch.setattr(WeightsEnum, "get_state_dict", lambda *_, **__: {})
-    for call in (
-        "shufflenet_v2_x0_5(weights=DEFAULT)",
-        "get_model(shufflenet_v2_x0_5, weights=DEFAULT)",
-    ):
-        guide = foreign_classifier(f"torchvision.models.{call}", (1, 16, 16), device)
-        assert guide.class_names[0] == "tench"
-        assert isinstance(guide.network, Preprocessed)
-        assert guide.network.size == 224
-
-
-def test_a_network_is_given_as_many_channels_as_it_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    Path("foreign_guide.py").write_text(GUIDE)
-    for images_, wanted in ((1, 1), (1, 3), (2, 2), (3, 3), (4, 4)):
-        guide = foreign_classifier(
-            f"foreign_guide.net(10, {wanted})", (images_, 16, 16), torch.device("cpu"), typed=True
-        )
-        assert isinstance(guide.network, Preprocessed)
-        assert (guide.network.channels, len(guide.network.mean)) == (wanted, wanted)
-        assert guide.logits(torch.zeros(2, images_, 16, 16)).shape == (2, 10)
-    for images_, wanted in ((2, 3), (3, 1), (4, 3)):
-        with pytest.raises(InputError, match="RuntimeError"):
-            foreign_classifier(
-                f"foreign_guide.net(10, {wanted})",
-                (images_, 16, 16),
-                torch.device("cpu"),
-                typed=True,
-            )
-    sys.modules.pop("foreign_guide")
 
 
 def test_the_record_names_the_files_of_all_models_and_holds_in_any_folder(
@@ -547,7 +346,7 @@ def test_a_class_conditional_model_beside_a_classifier_is_noted(workplace: Path,
     init_args = {**ours.network.init_args, "num_classes": 11}
     told = UNet(**init_args).eval()
     checkpoints.save(
-        Denoiser(told, ours.schedule, ours.prediction, ours.image_shape, ours.class_names),
+        Denoiser(told, ours.schedule, ours.prediction, ours.data),
         "told.ckpt",
     )
     few = (*SAMPLE, "--ckpt=told.ckpt", "--classifier=runs/classifier", "--num_samples=1")
@@ -606,14 +405,6 @@ WRONG = {
     "no samples": (["--num_samples=0"], "--num_samples 0"),
     "no batch": (["--batch_size=0"], "batch_size 0"),
     "unwritable folder": (["--out=file/out"], "file/out"),
-    "a foreign guide of more than one call": (
-        ["--guidance=CleanGuidance", "--classifier=torch.nn.Flatten(1)(2)"],
-        "plain values",
-    ),
-    "a foreign guide and more": (
-        ["--guidance=CleanGuidance", "--classifier=torch.nn.Flatten(1), (2)"],
-        "plain values",
-    ),
     "a classifier in the wrong place": (
         ["--ckpt=runs/classifier"],
         "a classifier, and a diffusion model was wanted",
@@ -686,41 +477,6 @@ WRONG = {
         "guide with it by ClassifierGuidance",
     ),
     "no clean guide": (["--guidance=CleanGuidance"], "needs a classifier of clean images"),
-    "a foreign guide of noisy images": (
-        ["--classifier=torch.nn.Flatten()"],
-        "has never seen noise",
-    ),
-    "a foreign guide that is nowhere": (
-        ["--guidance=CleanGuidance", "--classifier=torchvision.models.resnet7()"],
-        "resnet7",
-    ),
-    "a foreign guide without logits": (
-        ["--guidance=CleanGuidance", "--classifier=torch.nn.ReLU()"],
-        "logits (K,) were wanted",
-    ),
-    "a foreign guide without logits, of grey images": (
-        ["--guidance=CleanGuidance", "--classifier=torch.nn.Conv2d(1,10,3)"],
-        "logits (K,) were wanted",
-    ),
-    "a foreign guide of two channels": (
-        ["--guidance=CleanGuidance", "--classifier=torch.nn.Conv2d(2,10,3)"],
-        "RuntimeError",
-    ),
-    "a foreign guide that is no network": (
-        ["--guidance=CleanGuidance", "--classifier=os.system('touch ran')"],
-        "it was not called",
-    ),
-    "a foreign guide that finds objects": (
-        [
-            "--guidance=CleanGuidance",
-            "--classifier=torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights_backbone=None)",
-        ],
-        "gives list for an image",
-    ),
-    "a foreign guide of the wrong arguments": (
-        ["--guidance=CleanGuidance", "--classifier=torch.nn.Flatten(a b)"],
-        "plain values",
-    ),
     "classifier-free guidance without labels": (
         ["--guidance=ClassifierFree"],
         "needs a class-conditional diffusion model",
@@ -790,10 +546,13 @@ def test_a_pair_of_other_shape_or_classes_is_refused_with_both_files_and_both_va
     ours = checkpoints.load("runs/classifier")
     small = EncoderUNet(8, 1, 10, model_channels=8, channel_mult=(1,), num_res_blocks=1)
     checkpoints.save(
-        NoisyClassifier(small, ours.schedule, ours.class_names, (1, 8, 8)), "small.ckpt"
+        NoisyClassifier(small, ours.schedule, DataSpec((1, 8, 8), ours.class_names)), "small.ckpt"
     )
     checkpoints.save(
-        NoisyClassifier(ours.network, ours.schedule, "abcdefghij", ours.image_shape), "letters.ckpt"
+        NoisyClassifier(
+            ours.network, ours.schedule, DataSpec(ours.data.shape, tuple("abcdefghij"))
+        ),
+        "letters.ckpt",
     )
     for file, values in {
         "small.ckpt": ("[1, 16, 16]", "[1, 8, 8]"),

@@ -20,19 +20,23 @@ from lightning.pytorch.strategies import Strategy
 
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints import Trust
-from cgd_lightning.checkpoints.classes import LISTED, OURS, check_spec
-from cgd_lightning.commands import lightning_cli  # noqa: F401  (all short names are known then)
+from cgd_lightning.checkpoints.classes import check_spec
+from cgd_lightning.checkpoints.listed import LISTED, OURS
+from cgd_lightning.commands import fit  # noqa: F401  (all short names are known then)
 from cgd_lightning.configuration.allowed import LIGHTNING, OPTIMIZERS, SCHEDULERS, lightning_classes
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.parser import OneLineErrors, instantiate, take_trusted
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.diffusion.classifier import CleanClassifier
+from cgd_lightning.diffusion.codec import Codec
 from cgd_lightning.diffusion.guidance import Rule
 from cgd_lightning.diffusion.guidance.image_weights import ImageWeight
 from cgd_lightning.diffusion.guidance.weights import Weight
 from cgd_lightning.diffusion.samplers import Sampler
 from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.feature_metric import FeatureMetric
+from cgd_lightning.evaluation.report import MetricFactory
 from cgd_lightning.networks import ConvNet, Network
 from cgd_lightning.training.module import NetworkFactory, OptimizerFactory, TrainingModule
 from tests.command_line import TINY_CLASSIFIER
@@ -50,12 +54,14 @@ SLOTS: dict[str, Any] = {
 BASES = (
     Network,
     NoiseSchedule,
+    Codec,
     Sampler,
     Rule,
     Weight,
     ImageWeight,
     NoisingDataModule,
     TrainingModule,
+    FeatureMetric,
 )
 
 
@@ -70,7 +76,7 @@ def classes() -> Iterator[tuple[str, Any]]:
         yield f"torch.optim.{name}", OptimizerFactory
     for path in sorted(set(LISTED.values())):
         base = next(base for base in BASES if issubclass(found(path), base))
-        yield path, NetworkFactory if base is Network else base
+        yield path, {Network: NetworkFactory, FeatureMetric: MetricFactory}.get(base, base)
 
 
 def found(path: str) -> Any:
@@ -397,7 +403,7 @@ def test_a_file_of_data_places_nothing_elsewhere_in_commands_that_measure(
     )
     ours = checkpoints.load("runs/classifier")
     checkpoints.save(
-        CleanClassifier(ConvNet(16, 1, 10, width=4).eval(), ours.class_names, ours.image_shape),
+        CleanClassifier(ConvNet(16, 1, 10, width=4).eval(), ours.data),
         "judge.ckpt",
     )
     assert (

@@ -11,7 +11,9 @@ import torch
 from PIL import Image
 
 from cgd_lightning.data import folder as folders
-from cgd_lightning.data.folder import Folder, decode
+from cgd_lightning.data import pictures
+from cgd_lightning.data.folder import Folder
+from cgd_lightning.data.pictures import decode
 from cgd_lightning.errors import InputError
 
 
@@ -60,7 +62,7 @@ def test_a_folder_that_does_not_fit_in_memory_streams_the_same_images(
     pets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = Folder(str(pets), image_size=8)
-    monkeypatch.setattr(folders, "IN_MEMORY", 0)
+    monkeypatch.setattr(folders, "MOST_IN_MEMORY", 0)
     streamed = Folder(str(pets), image_size=8)
     for name in ("train", "val"):
         ours, theirs = (data.split(name).__getitems__([1, 0]) for data in (held, streamed))
@@ -142,7 +144,7 @@ def test_wrong_options_are_refused(pets: Path) -> None:
 
 
 def test_too_many_classes_are_refused(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folders, "CLASSES", 1)
+    monkeypatch.setattr(folders, "MOST_CLASSES", 1)
     with pytest.raises(ValueError, match="2 classes; wanted at most 1"):
         Folder(str(pets), image_size=8)
 
@@ -161,7 +163,7 @@ def test_a_postscript_file_starts_no_program_whatever_it_is_called(
     (tmp_path / "gs").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)
-    for ending in folders.ENDINGS:
+    for ending in pictures.ENDINGS:
         file = tmp_path / f"x{ending}"
         file.write_bytes(EPS)
         with pytest.raises(InputError, match=f"x{ending}: not an image that can be read"):
@@ -233,7 +235,7 @@ def test_transparent_images_lie_on_white(
         "L" if channels == 1 else "RGB"
     )
     wanted = torch.from_numpy(np.array(white)).reshape(21, 13, channels).permute(2, 0, 1)
-    monkeypatch.setattr(folders, "ROWS", 4)
+    monkeypatch.setattr(pictures, "ROWS", 4)
     assert torch.equal(decode(tmp_path / "x.png", (channels, 21, 13)), wanted)
 
 
@@ -246,7 +248,7 @@ def test_every_damage_of_an_image_is_one_line(tmp_path: Path) -> None:
     exif[0x0112], exif[0x010E] = 6, "words"
     picture = Image.fromarray(generator.integers(0, 256, (9, 7, 3), dtype=np.uint8))
     whole = []
-    for format_ in folders.FORMATS:
+    for format_ in pictures.FORMATS:
         picture.save(
             file := io.BytesIO(),
             format_,

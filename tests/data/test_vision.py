@@ -168,7 +168,7 @@ def test_as_many_images_as_are_held_out_are_too_few_and_there_is_a_limit(
     write_idx(tmp_path / "MNIST" / "raw", {"train": 5000, "t10k": 50})
     with pytest.raises(InputError, match="holds 5000 images"):
         MNIST(root=str(tmp_path)).split("train")
-    monkeypatch.setattr("cgd_lightning.data.vision.IMAGES", 49)
+    monkeypatch.setattr("cgd_lightning.data.vision.MOST_IMAGES", 49)
     monkeypatch.setattr(MNIST, "held_out", 10)
     with pytest.raises(InputError, match=r"train-images-idx3-ubyte holds 5000 images"):
         MNIST(root=str(tmp_path)).split("train")

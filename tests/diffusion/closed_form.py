@@ -5,6 +5,7 @@
 import torch
 from torch import Tensor
 
+from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoise, Denoiser, Prediction, PredictionType
 from cgd_lightning.diffusion.schedules import Level, NoiseSchedule
 from tests.conftest import SHAPE, Mixture
@@ -37,8 +38,7 @@ def closed_form(
         Exact(schedule, classes, prediction).requires_grad_(False),
         schedule,
         prediction,
-        SHAPE,
-        ("a", "b", "c"),
+        DataSpec(SHAPE, ("a", "b", "c")),
     )
 
 

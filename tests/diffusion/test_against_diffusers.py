@@ -10,6 +10,7 @@ from diffusers import (
     HeunDiscreteScheduler,
 )
 
+from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.guidance import Clamp
 from cgd_lightning.diffusion.samplers import (
@@ -80,7 +81,7 @@ def test_trajectories_equal_diffusers(
     )
     in_double(theirs, schedule)
     network = Unsure() if kind == "learned_range" else Wavy()
-    denoiser = Denoiser(network, schedule, prediction, (1, 4, 4))  # type: ignore[arg-type]
+    denoiser = Denoiser(network, schedule, prediction, DataSpec((1, 4, 4)), kind == "learned_range")  # type: ignore[arg-type]
     denoise = Clamp().bind(denoiser, None, torch.zeros(3)) if clamp else denoiser
 
     levels = schedule.levels(STEPS)

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from cgd_lightning.diffusion.classifier import NoisyClassifier
+from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.generate import generate
 from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierGuidance, Interval
@@ -34,16 +35,15 @@ def randomised(network: nn.Module, seed: int) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[Denoiser, NoisyClassifier]:
-    names = ("a", "b", "c")
-    denoiser = Denoiser(randomised(UNet(8, 1, 1, **SMALL), 0), Cosine(), "eps", (1, 8, 8), names)
-    return denoiser, NoisyClassifier(
-        randomised(EncoderUNet(8, 1, 3, **SMALL), 1), Cosine(), names, (1, 8, 8)
-    )
+    data = DataSpec((1, 8, 8), ("a", "b", "c"))
+    denoiser = Denoiser(randomised(UNet(8, 1, 1, **SMALL), 0), Cosine(), "eps", data)
+    return denoiser, NoisyClassifier(randomised(EncoderUNet(8, 1, 3, **SMALL), 1), Cosine(), data)
 
 
 def images(pair, labels, **options) -> torch.Tensor:
     sampler = options.pop("sampler", DDPM(6))
-    return torch.cat(list(generate(pair[0], labels, sampler, RULE, pair[1], **options)))
+    chunks = generate(pair[0], labels, sampler, RULE, pair[1], **options)
+    return torch.cat([chunk for _, chunk in chunks])
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(pair) -> None:
@@ -62,7 +62,7 @@ def test_every_image_has_noise_of_its_own_in_every_batch(pair) -> None:
 def test_images_do_not_depend_on_the_number_of_processes(pair) -> None:
     labels = [0, 1, 2, 0, 1, 2, 0]
     whole = list(generate(pair[0], labels, DDPM(6), RULE, pair[1], batch_size=2))
-    assert [len(chunk) for chunk in whole] == [2, 2, 2, 1]
+    assert [(start, len(chunk)) for start, chunk in whole] == [(0, 2), (2, 2), (4, 2), (6, 1)]
     for processes in (2, 3, 5):
         for rank in range(processes):
             mine = list(
@@ -71,10 +71,20 @@ def test_images_do_not_depend_on_the_number_of_processes(pair) -> None:
                 )
             )
             assert len(mine) == len(whole[rank::processes])
-            assert all(
-                torch.equal(chunk, expected)
-                for chunk, expected in zip(mine, whole[rank::processes])
-            )
+            for (start, chunk), (expected_start, expected) in zip(mine, whole[rank::processes]):
+                assert start == expected_start
+                assert torch.equal(chunk, expected)
+
+
+def test_chunks_that_are_there_are_not_made_and_the_others_are_the_same(pair) -> None:
+    labels = [0, 1, 2, 0, 1, 2, 0]
+    whole = dict(generate(pair[0], labels, DDPM(6), RULE, pair[1], batch_size=2))
+    steps: list[int] = []
+    options = {"skip": {0, 4}, "progress": lambda: steps.append(1)}
+    rest = dict(generate(pair[0], labels, DDPM(6), RULE, pair[1], batch_size=2, **options))
+    assert list(rest) == [2, 6]
+    assert len(steps) == 12
+    assert all(torch.equal(chunk, whole[start]) for start, chunk in rest.items())
 
 
 def test_images_depend_on_the_batch_size_by_one_grey_level_at_most(pair) -> None:
@@ -89,10 +99,9 @@ def test_the_class_asked_for_changes_the_image(pair) -> None:
 
 def test_a_class_conditional_network_is_told_the_label() -> None:
     network = randomised(UNet(8, 1, 1, num_classes=3, **SMALL), 0)
-    denoiser = Denoiser(network, Cosine(), "eps", (1, 8, 8), ("a", "b", "c"))
+    denoiser = Denoiser(network, Cosine(), "eps", DataSpec((1, 8, 8), ("a", "b", "c")))
     unguided = [
-        torch.cat(list(generate(denoiser, [label], DDIM(4), ClassifierGuidance(0))))
-        for label in (0, 1)
+        dict(generate(denoiser, [label], DDIM(4), ClassifierGuidance(0)))[0] for label in (0, 1)
     ]
     assert not torch.equal(*unguided)
 
@@ -134,7 +143,7 @@ def test_a_sample_that_overflows_says_from_which_step_on(pair) -> None:
         def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
             return x * (torch.nan if t[0] < 500 else 1)
 
-    denoiser = Denoiser(Breaks(), Cosine(), "eps", (1, 8, 8), ("a",))
+    denoiser = Denoiser(Breaks(), Cosine(), "eps", DataSpec((1, 8, 8), ("a",)))
     with pytest.raises(FloatingPointError, match="from step 6 of 11 on"):
         list(generate(denoiser, [0], DDIM(11), ClassifierGuidance(0)))
 

@@ -3,6 +3,7 @@ import contextlib
 import pytest
 import torch
 
+from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser, Prediction
 from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierGuidance, SqrtBeta
 from cgd_lightning.diffusion.guidance.classifier import class_gradient
@@ -198,7 +199,9 @@ def test_the_gradient_of_a_network_can_be_differentiated_through_its_attention()
     ).double()
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    classifier = NoisyClassifier(network.requires_grad_(False), Cosine(), "abc")
+    classifier = NoisyClassifier(
+        network.requires_grad_(False), Cosine(), DataSpec(class_names=tuple("abc"))
+    )
     x = torch.randn(2, 1, 4, 4, dtype=torch.float64, requires_grad=True)
     gradient, _ = class_gradient(classifier, x, Cosine().level(300), torch.tensor([0, 1]))
     (second,) = torch.autograd.grad(gradient.square().sum(), x)

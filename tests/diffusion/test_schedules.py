@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from cgd_lightning.diffusion.process import add_noise, to_float, to_uint8
+from cgd_lightning.diffusion.process import add_noise
 from cgd_lightning.diffusion.schedules import (
     CLEAN,
     Cosine,
@@ -125,13 +125,3 @@ def test_noise_is_added_per_image_with_its_own_timestep(schedule: NoiseSchedule)
         torch.testing.assert_close(
             x_t[i], level.alpha * x0[i] + level.sigma * eps[i], rtol=1e-6, atol=1e-6
         )
-
-
-def test_bytes_survive_the_way_to_floats_and_back() -> None:
-    images = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
-    assert to_float(images).min() == -1
-    assert to_float(images).max() == 1
-    assert torch.equal(to_uint8(to_float(images)), images)
-    assert torch.equal(
-        to_uint8(torch.tensor([-7.0, 7.0])), torch.tensor([0, 255], dtype=torch.uint8)
-    )

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cgd_lightning.diffusion.classifier import NoisyClassifier
+from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.guidance import Attribute, Chain, ClassifierGuidance
 from cgd_lightning.diffusion.samplers import DDIM
@@ -113,17 +114,19 @@ def test_and_of_two_classifiers_is_exact_where_the_attributes_are_independent(
 ) -> None:
     pairs = [(a, b) for a in (0, 1) for b in (0, 1)]
     base = Denoiser(
-        two_attributes(schedule, ExactEps, pairs), schedule, "eps", (1, 2, 2), ("0", "1")
+        two_attributes(schedule, ExactEps, pairs), schedule, "eps", DataSpec((1, 2, 2), ("0", "1"))
     )
     first, second = (
         NoisyClassifier(
-            two_attributes(schedule, ExactLogits, pairs, by), schedule, names, (1, 2, 2)
+            two_attributes(schedule, ExactLogits, pairs, by), schedule, DataSpec((1, 2, 2), names)
         )
         for by, names in ((0, ("0", "1")), (1, ("plain", "striped")))
     )
     rule = Chain([ClassifierGuidance(1.0), Attribute(ClassifierGuidance(1.0), second, "striped")])
     guided = rule.bind(base, first, torch.zeros(16, dtype=torch.long))
-    exact = Denoiser(two_attributes(schedule, ExactEps, [(0, 1)]), schedule, "eps", (1, 2, 2))
+    exact = Denoiser(
+        two_attributes(schedule, ExactEps, [(0, 1)]), schedule, "eps", DataSpec((1, 2, 2))
+    )
     one_only = ClassifierGuidance(1.0).bind(base, first, torch.zeros(16, dtype=torch.long))
     for t in range(0, 1000, 37):
         level = schedule.level(t)

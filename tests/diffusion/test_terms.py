@@ -3,12 +3,14 @@ distribution where there is one.
 """
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from cgd_lightning.diffusion.classifier import CleanClassifier, Preprocessed
+from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser, Prediction
 from cgd_lightning.diffusion.guidance import (
     Attribute,
@@ -47,7 +49,7 @@ class Told(Mixture):
 
 
 def told(schedule: NoiseSchedule) -> Denoiser:
-    return Denoiser(Told(schedule), schedule, "eps", SHAPE, NAMES)
+    return Denoiser(Told(schedule), schedule, "eps", DataSpec(SHAPE, NAMES))
 
 
 def test_classifier_free_guidance_at_unit_scale_is_bayes_rule_and_asks_once(
@@ -163,7 +165,7 @@ def test_clean_guidance_through_the_denoiser_is_exact_where_the_log_likelihood_i
     schedule: NoiseSchedule,
 ) -> None:
     """N(m, v) tilted by exp(a . x) is N(m + v a, v)."""
-    classifier = CleanClassifier(LinearLogits(), NAMES)
+    classifier = CleanClassifier(LinearLogits(), DataSpec(class_names=NAMES))
     guided = CleanGuidance(conditional_temperature=0.0).bind(gaussian, classifier, Y)
     moved = MEAN + VARIANCE * classifier.network.weight[Y].reshape(16, *SHAPE)
     for t in range(0, 1000, 37):
@@ -177,7 +179,7 @@ def test_clean_guidance_through_the_denoiser_is_exact_where_the_log_likelihood_i
 
 def test_clean_guidance_is_its_formula_with_and_without_the_denoisers_derivative() -> None:
     schedule, level = Linear(), Linear().level(300)
-    classifier = CleanClassifier(LinearLogits(), NAMES)
+    classifier = CleanClassifier(LinearLogits(), DataSpec(class_names=NAMES))
     denoiser, x = exact_denoiser(schedule), x_at(level)
 
     def log_p(x0: Tensor) -> Tensor:
@@ -219,7 +221,7 @@ def test_softening_takes_every_relu_and_leaves_the_original() -> None:
     network = nn.Sequential(
         nn.Flatten(), nn.Linear(4, 5), nn.ReLU(), nn.Sequential(nn.Linear(5, 3), nn.ReLU())
     ).double()
-    classifier = CleanClassifier(network, NAMES)
+    classifier = CleanClassifier(network, DataSpec(class_names=NAMES))
     soft, x = softened(classifier, 3.0), x_at(Cosine().level(0))
     hidden = nn.functional.softplus(network[1](x.flatten(1)), beta=3)
     torch.testing.assert_close(
@@ -227,14 +229,19 @@ def test_softening_takes_every_relu_and_leaves_the_original() -> None:
     )
     torch.testing.assert_close(classifier.logits(x), network(x))
     one = nn.ReLU()
-    twice = CleanClassifier(nn.Sequential(one, nn.Linear(4, 4), one), NAMES)
+    twice = CleanClassifier(nn.Sequential(one, nn.Linear(4, 4), one), DataSpec(class_names=NAMES))
     assert not any(isinstance(layer, nn.ReLU) for layer in softened(twice, 3.0).network)
     with pytest.raises(ValueError, match="no ReLU"):
-        CleanGuidance(softplus=3.0).bind(gaussian, CleanClassifier(LinearLogits(), NAMES), Y)
+        CleanGuidance(softplus=3.0).bind(
+            gaussian, CleanClassifier(LinearLogits(), DataSpec(class_names=NAMES)), Y
+        )
 
 
 def test_a_classifier_of_the_wrong_kind_is_named() -> None:
-    noisy, clean = exact_classifier(Cosine()), CleanClassifier(LinearLogits(), NAMES)
+    noisy, clean = (
+        exact_classifier(Cosine()),
+        CleanClassifier(LinearLogits(), DataSpec(class_names=NAMES)),
+    )
     with pytest.raises(
         ValueError, match="knows clean images alone; guide with it by CleanGuidance"
     ):
@@ -341,7 +348,7 @@ def test_a_weak_model_is_not_asked_beyond_the_noise_it_knows() -> None:
 
 def test_a_weak_model_of_other_classes_is_refused() -> None:
     weak = told(Cosine())
-    weak.class_names = ("a", "b", "d")
+    weak.data = replace(weak.data, class_names=("a", "b", "d"))
     with pytest.raises(ValueError, match="the weak model knows the classes a, b, d"):
         Autoguidance(weak).bind(told(Cosine()).bind(Y), None, Y)
 
@@ -354,7 +361,7 @@ def test_an_attribute_wants_a_classifier_and_a_rule_that_asks_one() -> None:
     with pytest.raises(
         ValueError, match="runs/diffusion: a diffusion model, and Attribute wants a classifier"
     ):
-        rule.load(lambda path: exact_denoiser(Cosine()))
+        rule.with_models({"runs/diffusion": exact_denoiser(Cosine())})
 
 
 OFF = {
@@ -369,7 +376,7 @@ OFF = {
 @pytest.mark.parametrize("rule", OFF.values(), ids=OFF)
 def test_a_rule_that_is_off_is_the_denoiser_itself(rule) -> None:
     denoiser = exact_denoiser(Cosine())
-    rule.load(lambda path: pytest.fail(f"{path} was read"))
+    assert rule.models == ()
     assert rule.bind(denoiser, None, Y) is denoiser
 
 
@@ -382,7 +389,7 @@ def test_guidance_skips_the_level_that_is_noise_alone() -> None:
     x = x_at(level)
     for rule, classifier in (
         (ClassifierGuidance(3.0), exact_classifier(Linear(zero_terminal_snr=True))),
-        (CleanGuidance(3.0), CleanClassifier(LinearLogits(), NAMES)),
+        (CleanGuidance(3.0), CleanClassifier(LinearLogits(), DataSpec(class_names=NAMES))),
     ):
         ours = rule.bind(from_v, classifier, Y)(x, level)
         assert torch.equal(ours.x0, from_v(x, level).x0)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from cgd_lightning.diffusion.process import add_noise, expand, to_float
+from cgd_lightning.diffusion.codec import PIXELS
+from cgd_lightning.diffusion.process import add_noise, expand
 from cgd_lightning.diffusion.samplers.sampler import posterior_variance, step_variance
 from cgd_lightning.diffusion.schedules import CLEAN, Cosine, NoiseSchedule
 from cgd_lightning.diffusion.variational import decoder_nll, step_kl, variational_bound
@@ -199,7 +200,7 @@ def test_of_an_exact_model_the_bound_is_the_entropy_of_the_data() -> None:
     timesteps = torch.cat(
         [torch.arange(first, end).repeat(times) for first, end, times in parts]
     ).double()
-    x0 = to_float(
+    x0 = PIXELS.encode(
         (127.5 + 127.5 * spread * draws(len(timesteps), *SHAPE)).round().clamp(0, 255)
     ).double()
     x_t = add_noise(x0, timesteps, draws(len(timesteps), *SHAPE, seed=1), schedule)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cgd_lightning import checkpoints
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
+from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.schedules import Cosine, Linear
 from cgd_lightning.networks import MLP, ConvNet, MLPClassifier, UNet
@@ -40,13 +41,12 @@ class Checkpoint:
             num_res_blocks=1,
             norm_groups=2,
         )
+        data = DataSpec(SHAPE, NAMES, (0.5, 0.5))
         models = [
-            Denoiser(unet, Cosine(), "v", SHAPE, NAMES),
-            Denoiser(MLP(8, 1, 1, width=8, depth=1), Linear(), "eps", SHAPE, NAMES),
-            NoisyClassifier(
-                MLPClassifier(8, 1, 2, width=8, depth=1), Cosine(), NAMES, SHAPE, [0.5, 0.5]
-            ),
-            CleanClassifier(ConvNet(8, 1, 2, width=2), NAMES, SHAPE, [0.5, 0.5]),
+            Denoiser(unet, Cosine(), "v", data),
+            Denoiser(MLP(8, 1, 1, width=8, depth=1), Linear(), "eps", data),
+            NoisyClassifier(MLPClassifier(8, 1, 2, width=8, depth=1), Cosine(), data),
+            CleanClassifier(ConvNet(8, 1, 2, width=2), data),
         ]
         files = [folder / f"{number}.ckpt" for number in range(len(models))]
         for model, file in zip(models, files, strict=True):
@@ -136,7 +136,7 @@ class Checkpoint:
         width, depth = random.choice([(1024, 40), (2048, 40)])
         with torch.device("meta"):
             network = MLP(8, 1, 1, width=width, depth=depth)
-        wanted = Denoiser(network, Linear(), "eps", SHAPE, NAMES)
+        wanted = Denoiser(network, Linear(), "eps", DataSpec(SHAPE, NAMES))
         storage = torch.zeros(width * width + 1, dtype=torch.float16)
         state = {
             f"ema.{name}": storage[: tensor.numel()].view(tensor.shape)

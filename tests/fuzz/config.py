@@ -11,12 +11,14 @@ from unittest import mock
 import yaml
 
 from cgd_lightning import checkpoints
-from cgd_lightning.commands import lightning_cli, main, sample
+from cgd_lightning.commands import fit, main
 from cgd_lightning.configuration.files import packaged_configs
+from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.schedules import Cosine
 from cgd_lightning.errors import InputError
 from cgd_lightning.networks import MLP
+from cgd_lightning.sampling import write
 from tests.fuzz import values
 from tests.fuzz.damage import damaged
 from tests.fuzz.outcome import Attempt, command
@@ -111,7 +113,9 @@ class Config:
         import wandb  # noqa: F401
 
         self.ckpt = folder / "diffusion.ckpt"
-        model = Denoiser(MLP(4, 1, 1, width=8, depth=1), Cosine(), "v", (1, 4, 4), ["a", "b"])
+        model = Denoiser(
+            MLP(4, 1, 1, width=8, depth=1), Cosine(), "v", DataSpec((1, 4, 4), ("a", "b"))
+        )
         checkpoints.save(model, self.ckpt)
         packaged = [
             file for file in packaged_configs() if file.stem not in ("wandb", "tensorboard")
@@ -151,8 +155,8 @@ def _stopped() -> Iterator[None]:
     """Both commands end, as if by a mistake of the user, where they would begin."""
     end = mock.Mock(side_effect=InputError(STOP))
     with (
-        mock.patch.object(lightning_cli.TrainingCLI, "instantiate_trainer", end),
-        mock.patch.object(sample, "start_processes", end),
+        mock.patch.object(fit.TrainingCLI, "instantiate_trainer", end),
+        mock.patch.object(write, "start_processes", end),
     ):
         yield
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from cgd_lightning.data.folder import Folder, decode, list_images
+from cgd_lightning.data.folder import Folder, list_images
+from cgd_lightning.data.pictures import decode
 from tests.fuzz.damage import LIES, damaged
 from tests.fuzz.outcome import Attempt
 

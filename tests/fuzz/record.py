@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 from cgd_lightning.checkpoints.classes import Trust
-from cgd_lightning.commands.recorded import read_recorded
+from cgd_lightning.sampling.record import read_options, read_request
 from tests.fuzz import values
 from tests.fuzz.damage import damaged
 from tests.fuzz.outcome import Attempt
@@ -59,7 +59,7 @@ class Record:
 
     def prepare(self, folder: Path) -> None:
         (folder / "samples.json").write_text(json.dumps(GOOD), encoding="utf-8")
-        read_recorded(str(folder / "samples.json"), Trust())
+        read_request(folder / "samples.json")
 
     def make(self, random: random.Random, folder: Path) -> str:
         what, data = hostile_json(random, GOOD)
@@ -67,7 +67,8 @@ class Record:
         return what
 
     def attempts(self, folder: Path) -> list[Attempt]:
-        return [lambda: read_recorded(str(folder / "samples.json"), Trust())]
+        file = folder / "samples.json"
+        return [lambda: read_options(file, Trust()), lambda: read_request(file)]
 
 
 def hostile_json(random: random.Random, good: dict[str, object]) -> tuple[str, bytes]:
@@ -104,6 +105,10 @@ TEXTS = [
     b'{"options": {"guidance": [' + b"{}," * MANY + b"{}]}}",
     b'{"options": {' + b",".join(b'"x%d": 1' % n for n in range(MANY)) + b"}}",
     b'{"options": {"sampler": {"class_path": "' + b"a." * MANY + b'a"}}}',
+    b'{"options": {"guidance": '
+    + b'{"class_path": "Chain", "init_args": {"rules": [' * 200
+    + b"]}}" * 200
+    + b"}}",
     b'{"options": {"scale": 1e400}}',
     b'{"options": {"scale": -Infinity}}',
     b'{"options": {"scale": NaN}}',

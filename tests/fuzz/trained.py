@@ -12,7 +12,6 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import RunningStage, TrainerFn, TrainerStatus
 from torch import Tensor
 
-from cgd_lightning.commands.lightning_cli import StoredConfig
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.data.images import ImageTensors
 from cgd_lightning.networks import MLP
@@ -22,6 +21,7 @@ from cgd_lightning.training.modules import DiffusionModule
 from cgd_lightning.training.run_checkpoint import RunCheckpoint
 from cgd_lightning.training.run_files import RunFiles
 from cgd_lightning.training.run_folder import check_training
+from cgd_lightning.training.stored_config import StoredConfig
 
 NAMES, SHAPE = ("a", "b"), (1, 4, 4)
 
@@ -45,8 +45,7 @@ class Training:
         folder.mkdir()
         torch.manual_seed(0)
         quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-        checkpoint = RunCheckpoint()
-        checkpoint.dirpath = str(folder)
+        checkpoint = RunCheckpoint(dirpath=folder)
         callbacks = [checkpoint, GuidedSampler(every_n_validations=0), FiniteLoss()]
         self.module = DiffusionModule(partial(MLP, width=8, depth=1))
         self.data = Dots(batch_size=4)

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from cgd_lightning.checkpoints.classes import LISTED
+from cgd_lightning.checkpoints.listed import LISTED
 
 NUMBERS = [-1, 0, 1, 2, 3, 5, 8, 17, 64, 1000, 10**4, 10**6, 2**24, 2**31 - 1, 2**31, 2**32]
 NUMBERS += [2**53, 2**62, 2**63 - 1, 2**63, 2**64, 10**30, -(2**31), -(2**63), -(10**30)]

@@ -16,7 +16,6 @@ from PIL import Image
 
 from cgd_lightning import checkpoints
 from cgd_lightning.data.images import ImageTensors, sample_images
-from cgd_lightning.diffusion.generate import generate
 from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierFree, ClassifierGuidance
 from cgd_lightning.diffusion.samplers import DDIM, DPMSolver
 from cgd_lightning.errors import InputError
@@ -25,7 +24,16 @@ from cgd_lightning.evaluation.metrics import accuracy, frechet_distance
 from cgd_lightning.evaluation.plots import stack
 from cgd_lightning.training.guided_sampler import GuidedSampler
 from tests.command_line import TINY_DIFFUSION, status
-from tests.training.test_training import Greys, classifier, diffusion, fit, judge, numbers, same
+from tests.training.test_training import (
+    Greys,
+    classifier,
+    diffusion,
+    fit,
+    images_of,
+    judge,
+    numbers,
+    same,
+)
 
 FEW = {
     "columns": 3,
@@ -79,8 +87,7 @@ def watched(
     """A training of 6 steps with a validation every 3, seen by a GuidedSampler that writes to
     `folder`.
     """
-    sampler = GuidedSampler(**{**FEW, **paths})
-    sampler.folder = folder
+    sampler = GuidedSampler(**{**FEW, **paths}, folder=folder)
     return fit(
         module, *callbacks, sampler, **{"max_steps": 6, "val_check_interval": 3, **(options or {})}
     )
@@ -135,8 +142,8 @@ def test_a_picture_and_measures_after_every_validation(
     )
     labels = [0, 1, 2] * 3
     rule = Chain([ClassifierGuidance(2.0), Clamp()])
-    images = torch.cat(list(generate(module.ema, labels, DDIM(3), rule, guide, batch_size=4)))
-    plain = torch.cat(list(generate(module.ema, [0, 1, 2], DDIM(3), Clamp(), batch_size=4)))
+    images = images_of(module.ema, labels, DDIM(3), rule, guide, batch_size=4)
+    plain = images_of(module.ema, [0, 1, 2], DDIM(3), Clamp(), batch_size=4)
     shown = cells(tmp_path / "samples" / "step_0000006.png", rows=3, columns=5)
     assert torch.equal(shown[:, 0], plain)
     assert bool((shown[:, 1] == 255).all())
@@ -183,18 +190,8 @@ def test_the_classifier_is_watched_with_the_diffusion_model_as_partner(
     module = classifier()
     trainer = watched(module, tmp_path, diffusion=str(partners / "diffusion.ckpt"))
     denoiser = checkpoints.load(partners / "diffusion.ckpt")
-    images = torch.cat(
-        list(
-            generate(
-                denoiser,
-                [0, 1, 2] * 3,
-                DDIM(3),
-                Chain([ClassifierGuidance(5.0), Clamp()]),
-                module.ema,
-                batch_size=4,
-            )
-        )
-    )
+    rule = Chain([ClassifierGuidance(5.0), Clamp()])
+    images = images_of(denoiser, [0, 1, 2] * 3, DDIM(3), rule, module.ema, batch_size=4)
     shown = cells(tmp_path / "samples" / "step_0000006.png", rows=3, columns=5)
     assert torch.equal(shown[:, 2:].transpose(0, 1).flatten(0, 1), images)
     seen, classes = look_with_guide(module.ema, images)
@@ -388,9 +385,9 @@ def test_a_network_with_label_dropout_guides_itself_from_its_own_conditional_ima
 ) -> None:
     module = diffusion(label_dropout=0.3, learned_variance=True)
     trainer = watched(module, tmp_path, judge=str(partners / "judge.ckpt"), scale=3.0)
-    plain = torch.cat(list(generate(module.ema, [0, 1, 2], DDIM(3), Clamp(), batch_size=4)))
+    plain = images_of(module.ema, [0, 1, 2], DDIM(3), Clamp(), batch_size=4)
     rule = Chain([ClassifierFree(3.0), Clamp()])
-    guided = torch.cat(list(generate(module.ema, [0, 1, 2] * 3, DDIM(3), rule, batch_size=4)))
+    guided = images_of(module.ema, [0, 1, 2] * 3, DDIM(3), rule, batch_size=4)
     assert not torch.equal(plain, guided[:3])
     shown = cells(tmp_path / "samples" / "step_0000006.png", rows=3, columns=5)
     assert torch.equal(shown[:, 0], plain)
@@ -408,9 +405,7 @@ def test_a_named_classifier_guides_a_network_with_label_dropout(
     watched(module, tmp_path, classifier=str(partners / "classifier.ckpt"), scale=3.0)
     guide = checkpoints.load(partners / "classifier.ckpt")
     rule = Chain([ClassifierGuidance(3.0), Clamp()])
-    guided = torch.cat(
-        list(generate(module.ema, [0, 1, 2] * 3, DDIM(3), rule, guide, batch_size=4))
-    )
+    guided = images_of(module.ema, [0, 1, 2] * 3, DDIM(3), rule, guide, batch_size=4)
     shown = cells(tmp_path / "samples" / "step_0000006.png", rows=3, columns=5)
     assert torch.equal(shown[:, 2:].transpose(0, 1).flatten(0, 1), guided)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cgd_lightning import checkpoints
+from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser, PredictionType
 from cgd_lightning.diffusion.generate import generate
 from cgd_lightning.diffusion.guidance import Clamp
@@ -20,6 +21,7 @@ from cgd_lightning.diffusion.schedules import Cosine, NoiseSchedule, VarianceExp
 from cgd_lightning.diffusion.variational import variational_bound
 from cgd_lightning.errors import InputError
 from cgd_lightning.networks import MLP, UNet
+from cgd_lightning.training.min_snr import min_snr_weight
 from cgd_lightning.training.modules import DiffusionModule
 from tests.command_line import TINY_DIFFUSION, inside, status
 from tests.training.test_training import (
@@ -36,7 +38,8 @@ from tests.training.test_training import (
 
 
 def tall(prediction: PredictionType, schedule: NoiseSchedule) -> Denoiser:
-    return Denoiser(randomised(UNet(8, 1, 2, **SMALL)), schedule, prediction, (1, 8, 8), NAMES)
+    network = randomised(UNet(8, 1, 2, **SMALL))
+    return Denoiser(network, schedule, prediction, DataSpec((1, 8, 8), NAMES), True)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +99,7 @@ def test_min_snr_weighs_the_squared_error_alone() -> None:
     )
     assert torch.equal(vlb, vlb_weighed)
     ratio = (loss_weighed - 0.001 * vlb) / (loss - 0.001 * vlb)
-    assert torch.allclose(ratio, weighed.weight(model, batch.t), rtol=1e-3)
+    assert torch.allclose(ratio, min_snr_weight(model, batch.t, 5.0), rtol=1e-3)
     assert not torch.allclose(ratio, torch.ones_like(ratio), rtol=0.1)
 
 
@@ -107,7 +110,7 @@ class Gaussian(nn.Module):
 
     def __init__(self, timesteps: list[int]) -> None:
         super().__init__()
-        self.init_args, self.timesteps = {"out_channels": 2}, timesteps
+        self.timesteps = timesteps
         self.fractions = nn.Parameter(torch.zeros(len(timesteps)))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
@@ -120,7 +123,7 @@ class Gaussian(nn.Module):
 def test_training_finds_the_variance_of_the_exact_reverse_step() -> None:
     timesteps, schedule, generator = [5, 100, 900], Cosine(), torch.Generator().manual_seed(0)
     network = Gaussian(timesteps)
-    model = Denoiser(network, schedule, "eps", (1, 4, 4), NAMES)
+    model = Denoiser(network, schedule, "eps", DataSpec((1, 4, 4), NAMES), True)
     module = DiffusionModule(partial(UNet, **SMALL), learned_variance=True)
     t = torch.tensor(timesteps).repeat(2000).float()
     x0, eps = (torch.randn(len(t), 1, 4, 4, generator=generator) for _ in range(2))
@@ -149,13 +152,15 @@ def test_training_finds_the_variance_of_the_exact_reverse_step() -> None:
 
 def test_a_network_without_so_many_channels_is_refused() -> None:
     class Plain(nn.Module):
-        pass
+        def forward(self, x: Tensor, t: Tensor) -> Tensor:
+            return x
 
     module = DiffusionModule(lambda *sizes: Plain(), learned_variance=True)  # type: ignore[arg-type, return-value]
+    model = module.build(module.network, Greys())
     with pytest.raises(
-        InputError, match="learned_variance: Plain keeps no out_channels in its init_args"
+        InputError, match="Plain gives 1 channels for an image of 1, and 2 were wanted"
     ):
-        module.build(module.network, Greys())
+        model.output(torch.zeros(2, 1, 8, 8), torch.zeros(2))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -183,7 +188,7 @@ def test_it_trains_and_its_checkpoint_samples(factory: Any, tmp_path: Path) -> N
     loaded = checkpoints.load(tmp_path / "model.ckpt")
     assert loaded.learned_variance
     assert loaded(torch.randn(2, 1, 8, 8), loaded.schedule.level(10)).variance.shape == (2, 1, 8, 8)
-    [images] = generate(loaded, [0, 1], DDIM(3), Clamp())
+    [(_, images)] = generate(loaded, [0, 1], DDIM(3), Clamp())
     assert images.shape == (2, 1, 8, 8)
 
 

@@ -28,6 +28,7 @@ from cgd_lightning.configuration.files import packaged_configs
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.data.images import ImageTensors
 from cgd_lightning.diffusion.classifier import NoisyClassifier
+from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser, PredictionType
 from cgd_lightning.diffusion.generate import generate
 from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierGuidance
@@ -364,7 +365,7 @@ def test_the_diffusion_loss_is_the_mean_squared_error_to_what_is_predicted(predi
     network = randomised(UNet(8, 1, 1, **SMALL))
     batch = held_out(Greys())
     loss = diffusion(prediction=prediction).measure(
-        Denoiser(network, Linear(), prediction, (1, 8, 8), NAMES), batch
+        Denoiser(network, Linear(), prediction, DataSpec((1, 8, 8), NAMES)), batch
     )["loss"]
     alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)[
         batch.t.long()
@@ -458,28 +459,27 @@ def randomised(network: Any, seed: int = 0) -> Any:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Checkpoints of a diffusion model and of a classifier."""
     folder = tmp_path_factory.mktemp("pair")
-    denoiser = Denoiser(randomised(UNet(8, 1, 1, **SMALL)), Linear(), "eps", (1, 8, 8), NAMES)
+    denoiser = Denoiser(
+        randomised(UNet(8, 1, 1, **SMALL)), Linear(), "eps", DataSpec((1, 8, 8), NAMES)
+    )
     noisy = NoisyClassifier(
-        randomised(EncoderUNet(8, 1, 3, **SMALL, dropout=0.5), 1), Linear(), NAMES, (1, 8, 8)
+        randomised(EncoderUNet(8, 1, 3, **SMALL, dropout=0.5), 1),
+        Linear(),
+        DataSpec((1, 8, 8), NAMES),
     )
     checkpoints.save(denoiser, folder / "diffusion.ckpt")
     checkpoints.save(noisy, folder / "classifier.ckpt")
     return folder / "diffusion.ckpt", folder / "classifier.ckpt"
 
 
+def images_of(*args: Any, **options: Any) -> Tensor:
+    """All that `generate` makes."""
+    return torch.cat([chunk for _, chunk in generate(*args, **options)])
+
+
 def guided(denoiser: Denoiser, noisy: NoisyClassifier, scale: float = 4.0) -> Tensor:
-    return torch.cat(
-        list(
-            generate(
-                denoiser,
-                [0, 1, 2, 2],
-                DDPM(3),
-                Chain([ClassifierGuidance(scale), Clamp()]),
-                noisy,
-                batch_size=3,
-            )
-        )
-    )
+    rule = Chain([ClassifierGuidance(scale), Clamp()])
+    return images_of(denoiser, [0, 1, 2, 2], DDPM(3), rule, noisy, batch_size=3)
 
 
 def load_pair(pair: tuple[Path, Path]) -> tuple[Denoiser, NoisyClassifier]:

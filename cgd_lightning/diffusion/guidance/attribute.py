@@ -6,49 +6,71 @@ At unit scales the score of p(x_t | A, B), where A and B are independent given x
 (arXiv:2206.01714).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoise
-from cgd_lightning.diffusion.guidance.rule import Guide, Read, Rule
-from cgd_lightning.diffusion.schedules import Level
+from cgd_lightning.diffusion.guidance.rule import Guide, Rule
 from cgd_lightning.diffusion.targets import as_labels, parse_target
 from cgd_lightning.errors import InputError
 
 
+@dataclass(frozen=True)
 class Attribute(Rule):
     """`rule` with a classifier and a target of its own; in a chain it adds to what else guides.
 
-    classifier: path of a run or file, or the classifier itself. label: what all images shall be to
-    it, as in 3, smiling, 3|7, !3 (`diffusion.targets`).
+    Args:
+        rule: a rule that asks a classifier, as ClassifierGuidance.
+        classifier: run or file of the classifier; in Python the classifier itself as well.
+        label: what all images shall be to it, as in 3, smiling, 3|7, !3 (`diffusion.targets`).
     """
 
-    def __init__(self, rule: Rule, classifier: str | Guide, label: str | int) -> None:
-        if not hasattr(rule, "needs"):
+    named = ("classifier",)
+
+    rule: Rule
+    classifier: str | Guide
+    label: str | int
+
+    def __post_init__(self) -> None:
+        on = self.rule if self.rule.strength is None else self.rule.scaled(1.0)
+        if not on.guides:
             raise InputError(
-                f"Attribute: {type(rule).__name__} asks no classifier; wanted a rule that does, as "
-                "ClassifierGuidance"
+                f"Attribute: {type(self.rule).__name__} asks no classifier; wanted a rule that "
+                "does, as ClassifierGuidance"
             )
-        self.rule, self.classifier, self.label = rule, classifier, str(label)
+        vars(self)["label"] = str(self.label)
+        if not isinstance(self.classifier, str):
+            self._target(self.classifier)
 
-    def load(self, read: Read) -> None:
-        self.rule.load(read)
-        if isinstance(self.classifier, str) and self.rule.guides:
-            path, self.classifier = self.classifier, read(self.classifier)
-            if not isinstance(self.classifier, NoisyClassifier | CleanClassifier):
-                raise InputError(f"{path}: a diffusion model, and Attribute wants a classifier")
-            self._target()
+    def with_models(self, models: Mapping[str, Any]) -> Rule:
+        model = models.get(self.classifier) if isinstance(self.classifier, str) else None
+        if model is not None and not isinstance(model, str | NoisyClassifier | CleanClassifier):
+            raise InputError(
+                f"{self.classifier}: a diffusion model, and Attribute wants a classifier"
+            )
+        return super().with_models(models)
 
-    def check(self, levels: Sequence[Level]) -> None:
-        self.rule.check(levels)
+    @property
+    def models(self) -> tuple[str, ...]:
+        return super().models if self.rule.guides else self.rule.models
 
-    def _target(self) -> Tensor:
-        assert not isinstance(self.classifier, str)
-        names = self.classifier.class_names
+    @property
+    def guides(self) -> frozenset[type[Guide]]:
+        """None: it has its own classifier."""
+        return frozenset()
+
+    @property
+    def reads_labels(self) -> bool:
+        return not self.rule.guides and self.rule.reads_labels
+
+    def _target(self, classifier: Guide) -> Tensor:
+        names = classifier.class_names
         return as_labels(
-            [parse_target(self.label, names, self.classifier.class_shares)], len(names)
+            [parse_target(str(self.label), names, classifier.class_shares)], len(names)
         )
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
@@ -56,8 +78,8 @@ class Attribute(Rule):
             return self.rule.bind(denoise, None, labels)
         if isinstance(self.classifier, str):
             raise InputError(
-                f"classifier {self.classifier}: not loaded; call load() of the rule, or give the "
-                "classifier itself"
+                f"classifier {self.classifier}: not loaded; put it in by with_models(), or give "
+                "the classifier itself"
             )
-        own = self._target().to(labels.device)
+        own = self._target(self.classifier).to(labels.device)
         return self.rule.bind(denoise, self.classifier, own.expand(len(labels), *own.shape[1:]))

@@ -9,6 +9,7 @@ knows y already, and s = 1 counts it twice.
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,39 +19,40 @@ from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoise, Prediction
 from cgd_lightning.diffusion.guidance.image_weights import ImageWeight
 from cgd_lightning.diffusion.guidance.rule import Guide, Rule
-from cgd_lightning.diffusion.guidance.weights import Constant, Weight, check_weight
+from cgd_lightning.diffusion.guidance.weights import CONSTANT, Weight, check_weight
+from cgd_lightning.diffusion.level import Level
 from cgd_lightning.diffusion.process import expand
-from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.diffusion.targets import log_target
 from cgd_lightning.errors import InputError
 
 
+@dataclass(frozen=True)
 class ClassifierGuidance(Rule):
     """eps~ = eps - scale * weight(level) * sigma_t * grad log p(y | x_t).
 
-    scale: 0 is off and asks no classifier, 1 is Bayes' rule, more trades variety for likeness.
-    weight: a factor by noise level. image_weight: a factor by image. Outside the noise levels that
-    the classifier was trained on, and where x_t is noise alone, the term is 0.
+    Outside the noise levels that the classifier was trained on, and where x_t is noise alone, the
+    term is 0.
+
+    Args:
+        scale: 0 is off and asks no classifier, 1 is Bayes' rule, more trades variety for likeness.
+        weight: a factor by noise level; 1 at every level if none is given.
+        image_weight: a factor by image; 1 if none is given.
     """
 
-    needs = NoisyClassifier
-
-    def __init__(
-        self,
-        scale: float = 1.0,
-        weight: Weight | None = None,
-        image_weight: ImageWeight | None = None,
-    ) -> None:
-        self.scale = scale
-        self.weight = weight or Constant()
-        self.image_weight = image_weight
+    scale: float = 1.0
+    weight: Weight | None = None
+    image_weight: ImageWeight | None = None
 
     @property
     def guides(self) -> frozenset[type[Guide]]:
-        return frozenset({self.needs} if self.scale else ())
+        return frozenset({NoisyClassifier} if self.scale else ())
+
+    @property
+    def reads_labels(self) -> bool:
+        return self.scale != 0
 
     def check(self, levels: Sequence[Level]) -> None:
-        check_weight(self.scale != 0, self.weight, levels)
+        check_weight(self.scale != 0, self.weight or CONSTANT, levels)
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         if self.scale == 0:
@@ -65,13 +67,13 @@ class ClassifierGuidance(Rule):
                 f"classifier guidance at scale {self.scale} needs a classifier of noisy images, "
                 f"and {got}"
             )
-        guide = classifier
+        guide, weight = classifier, self.weight or CONSTANT
         check_classes(labels, len(guide.class_names))
 
         def guided(x_t: Tensor, level: Level) -> Prediction:
             prediction = denoise(x_t, level)
             strength = (
-                self.scale * self.weight(level) if level.alpha > 0 and guide.covers(level) else 0.0
+                self.scale * weight(level) if level.alpha > 0 and guide.covers(level) else 0.0
             )
             if strength == 0:
                 return prediction

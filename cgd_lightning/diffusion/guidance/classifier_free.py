@@ -9,38 +9,42 @@ weaker model: Karras et al. 2024 (arXiv:2406.02507), whose w is s + 1.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from cgd_lightning.diffusion.denoiser import Denoise, Denoiser, Labelled, Prediction
-from cgd_lightning.diffusion.guidance.rule import Guide, Read, Rule
-from cgd_lightning.diffusion.guidance.weights import Constant, Weight, check_weight
-from cgd_lightning.diffusion.schedules import Level
+from cgd_lightning.diffusion.guidance.rule import Guide, Rule
+from cgd_lightning.diffusion.guidance.weights import CONSTANT, Weight, check_weight
+from cgd_lightning.diffusion.level import Level
 from cgd_lightning.errors import InputError
 
 
+@dataclass(frozen=True)
 class ClassifierFree(Rule):
-    """Classifier-free guidance of a class-conditional denoiser trained with label dropout. Stands
-    first in a chain.
+    """Classifier-free guidance of a class-conditional denoiser trained with label dropout.
 
-    scale: as for a classifier: 0 ignores the labels, 1 is Bayes' rule, the denoiser with its labels
-    alone, more trades variety for likeness. weight: a factor w on what goes beyond 1, or falls
-    short of it, by noise level: the scale is 1 + w (s - 1).
+    Stands first in a chain.
+
+    Args:
+        scale: as for a classifier: 0 ignores the labels, 1 is Bayes' rule, the denoiser with its
+            labels alone, more trades variety for likeness.
+        weight: a factor w by noise level on what goes beyond 1, or falls short of it: the scale is
+            1 + w (s - 1); 1 at every level if none is given.
     """
 
-    def __init__(self, scale: float = 1.0, weight: Weight | None = None) -> None:
-        self.scale = scale
-        self.weight = weight or Constant()
+    scale: float = 1.0
+    weight: Weight | None = None
 
     def check(self, levels: Sequence[Level]) -> None:
-        check_weight(self.scale != 1, self.weight, levels)
+        check_weight(self.scale != 1, self.weight or CONSTANT, levels)
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         if not isinstance(denoise, Labelled):
             raise InputError(
-                "classifier-free guidance needs a class-conditional diffusion model, and stands first among the rules (--clamp outside); "
-                "train one with --model.label_dropout 0.1, or guide this one by a classifier"
+                "classifier-free guidance needs a class-conditional diffusion model, and stands "
+                "first among the rules (--clamp outside); train one with --model.label_dropout 0.1, or guide this one by a classifier"
             )
         denoiser, null = denoise.denoiser, denoise.denoiser.null_label
         if null is None:
@@ -48,11 +52,12 @@ class ClassifierFree(Rule):
                 "classifier-free guidance: this diffusion model was trained without label dropout; "
                 "give --model.label_dropout 0.1 to fit"
             )
+        weight = self.weight or CONSTANT
         nothing = torch.full_like(labels, null)
         pair = torch.cat([labels, nothing])
 
         def guided(x_t: Tensor, level: Level) -> Prediction:
-            scale = 1 + (self.scale - 1) * self.weight(level)
+            scale = 1 + (self.scale - 1) * weight(level)
             if scale in (0, 1):
                 return denoiser(x_t, level, labels if scale else nothing)
             both = denoiser(torch.cat([x_t, x_t]), level, pair)
@@ -66,26 +71,35 @@ class ClassifierFree(Rule):
         return guided
 
 
+@dataclass(frozen=True)
 class Autoguidance(Rule):
-    """Guidance away from what a weaker version of the denoiser, smaller or less trained, predicts
-    for the same labels.
+    """Guidance away from what a weaker version of the denoiser predicts for the same labels.
 
-    weak: path of its run or file, or the denoiser itself. scale: 0 is off. weight: a factor by
-    noise level. Outside the noise levels that the weak one was trained on the term is 0.
+    The weak one is smaller or less trained. Outside the noise levels that it was trained on the
+    term is 0.
+
+    Args:
+        weak: run or file of the weaker diffusion model; in Python the model itself as well.
+        scale: 0 is off; w of the paper is scale + 1.
+        weight: a factor by noise level; 1 at every level if none is given.
     """
 
-    def __init__(
-        self, weak: str | Denoiser, scale: float = 1.0, weight: Weight | None = None
-    ) -> None:
-        self.weak, self.scale = weak, scale
-        self.weight = weight or Constant()
+    named = ("weak",)
 
-    def load(self, read: Read) -> None:
-        if isinstance(self.weak, str) and self.scale:
-            self.weak = read(self.weak)
+    weak: str | Denoiser
+    scale: float = 1.0
+    weight: Weight | None = None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return super().models if self.scale else ()
+
+    @property
+    def reads_labels(self) -> bool:
+        return isinstance(self.weak, Denoiser) and self.weak.conditional
 
     def check(self, levels: Sequence[Level]) -> None:
-        check_weight(self.scale != 0, self.weight, levels)
+        check_weight(self.scale != 0, self.weight or CONSTANT, levels)
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         if self.scale == 0:
@@ -96,20 +110,14 @@ class Autoguidance(Rule):
                 f"autoguidance by {what}: wanted a loaded diffusion model, weaker than the one "
                 "that is guided"
             )
-        if (
-            self.weak.conditional
-            and isinstance(denoise, Labelled)
-            and self.weak.class_names != denoise.denoiser.class_names
-        ):
-            raise InputError(
-                f"autoguidance: the weak model knows the classes {', '.join(self.weak.class_names)}, and the guided one "
-                f"{', '.join(denoise.denoiser.class_names)}; take one trained on the same data"
-            )
+        if isinstance(denoise, Labelled):
+            self._check_classes(self.weak, denoise.denoiser)
+        weight = self.weight or CONSTANT
         weak, schedule = self.weak.bind(labels), self.weak.schedule
 
         def guided(x_t: Tensor, level: Level) -> Prediction:
             prediction = denoise(x_t, level)
-            strength = self.scale * self.weight(level) if schedule.covers(level) else 0.0
+            strength = self.scale * weight(level) if schedule.covers(level) else 0.0
             if strength == 0:
                 return prediction
             own = schedule.level(schedule.timestep(level.log_snr))
@@ -121,3 +129,12 @@ class Autoguidance(Rule):
             )
 
         return guided
+
+    @staticmethod
+    def _check_classes(weak: Denoiser, denoiser: Denoiser) -> None:
+        if weak.conditional and weak.class_names != denoiser.class_names:
+            raise InputError(
+                f"autoguidance: the weak model knows the classes {', '.join(weak.class_names)}, "
+                f"and the guided one {', '.join(denoiser.class_names)}; take one trained on the "
+                "same data"
+            )

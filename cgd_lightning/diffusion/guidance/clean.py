@@ -1,7 +1,8 @@
 """Guidance by a classifier of clean images, which has never seen noise, through the predicted clean
 image.
 
-    g = grad_z [tau_1 f_y(z) - log sum_k exp(tau_2 f_k(z))]  at  z = x0(x_t),    eps~ = eps - s sigma_t J^T g
+    g = grad_z [tau_1 f_y(z) - log sum_k exp(tau_2 f_k(z))]  at  z = x0(x_t)
+    eps~ = eps - s sigma_t J^T g
 
 J is the derivative of x0(x_t), by backpropagation through the denoiser (Bansal et al. 2023,
 arXiv:2302.07121), or left out, which costs a fraction: Ma et al. 2024 (arXiv:2310.11311), who
@@ -11,6 +12,8 @@ activations without kinks.
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -20,53 +23,55 @@ from cgd_lightning.diffusion.denoiser import Denoise, Prediction
 from cgd_lightning.diffusion.guidance.classifier import check_classes, input_gradient
 from cgd_lightning.diffusion.guidance.image_weights import ImageWeight
 from cgd_lightning.diffusion.guidance.rule import Guide, Rule
-from cgd_lightning.diffusion.guidance.weights import Constant, Weight, check_weight
+from cgd_lightning.diffusion.guidance.weights import CONSTANT, Weight, check_weight
+from cgd_lightning.diffusion.level import Level
 from cgd_lightning.diffusion.process import expand
-from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.diffusion.targets import log_target
 from cgd_lightning.errors import InputError
 
 
+@dataclass(frozen=True)
 class CleanGuidance(Rule):
     """eps~ = eps - scale * weight(level) * sigma_t * gradient of a clean classifier at the
     predicted image.
 
     The classifier is a judge of this package, or any module that gives logits, from torchvision,
-    timm or your own, as a `CleanClassifier`. scale, weight, image_weight: as for
-    `ClassifierGuidance`; but 1 is not Bayes' rule here, for p(y | x_t) is not p(y | x0(x_t)).
-    through_denoiser: whether J is computed or left out. joint_temperature: tau_1.
-    conditional_temperature: tau_2; with 0 the other classes do not count. softplus: beta of the
-    softplus that takes the place of every ReLU module.
+    timm or your own, as a `CleanClassifier`.
+
+    Args:
+        scale: 0 is off; 1 is not Bayes' rule here, for p(y | x_t) is not p(y | x0(x_t)).
+        weight: a factor by noise level; 1 at every level if none is given.
+        image_weight: a factor by image; 1 if none is given.
+        through_denoiser: whether J is computed, by backpropagation through the denoiser, or left
+            out.
+        joint_temperature: tau_1.
+        conditional_temperature: tau_2; with 0 the other classes do not count.
+        softplus: beta of the softplus that takes the place of every ReLU module; they stay if it is
+            not given.
     """
 
-    needs = CleanClassifier
+    scale: float = 1.0
+    weight: Weight | None = None
+    image_weight: ImageWeight | None = None
+    through_denoiser: bool = True
+    joint_temperature: float = 1.0
+    conditional_temperature: float = 1.0
+    softplus: float | None = None
 
-    def __init__(
-        self,
-        scale: float = 1.0,
-        weight: Weight | None = None,
-        image_weight: ImageWeight | None = None,
-        through_denoiser: bool = True,
-        joint_temperature: float = 1.0,
-        conditional_temperature: float = 1.0,
-        softplus: float | None = None,
-    ) -> None:
-        if softplus is not None and softplus <= 0:
-            raise InputError(f"softplus {softplus}: wanted a sharpness above 0, as 3")
-        self.scale, self.weight, self.image_weight = scale, weight or Constant(), image_weight
-        self.through_denoiser, self.softplus = through_denoiser, softplus
-        self.joint_temperature, self.conditional_temperature = (
-            joint_temperature,
-            conditional_temperature,
-        )
-        self._soft: tuple[CleanClassifier, CleanClassifier] | None = None
+    def __post_init__(self) -> None:
+        if self.softplus is not None and self.softplus <= 0:
+            raise InputError(f"softplus {self.softplus}: wanted a sharpness above 0, as 3")
 
     @property
     def guides(self) -> frozenset[type[Guide]]:
-        return frozenset({self.needs} if self.scale else ())
+        return frozenset({CleanClassifier} if self.scale else ())
+
+    @property
+    def reads_labels(self) -> bool:
+        return self.scale != 0
 
     def check(self, levels: Sequence[Level]) -> None:
-        check_weight(self.scale != 0, self.weight, levels)
+        check_weight(self.scale != 0, self.weight or CONSTANT, levels)
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         if self.scale == 0:
@@ -81,10 +86,11 @@ class CleanGuidance(Rule):
                 f"guidance by a clean classifier at scale {self.scale} needs one, and {got}"
             )
         check_classes(labels, len(classifier.class_names))
-        guide = classifier if self.softplus is None else self._softened(classifier, self.softplus)
+        guide = classifier if self.softplus is None else softened(classifier, self.softplus)
+        weight = self.weight or CONSTANT
 
         def guided(x_t: Tensor, level: Level) -> Prediction:
-            strength = self.scale * self.weight(level) if level.alpha > 0 else 0.0
+            strength = self.scale * weight(level) if level.alpha > 0 else 0.0
             if strength == 0:
                 return denoise(x_t, level)
             if self.through_denoiser:
@@ -112,17 +118,15 @@ class CleanGuidance(Rule):
 
         return guided
 
-    def _softened(self, classifier: CleanClassifier, beta: float) -> CleanClassifier:
-        """The softened copy of `classifier`, made once for all batches."""
-        if self._soft is None or self._soft[0] is not classifier:
-            self._soft = classifier, softened(classifier, beta)
-        return self._soft[1]
-
     def _log_p(self, guide: CleanClassifier, x0: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """tau_1 f_y - log sum exp(tau_2 f), (B,), and the logits f, (B, K)."""
         logits = guide.logits(x0)
         asked = log_target(self.joint_temperature * logits, labels.clone())
         return asked - (self.conditional_temperature * logits).logsumexp(dim=-1), logits
+
+
+_softened: WeakKeyDictionary[CleanClassifier, tuple[float, CleanClassifier]] = WeakKeyDictionary()
+"""The last copy that was made of each classifier, for all batches."""
 
 
 def softened(classifier: CleanClassifier, beta: float) -> CleanClassifier:
@@ -131,20 +135,24 @@ def softened(classifier: CleanClassifier, beta: float) -> CleanClassifier:
 
     Raises InputError if there is none.
     """
+    kept = _softened.get(classifier)
+    if kept is not None and kept[0] == beta:
+        return kept[1]
     with torch.inference_mode(False):
         copy = deepcopy(classifier)
-    found = [
+    relus = [
         (parent, name)
         for parent in copy.modules()
-        for name, child in parent._modules.items()
+        for name, child in parent._modules.items()  # named_children leaves out what is shared
         if isinstance(child, nn.ReLU)
     ]
-    if not found:
+    if not relus:
         raise InputError(
             f"softplus {beta}: this classifier has no ReLU modules that it could take the place of"
         )
-    for parent, name in found:
+    for parent, name in relus:
         setattr(parent, name, nn.Softplus(beta=beta))
+    _softened[classifier] = beta, copy
     return copy
 
 

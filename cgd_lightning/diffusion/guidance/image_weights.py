@@ -2,15 +2,17 @@
 
 import math
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from cgd_lightning.diffusion.schedules import Level
+from cgd_lightning.diffusion.level import Level
 from cgd_lightning.errors import InputError
+from cgd_lightning.values import Value
 
 
-class ImageWeight(ABC):
+class ImageWeight(Value, ABC):
     """A factor for each image, from its gradient and the classifier's opinion."""
 
     @abstractmethod
@@ -20,20 +22,25 @@ class ImageWeight(ABC):
         """
 
 
+@dataclass(frozen=True)
 class EntropyScale(ImageWeight):
     """log K / H(p(. | x_t)): 1 where the classifier knows nothing, more the surer it is, as the
     gradient vanishes then.
 
-    Zheng et al. 2022, entropy-driven sampling (arXiv:2206.11474). largest: bound of the factor,
-    which is infinite where H = 0.
+    Zheng et al. 2022, entropy-driven sampling (arXiv:2206.11474).
+
+    Args:
+        largest: bound of the factor, which is infinite where H = 0; at least 1.
     """
 
-    def __init__(self, largest: float = 1e4) -> None:
-        if largest < 1:
+    largest: float = 1e4
+
+    def __post_init__(self) -> None:
+        if self.largest < 1:
             raise InputError(
-                f"largest {largest}: the factor of an unsure classifier is 1; wanted at least that"
+                f"largest {self.largest}: the factor of an unsure classifier is 1; wanted at least "
+                "that"
             )
-        self.largest = largest
 
     def __call__(self, gradient: Tensor, log_p: Tensor, level: Level) -> Tensor:
         entropy = -(log_p.exp() * log_p).sum(dim=-1)
@@ -41,6 +48,7 @@ class EntropyScale(ImageWeight):
         return uniform / entropy.clamp(min=uniform / self.largest)
 
 
+@dataclass(frozen=True)
 class UnitGradient(ImageWeight):
     """1 / (sigma_t rms(grad)): every image is moved equally far, the term having the root mean
     square 1 that eps itself has.

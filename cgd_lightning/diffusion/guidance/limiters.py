@@ -5,27 +5,36 @@ Where nothing was guided, at a level without guidance or at scale 0, those chang
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from cgd_lightning.diffusion.denoiser import Denoise, Prediction
 from cgd_lightning.diffusion.guidance.rule import Guide, Rule
+from cgd_lightning.diffusion.level import Level
 from cgd_lightning.diffusion.process import expand
-from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.errors import InputError
 
 
+@dataclass(frozen=True)
 class Clamp(Rule):
     """x0 clamped to the range of the data, and eps = (x_t - alpha x0) / sigma derived again.
 
     Ho et al. 2020 (arXiv:2006.11239), section 3.2. ADM clamps inside the guidance, and what
     guidance adds is bounded by nothing: at the noisiest levels sigma^2 / alpha multiplies the error
     of the classifier's gradient. Outside, it is bounded too.
+
+    Args:
+        low: lower end of the range.
+        high: upper end of the range.
     """
 
-    def __init__(self, low: float = -1.0, high: float = 1.0) -> None:
-        self.low, self.high = low, high
+    limits = True
+    reads_labels = False
+
+    low: float = -1.0
+    high: float = 1.0
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         def clamped(x_t: Tensor, level: Level) -> Prediction:
@@ -36,20 +45,26 @@ class Clamp(Rule):
         return clamped
 
 
+@dataclass(frozen=True)
 class DynamicThreshold(Rule):
-    """x0 clamped to [-q, q] and divided by q, the `quantile` of |x0| in each image, where that is
-    above 1.
+    """x0 clamped to [-q, q] and divided by q, a quantile of |x0| in each image, where q is above 1.
 
-    Saharia et al. 2022, Imagen (arXiv:2205.11487), section 2.3. quantile: share of the pixels that
-    lie within, above 0 and below 1.
+    Saharia et al. 2022, Imagen (arXiv:2205.11487), section 2.3.
+
+    Args:
+        quantile: share of the pixels that lie within, above 0 and below 1.
     """
 
-    def __init__(self, quantile: float = 0.995) -> None:
-        if not 0 < quantile < 1:
+    limits = True
+    reads_labels = False
+
+    quantile: float = 0.995
+
+    def __post_init__(self) -> None:
+        if not 0 < self.quantile < 1:
             raise InputError(
-                f"quantile {quantile}: wanted a share of the pixels between 0 and 1, as 0.995"
+                f"quantile {self.quantile}: wanted a share of the pixels between 0 and 1, as 0.995"
             )
-        self.quantile = quantile
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         def thresholded(x_t: Tensor, level: Level) -> Prediction:
@@ -74,18 +89,25 @@ def upper_quantile(values: Tensor, quantile: float) -> Tensor:
     return torch.lerp(largest[:, -1], largest[:, max(-2, -largest.shape[1])], place - below)
 
 
+@dataclass(frozen=True)
 class Rescale(Rule):
-    """v brought back to the spread that it had before guidance, by the share `phi`: v~ (phi std(v)
-    / std(v~) + 1 - phi), in each image.
+    """v brought back to the spread that it had before guidance, by the share `phi`:
+    v~ (phi std(v) / std(v~) + 1 - phi), in each image.
 
-    Lin et al. 2023 (arXiv:2305.08891), section 3.4, whose network predicts v = alpha eps - sigma
-    x0.
+    Lin et al. 2023 (arXiv:2305.08891), section 3.4, whose network predicts v = alpha eps - sigma x0.
+
+    Args:
+        phi: share that is brought back, from 0 (off) to 1.
     """
 
-    def __init__(self, phi: float = 0.7) -> None:
-        if not 0 <= phi <= 1:
-            raise InputError(f"phi {phi}: wanted a share from 0 (off) to 1")
-        self.phi = phi
+    limits = True
+    reads_labels = False
+
+    phi: float = 0.7
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.phi <= 1:
+            raise InputError(f"phi {self.phi}: wanted a share from 0 (off) to 1")
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         if self.phi == 0:
@@ -106,25 +128,36 @@ class Rescale(Rule):
         return rescaled
 
 
+@dataclass(frozen=True)
 class Projection(Rule):
-    """What guidance adds to x0, without the part along x0 itself, which saturates colours: adaptive
-    projected guidance.
+    """What guidance adds to x0, without the part along x0 itself, which saturates colours.
 
-        d = x0~ - x0,   d <- d + momentum * d before,   d <- d min(1, norm / |d|),   x0~ <- x0 + d_orthogonal + eta d_parallel
+        d = x0~ - x0,   d <- d + momentum * d before,   d <- d min(1, norm / |d|)
+        x0~ <- x0 + d_orthogonal + eta d_parallel
 
-    Sadat et al. 2024 (arXiv:2410.02416), algorithm 1; with a classifier, x0 is the prediction
-    before guidance, and `norm` bounds what is added at the scale given. eta: share of the parallel
-    part that is kept, 1 keeps all. norm: largest length of d per image; none where it is not given.
-    momentum: of d from one evaluation to the next, negative to push back; begins anew with every
-    batch.
+    Adaptive projected guidance: Sadat et al. 2024 (arXiv:2410.02416), algorithm 1; with a
+    classifier, x0 is the prediction before guidance, and `norm` bounds what is added at the scale
+    given.
+
+    Args:
+        eta: share of the parallel part that is kept; 1 keeps all.
+        norm: largest length of d in each image; none where it is not given.
+        momentum: of d from one evaluation to the next, between -1 and 1, negative to push back; it
+            begins anew with every batch.
     """
 
-    def __init__(self, eta: float = 0.0, norm: float | None = None, momentum: float = 0.0) -> None:
-        if norm is not None and norm <= 0:
-            raise InputError(f"norm {norm}: wanted a length above 0, or none")
-        if not -1 < momentum < 1:
-            raise InputError(f"momentum {momentum}: wanted a number between -1 and 1, as -0.5")
-        self.eta, self.norm, self.momentum = eta, norm, momentum
+    limits = True
+    reads_labels = False
+
+    eta: float = 0.0
+    norm: float | None = None
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.norm is not None and self.norm <= 0:
+            raise InputError(f"norm {self.norm}: wanted a length above 0, or none")
+        if not -1 < self.momentum < 1:
+            raise InputError(f"momentum {self.momentum}: wanted a number between -1 and 1, as -0.5")
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         running: Tensor | None = None

@@ -1,42 +1,117 @@
 """A guidance rule turns one `Denoise` into another, so that every sampler takes every rule.
 
-Rules are configured without data and bound per batch. There are three kinds. Terms add to the
-score: a classifier's gradient, the difference of two predictions. Weights scale a term by noise
-level or by image. Limiters compare the guided prediction with the one before guidance. Rules nest:
-`Chain` wraps one around the other, the first innermost, and terms in a chain add up.
+Rules are values, and bound per batch. There are three kinds. Terms add to the score: a classifier's
+gradient, the difference of two predictions. Weights scale a term by noise level or by image.
+Limiters compare the guided prediction with the one before guidance. Rules nest: `Chain` wraps one
+around the other, the first innermost, and terms in a chain add up.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from torch import Tensor
 
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoise
-from cgd_lightning.diffusion.schedules import Level
+from cgd_lightning.diffusion.level import Level
+from cgd_lightning.errors import InputError
+from cgd_lightning.values import Value, arguments, changed
 
 Guide: TypeAlias = NoisyClassifier | CleanClassifier
 
-Read: TypeAlias = Callable[[str], Any]
-"""path -> the model in that checkpoint."""
 
+class Rule(Value, ABC):
+    """What changes a prediction on its way from the denoiser to the sampler.
 
-class Rule(ABC):
-    """What changes a prediction on its way from the denoiser to the sampler."""
+    A subclass is a frozen dataclass that fills `bind`. All else follows from its fields: rules
+    among them are its parts, one called `scale` is its strength, and those in `named` are names of
+    models until `with_models` puts the models in.
+    """
+
+    named: tuple[str, ...] = ()
+    """The fields that are models, or names of models."""
+
+    limits = False
+    """Whether the rule only keeps what others did within bounds, and guides nowhere alone."""
+
+    def parts(self) -> tuple["Rule", ...]:
+        """The rules that this one is made of, the innermost first; none for a single rule."""
+        return tuple(_rules_in(list(arguments(self).values())))
+
+    def outermost(self) -> "Rule | None":
+        """The outermost rule with a scale: this one, or one of its parts; None if there is none."""
+        if arguments(self).get("scale") is not None:
+            return self
+        found = (part.outermost() for part in reversed(self.parts()))
+        return next((rule for rule in found if rule is not None), None)
+
+    @property
+    def strength(self) -> float | None:
+        """The scale of the outermost rule that has one."""
+        rule = self.outermost()
+        return None if rule is None else arguments(rule)["scale"]
+
+    def scaled(self, scale: float) -> "Rule":
+        """This rule with `scale` given to the outermost rule in it that takes one.
+
+        Raises InputError if none does.
+        """
+        if arguments(self).get("scale") is not None:
+            return changed(self, scale=scale)
+        parts = list(self.parts())
+        for place in reversed(range(len(parts))):
+            if parts[place].outermost() is not None:
+                parts[place] = parts[place].scaled(scale)
+                return self.with_parts(parts)
+        raise InputError(f"scale {scale}: {type(self).__name__} takes none")
+
+    def with_parts(self, parts: Sequence["Rule"]) -> "Rule":
+        """This rule with `parts`, in the order of `parts()`, in their places."""
+        left = iter(parts)
+        return changed(self, **{name: _put(left, old) for name, old in arguments(self).items()})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all models among the settings."""
+        mine = arguments(self)
+        own = [mine[field] for field in self.named if isinstance(mine[field], str)]
+        return tuple(dict.fromkeys([*own, *(name for part in self.parts() for name in part.names)]))
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of the models that must be put in before `bind`: without those of rules that
+        are off.
+        """
+        mine = arguments(self)
+        own = [mine[field] for field in self.named if isinstance(mine[field], str)]
+        inner = [name for part in self.parts() for name in part.models]
+        return tuple(dict.fromkeys([*own, *inner]))
+
+    def with_models(self, models: Mapping[str, Any]) -> "Rule":
+        """This rule with the models that stand under their names in `models`."""
+        rule = self.with_parts([part.with_models(models) for part in self.parts()])
+        mine = arguments(rule)
+        names = [name for name in self.named if isinstance(mine[name], str)]
+        return changed(rule, **{name: models[mine[name]] for name in names if mine[name] in models})
 
     @property
     def guides(self) -> frozenset[type[Guide]]:
         """The kinds of classifier that `bind` must be given; none where the rule is off or has its
         own.
         """
-        return frozenset()
+        return frozenset().union(*(part.guides for part in self.parts()))
 
-    def load(self, read: Read) -> None:  # noqa: B027  (most rules name no files)
-        """Put in place of every path among the settings the model that `read` finds there."""
+    @property
+    def reads_labels(self) -> bool:
+        """Whether the classes asked for change what the rule does. A user's rule may read them."""
+        return not self.parts() or any(part.reads_labels for part in self.parts())
 
-    def check(self, levels: Sequence[Level]) -> None:  # noqa: B027  (only terms can miss all levels)
+    def check(self, levels: Sequence[Level]) -> None:
         """Raises InputError if the rule is on and does nothing at any of `levels`."""
+        for part in self.parts():
+            part.check(levels)
 
     @abstractmethod
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
@@ -47,25 +122,43 @@ class Rule(ABC):
         """
 
 
+def singles(rule: Rule) -> Iterator[Rule]:
+    """Every rule in `rule` that is not made of others, the innermost first."""
+    for part in rule.parts():
+        yield from singles(part)
+    if not rule.parts():
+        yield rule
+
+
+def _rules_in(values: Sequence[Any]) -> Iterator[Rule]:
+    for value in values:
+        if isinstance(value, Rule):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _rules_in(value)
+
+
+def _put(rules: Iterator[Rule], value: Any) -> Any:
+    """`value` with the next of `rules` in place of every rule in it."""
+    if isinstance(value, Rule):
+        return next(rules)
+    if isinstance(value, list | tuple):
+        return type(value)([_put(rules, part) for part in value])
+    return value
+
+
+@dataclass(frozen=True)
 class Chain(Rule):
-    """Several rules, the first innermost, each seeing what the ones before it made of the
-    prediction.
+    """Several rules, each seeing what the ones before it made of the prediction.
+
+    Args:
+        rules: the rules, the first innermost.
     """
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        self.rules = tuple(rules)
+    rules: Sequence[Rule]
 
-    @property
-    def guides(self) -> frozenset[type[Guide]]:
-        return frozenset().union(*(rule.guides for rule in self.rules))
-
-    def load(self, read: Read) -> None:
-        for rule in self.rules:
-            rule.load(read)
-
-    def check(self, levels: Sequence[Level]) -> None:
-        for rule in self.rules:
-            rule.check(levels)
+    def __post_init__(self) -> None:
+        vars(self)["rules"] = tuple(self.rules)
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         for rule in self.rules:

@@ -3,12 +3,17 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from cgd_lightning.diffusion.schedules import CLEAN, Level, Linear, NoiseSchedule
+from cgd_lightning.diffusion.level import CLEAN, Level
+from cgd_lightning.diffusion.schedules import Linear, NoiseSchedule
 from cgd_lightning.errors import InputError
+from cgd_lightning.values import Value
+
+LINEAR = Linear()
 
 
-class Weight(ABC):
+class Weight(Value, ABC):
     """A factor over the noise levels: 1 everywhere is Bayes' rule."""
 
     @abstractmethod
@@ -16,6 +21,7 @@ class Weight(ABC):
         """The factor at `level`, at least 0; at 0 the term is off and asks no network."""
 
 
+@dataclass(frozen=True)
 class Constant(Weight):
     """1 at every level: eps~ = eps - s sigma_t grad log p(y | x_t). Dhariwal and Nichol 2021
     (arXiv:2105.05233), algorithm 2.
@@ -25,52 +31,73 @@ class Constant(Weight):
         return 1.0
 
 
+CONSTANT = Constant()
+
+
+@dataclass(frozen=True)
 class SqrtBeta(Weight):
     """The tutorial's weight, eps~ = eps - s sqrt(beta_t) grad log p(y | x_t): the factor is
     sqrt(beta_t) / sigma_t.
 
-    beta_t is the variance that one step of `schedule` adds, Linear() if none is given, at equal
-    signal-to-noise ratio. On the linear one the factor is between 0.099 and 0.20 at 95% of the
-    timesteps, so that a scale of 5 is about Bayes' 0.6.
+    beta_t is the variance that one step of `schedule` adds, at equal signal-to-noise ratio. On the
+    linear one the factor is between 0.099 and 0.20 at 95% of the timesteps, so that a scale of 5 is
+    about Bayes' 0.6.
+
+    Args:
+        schedule: whose beta_t; Linear() if none is given.
     """
 
-    def __init__(self, schedule: NoiseSchedule | None = None) -> None:
-        self.schedule = schedule or Linear()
+    schedule: NoiseSchedule | None = None
 
     def __call__(self, level: Level) -> float:
-        t = self.schedule.timestep(level.log_snr)
-        own = self.schedule.level(t)
-        before = self.schedule.level(t - 1) if t >= 1 else CLEAN
+        schedule = self.schedule or LINEAR
+        t = schedule.timestep(level.log_snr)
+        own = schedule.level(t)
+        before = schedule.level(t - 1) if t >= 1 else CLEAN
         return math.sqrt(1 - (own.alpha / before.alpha * before.sigma / own.sigma) ** 2)
 
 
+@dataclass(frozen=True)
 class Interval(Weight):
-    """1 where the log SNR, log(alpha^2 / sigma^2), is at least `low` and below `high`, 0 outside:
-    guidance in a limited interval.
+    """Guidance in a limited interval of the noise: 1 where low <= log SNR < high, 0 outside.
 
     Kynkaanniemi et al. 2024 (arXiv:2404.07724), there in sigma: log SNR = -2 log(sigma / alpha).
+
+    Args:
+        low: log(alpha^2 / sigma^2) of the noisiest level that is guided.
+        high: log(alpha^2 / sigma^2) at which guidance ends.
     """
 
-    def __init__(self, low: float = -4.0, high: float = 4.0) -> None:
-        check_interval(low, high)
-        self.low, self.high = low, high
+    low: float = -4.0
+    high: float = 4.0
+
+    def __post_init__(self) -> None:
+        check_interval(self.low, self.high)
 
     def __call__(self, level: Level) -> float:
         return float(self.low <= level.log_snr < self.high)
 
 
+@dataclass(frozen=True)
 class Ramp(Weight):
-    """A factor that goes straight from `start`, at log SNR `low` and noisier, to `end`, at log SNR
-    `high` and cleaner.
+    """A factor that goes straight in log SNR from one value to another.
+
+    Args:
+        low: log(alpha^2 / sigma^2) up to which, from the noisy side, the factor is `start`.
+        high: log(alpha^2 / sigma^2) from which on the factor is `end`.
+        start: factor at the noisy end, at least 0.
+        end: factor at the clean end, at least 0.
     """
 
-    def __init__(
-        self, low: float = -4.0, high: float = 4.0, start: float = 0.0, end: float = 1.0
-    ) -> None:
-        check_interval(low, high)
-        if min(start, end) < 0:
-            raise InputError(f"start {start}, end {end}: a factor is at least 0")
-        self.low, self.high, self.start, self.end = low, high, start, end
+    low: float = -4.0
+    high: float = 4.0
+    start: float = 0.0
+    end: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_interval(self.low, self.high)
+        if min(self.start, self.end) < 0:
+            raise InputError(f"start {self.start}, end {self.end}: a factor is at least 0")
 
     def __call__(self, level: Level) -> float:
         part = (min(max(level.log_snr, self.low), self.high) - self.low) / (self.high - self.low)

@@ -6,25 +6,34 @@ posterior variance
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from cgd_lightning.diffusion.denoiser import Denoise
+from cgd_lightning.diffusion.level import Level
 from cgd_lightning.diffusion.samplers.sampler import Noise, Sampler, posterior_variance
-from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.errors import InputError
 
 
+@dataclass(frozen=True)
 class DDIM(Sampler):
-    """`eta` is the share of DDPM's noise: 0 is deterministic, 1 is ancestral sampling with the
-    posterior's variance.
+    """One evaluation a step, deterministic at eta = 0.
+
+    Args:
+        steps: number of steps.
+        eta: share of DDPM's noise; 1 is ancestral sampling with the posterior's variance.
+        spacing: of the levels: uniform, leading, trailing, log_snr, karras, or as ADM writes it.
     """
 
-    def __init__(self, steps: int = 50, eta: float = 0.0, spacing: str = "uniform") -> None:
-        super().__init__(steps, spacing)
-        if not 0 <= eta <= 1:
-            raise InputError(f"eta {eta}: DDIM takes 0 (deterministic) to 1 (ancestral)")
-        self.eta = eta
+    steps: int = 50
+    eta: float = 0.0
+    spacing: str = "uniform"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.eta <= 1:
+            raise InputError(f"eta {self.eta}: DDIM takes 0 (deterministic) to 1 (ancestral)")
 
     def walk(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise

@@ -8,11 +8,13 @@ any schedule.
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
-from cgd_lightning.diffusion.denoiser import Denoise, Prediction
+from cgd_lightning.diffusion.denoiser import Denoise, Denoiser, Prediction
+from cgd_lightning.diffusion.level import Level
 from cgd_lightning.diffusion.samplers.sampler import (
     Noise,
     Sampler,
@@ -20,37 +22,51 @@ from cgd_lightning.diffusion.samplers.sampler import (
     posterior_variance,
     step_variance,
 )
-from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.errors import InputError
 
 VARIANCES = ("fixed_small", "fixed_large", "learned")
 
 
+@dataclass(frozen=True)
 class DDPM(Sampler):
-    """`variance` is the posterior's (fixed_small), that of the forward step, beta_t (fixed_large),
-    or between them as the network learned.
+    """Ancestral sampling, with a variance that is fixed or learned.
 
-    Ho et al., section 3.2; Nichol and Dhariwal 2021 (arXiv:2102.09672), eq. 15.
+    Ho et al., section 3.2; Nichol and Dhariwal 2021 (arXiv:2102.09672), eq. 15. With `mean_shift`
+    it guides as ADM does, Dhariwal and Nichol 2021 (arXiv:2105.05233), algorithm 1: the mean that
+    the prediction before guidance gives is moved by variance * s grad log p(y | x_t). It is the one
+    place where a sampler knows of guidance, since the variance is the step's, which no rule sees.
+    Limiters outside the guidance do not reach that mean: clamp inside it, as ADM does. Without
+    `mean_shift`, the mean is that of the guided prediction: it moves by
+    (alpha_s / alpha_t) beta_t s grad log p.
 
-    mean_shift: guide as ADM does, Dhariwal and Nichol 2021 (arXiv:2105.05233), algorithm 1: the
-    mean that the prediction before guidance gives is moved by variance * s grad log p(y | x_t). It
-    is the one place where a sampler knows of guidance, since the variance is the step's, which no
-    rule sees. Limiters outside the guidance do not reach that mean: clamp inside it, as ADM does.
-    Without mean_shift, the mean is that of the guided prediction: it moves by (alpha_s / alpha_t)
-    beta_t s grad log p.
+    Args:
+        steps: number of steps.
+        variance: the posterior's (fixed_small), that of the forward step, beta_t (fixed_large), or
+            between them as the network learned it (learned).
+        spacing: of the levels: uniform, leading, trailing, log_snr, karras, or as ADM writes it.
+        mean_shift: guide as ADM does, by a shift of the mean.
     """
 
-    def __init__(
-        self,
-        steps: int = 250,
-        variance: Literal["fixed_small", "fixed_large", "learned"] = "fixed_small",
-        spacing: str = "uniform",
-        mean_shift: bool = False,
+    steps: int = 250
+    variance: Literal["fixed_small", "fixed_large", "learned"] = "fixed_small"
+    spacing: str = "uniform"
+    mean_shift: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.variance not in VARIANCES:
+            raise InputError(f"variance {self.variance!r}: DDPM knows {', '.join(VARIANCES)}")
+
+    def check(
+        self, denoiser: Denoiser, limited: bool = False, called: str = "this network"
     ) -> None:
-        super().__init__(steps, spacing)
-        if variance not in VARIANCES:
-            raise InputError(f"variance {variance!r}: DDPM knows {', '.join(VARIANCES)}")
-        self.variance, self.mean_shift = variance, mean_shift
+        if self.variance == "learned" and not denoiser.learned_variance:
+            raise InputError(_not_learned(called))
+        if self.mean_shift and limited:
+            raise InputError(
+                "mean_shift: starts from the prediction before guidance, which clamp=outside "
+                "leaves as it is; add clamp=inside"
+            )
 
     def walk(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise
@@ -89,3 +105,7 @@ class DDPM(Sampler):
             return 0.0
         part = (prediction.variance + 1) / 2
         return (part * math.log(step_variance(level, below)) + (1 - part) * math.log(small)).exp()
+
+
+def _not_learned(called: str) -> str:
+    return f"variance learned: {called} did not learn any; sample with fixed_small or fixed_large"

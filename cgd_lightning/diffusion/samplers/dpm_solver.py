@@ -12,19 +12,26 @@ So does the second where the first level is noise alone and r infinite.
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from cgd_lightning.diffusion.denoiser import Denoise
+from cgd_lightning.diffusion.level import Level
 from cgd_lightning.diffusion.samplers.sampler import Noise, Sampler
-from cgd_lightning.diffusion.schedules import Level
 
 
+@dataclass(frozen=True)
 class DPMSolver(Sampler):
-    """The probability-flow ODE in few steps: 10 to 25 do where DDIM wants 50 to 100."""
+    """The probability-flow ODE in few steps: 10 to 25 do where DDIM wants 50 to 100.
 
-    def __init__(self, steps: int = 20, spacing: str = "uniform") -> None:
-        super().__init__(steps, spacing)
+    Args:
+        steps: number of steps.
+        spacing: of the levels: uniform, leading, trailing, log_snr, karras, or as ADM writes it.
+    """
+
+    steps: int = 20
+    spacing: str = "log_snr"
 
     def walk(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise
@@ -37,13 +44,19 @@ class DPMSolver(Sampler):
             yield x
 
 
+@dataclass(frozen=True)
 class DPMSolverSDE(Sampler):
-    """SDE-DPM-Solver++(2M): the reverse SDE in few steps, fresh noise in each of them. Lu et al.
-    2022, eq. 19 and its 2M form.
+    """The reverse SDE in few steps, fresh noise in each of them: SDE-DPM-Solver++(2M).
+
+    Lu et al. 2022, eq. 19 and its 2M form.
+
+    Args:
+        steps: number of steps.
+        spacing: of the levels: uniform, leading, trailing, log_snr, karras, or as ADM writes it.
     """
 
-    def __init__(self, steps: int = 20, spacing: str = "uniform") -> None:
-        super().__init__(steps, spacing)
+    steps: int = 25
+    spacing: str = "log_snr"
 
     def walk(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise

@@ -8,19 +8,26 @@ of Euler's step.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from cgd_lightning.diffusion.denoiser import Denoise
+from cgd_lightning.diffusion.level import Level
 from cgd_lightning.diffusion.samplers.sampler import Noise, Sampler
-from cgd_lightning.diffusion.schedules import Level
 
 
+@dataclass(frozen=True)
 class Euler(Sampler):
-    """First order, one evaluation a step. On the same levels it is DDIM with eta = 0."""
+    """First order, one evaluation a step. On the same levels it is DDIM with eta = 0.
 
-    def __init__(self, steps: int = 50, spacing: str = "log_snr") -> None:
-        super().__init__(steps, spacing)
+    Args:
+        steps: number of steps.
+        spacing: of the levels: uniform, leading, trailing, log_snr, karras, or as ADM writes it.
+    """
+
+    steps: int = 50
+    spacing: str = "uniform"
 
     def walk(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise
@@ -31,16 +38,22 @@ class Euler(Sampler):
             yield x
 
 
+@dataclass(frozen=True)
 class Heun(Sampler):
     """Second order, two evaluations a step.
 
     The last step, to sigma = 0 where there is nothing to ask, is Euler's; so is the first where
-    alpha = 0 and r is infinite. Its steps are those of r: where r is large at the noisiest level
-    (2e4 in `Cosine`), `uniform` spacing is too coarse there.
+    alpha = 0 and r is infinite. Its steps are those of r, which is so large at the noisiest level
+    (2e4 in `Cosine`) that a step from there with `uniform` spacing is too coarse; `leading` leaves
+    that level out.
+
+    Args:
+        steps: number of steps.
+        spacing: of the levels: uniform, leading, trailing, log_snr, karras, or as ADM writes it.
     """
 
-    def __init__(self, steps: int = 18, spacing: str = "log_snr") -> None:
-        super().__init__(steps, spacing)
+    steps: int = 18
+    spacing: str = "leading"
 
     @property
     def evaluations(self) -> int:

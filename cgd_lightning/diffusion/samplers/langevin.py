@@ -9,11 +9,13 @@ others.
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
 from cgd_lightning.diffusion.denoiser import Denoise
+from cgd_lightning.diffusion.level import Level
 from cgd_lightning.diffusion.process import expand
 from cgd_lightning.diffusion.samplers.sampler import (
     Noise,
@@ -22,7 +24,6 @@ from cgd_lightning.diffusion.samplers.sampler import (
     posterior_variance,
     step_variance,
 )
-from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.errors import InputError
 
 MOST_ROUNDS = 10_000
@@ -30,45 +31,51 @@ MOST_ROUNDS = 10_000
 PREDICTORS = ("ancestral", "reverse_diffusion")
 
 
+@dataclass(frozen=True)
 class LangevinCorrector(Sampler):
     """Predictor-corrector sampling: Song et al. 2021 (arXiv:2011.13456), algorithms 2 to 5.
 
     After every step of the predictor come `corrections` steps of Langevin dynamics at the level
     reached, of
 
-        epsilon = 2 a^2 (snr |z| / |score|)^2,    a = alpha_t / alpha_s, the signal kept by one forward step
+        epsilon = 2 a^2 (snr |z| / |score|)^2
 
-    The paper averages the norms over the batch; here each image has its own, so that a picture does
-    not depend on its batch. Either way the steps keep p(x_t) only where the norm of the score
-    hardly varies, as in images of hundreds of pixels and not in a few dimensions.
+    with a = alpha_t / alpha_s, the signal kept by one forward step. The paper averages the norms
+    over the batch; here each image has its own, so that a picture does not depend on its batch.
+    Either way the steps keep p(x_t) only where the norm of the score hardly varies, as in images of
+    hundreds of pixels and not in a few dimensions.
 
-    predictor: `ancestral` draws from the posterior, as DDPM does, `reverse_diffusion` is the
-    paper's discretisation of the reverse SDE, for levels that lie close together.
+    Args:
+        steps: number of steps of the predictor.
+        corrections: steps of Langevin dynamics at each level.
+        snr: signal-to-noise ratio of the corrector's step, above 0.
+        predictor: ancestral draws from the posterior, as DDPM does; reverse_diffusion is the
+            paper's discretisation of the reverse SDE, for levels that lie close together.
+        spacing: of the levels: uniform, leading, trailing, log_snr, karras, or as ADM writes it.
     """
 
-    def __init__(
-        self,
-        steps: int = 250,
-        corrections: int = 1,
-        snr: float = 0.16,
-        predictor: Literal["ancestral", "reverse_diffusion"] = "ancestral",
-        spacing: str = "uniform",
-    ) -> None:
-        super().__init__(steps, spacing)
-        if not 0 <= corrections <= MOST_ROUNDS:
+    steps: int = 250
+    corrections: int = 1
+    snr: float = 0.16
+    predictor: Literal["ancestral", "reverse_diffusion"] = "ancestral"
+    spacing: str = "uniform"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.corrections <= MOST_ROUNDS:
             raise InputError(
-                f"corrections {corrections}: wanted 0 to {MOST_ROUNDS:,} steps of the corrector at "
-                "each level"
+                f"corrections {self.corrections}: wanted 0 to {MOST_ROUNDS:,} steps of the "
+                "corrector at each level"
             )
-        if not 0 < snr < math.inf:
+        if not 0 < self.snr < math.inf:
             raise InputError(
-                f"snr {snr}: the corrector's signal-to-noise ratio is above 0; the paper takes 0.16"
+                f"snr {self.snr}: the corrector's signal-to-noise ratio is above 0; the paper "
+                "takes 0.16"
             )
-        if predictor not in PREDICTORS:
+        if self.predictor not in PREDICTORS:
             raise InputError(
-                f"predictor {predictor!r}: known predictors are {', '.join(PREDICTORS)}"
+                f"predictor {self.predictor!r}: known predictors are {', '.join(PREDICTORS)}"
             )
-        self.corrections, self.snr, self.predictor = corrections, snr, predictor
 
     @property
     def evaluations(self) -> int:
@@ -115,32 +122,41 @@ def _reverse_diffusion(
     return x + math.sqrt(beta) * noise() if below.sigma > 0 else x
 
 
+@dataclass(frozen=True)
 class AnnealedLangevin(Sampler):
-    """Langevin dynamics at every level, each starting where the one before ended: Song and Ermon
-    2020 (arXiv:2006.09011), algorithm 1.
+    """Langevin dynamics at every level, each starting where the one before ended.
 
-    In x / alpha, where the noise is r = sigma / alpha, a step is (epsilon r^2) score, so in x it is
+    Song and Ermon 2020 (arXiv:2006.09011), algorithm 1. In x / alpha, where the noise is
+    r = sigma / alpha, a step is (epsilon r^2) score, so in x it is
     -epsilon sigma eps + sqrt(2 epsilon) sigma z. `epsilon` is in units of the smallest r^2: the
     paper's 6.2e-6 with noise down to 0.01 is 0.062. The last level's prediction of the clean image
-    ends the walk. Levels must be close, `steps` of them in equal ratios of r: the paper has 232
-    from 50 to 0.01.
+    ends the walk. Levels must be close: the paper has 232, from r = 50 to 0.01 in equal ratios, as
+    `VarianceExploding` has them at equal distances of t.
+
+    Args:
+        steps: number of levels.
+        rounds: steps of Langevin dynamics at each level.
+        epsilon: length of a step in units of r^2, above 0 and below 2.
+        spacing: of the levels: uniform, leading, trailing, log_snr, karras, or as ADM writes it.
     """
 
-    def __init__(
-        self, steps: int = 232, rounds: int = 5, epsilon: float = 0.062, spacing: str = "log_snr"
-    ) -> None:
-        super().__init__(steps, spacing)
-        if not 1 <= rounds <= MOST_ROUNDS:
+    steps: int = 232
+    rounds: int = 5
+    epsilon: float = 0.062
+    spacing: str = "trailing"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.rounds <= MOST_ROUNDS:
             raise InputError(
-                f"rounds {rounds}: wanted 1 to {MOST_ROUNDS:,} steps of Langevin dynamics at each "
-                "level"
+                f"rounds {self.rounds}: wanted 1 to {MOST_ROUNDS:,} steps of Langevin dynamics at "
+                "each level"
             )
-        if not 0 < epsilon < 2:
+        if not 0 < self.epsilon < 2:
             raise InputError(
-                f"epsilon {epsilon}: wanted above 0 and below 2, where the dynamics diverge; the "
-                "paper takes 0.062"
+                f"epsilon {self.epsilon}: wanted above 0 and below 2, where the dynamics diverge; "
+                "the paper takes 0.062"
             )
-        self.rounds, self.epsilon = rounds, epsilon
 
     @property
     def evaluations(self) -> int:

@@ -8,31 +8,55 @@ from inspect import signature
 
 from torch import Tensor
 
-from cgd_lightning.diffusion.denoiser import Denoise
-from cgd_lightning.diffusion.schedules import Level, NoiseSchedule
+from cgd_lightning.diffusion.denoiser import Denoise, Denoiser
+from cgd_lightning.diffusion.level import Level
+from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.diffusion.spacings import respaced_steps
 from cgd_lightning.errors import InputError
+from cgd_lightning.values import Value
 
 Noise = Callable[[], Tensor]
 """Each call gives fresh standard normal noise, (B, C, H, W)."""
 
 
-class Sampler(ABC):
-    """`steps` steps between levels spaced as `spacing` says; an ADM respacing string there says the
-    number of steps itself.
+class Sampler(Value, ABC):
+    """`steps` steps between levels spaced as `spacing` says.
+
+    An ADM respacing string as `spacing` says the number of steps itself. A subclass is a frozen
+    dataclass with these two among its fields, `steps` with a default.
     """
 
+    steps: int
+    spacing: str
+
     def __init__(self, steps: int, spacing: str = "uniform") -> None:
-        if steps < 1:
-            raise InputError(f"{steps} steps: a sampler takes at least 1")
-        respaced = respaced_steps(spacing)
-        usual = signature(type(self).__init__).parameters["steps"].default
-        if respaced is not None and steps not in (respaced, usual):
+        """For a subclass that is no dataclass and has a constructor of its own."""
+        vars(self).update(steps=steps, spacing=spacing)
+        Sampler.__post_init__(self)
+
+    def __post_init__(self) -> None:
+        """Raises InputError for fewer than 1 step, and steps that are not those of `spacing`."""
+        if self.steps < 1:
+            raise InputError(f"{self.steps} steps: a sampler takes at least 1")
+        respaced = respaced_steps(self.spacing)
+        if respaced is None:
+            return
+        usual = signature(type(self)).parameters["steps"].default
+        if self.steps not in (respaced, usual):
             raise InputError(
-                f"{steps} steps with spacing {spacing!r}, which says {respaced} itself: leave one "
-                "of them out"
+                f"{self.steps} steps with spacing {self.spacing!r}, which says {respaced} itself: "
+                "leave one of them out"
             )
-        self.steps, self.spacing = respaced or steps, spacing
+        vars(self)["steps"] = respaced
+
+    def check(
+        self, denoiser: Denoiser, limited: bool = False, called: str = "this network"
+    ) -> None:
+        """Raises InputError for what this sampler does not go with; most go with anything.
+
+        limited: whether a limiter, as a clamp, stands outside the guidance. called: how the user
+        knows the denoiser.
+        """
 
     @property
     def evaluations(self) -> int:

@@ -4,24 +4,33 @@ of its own type.
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from torch import nn
 
 from cgd_lightning.checkpoints import schema
-from cgd_lightning.checkpoints.classes import Trust, check_spec
+from cgd_lightning.checkpoints.calls import without_calls
+from cgd_lightning.checkpoints.classes import NO_TRUST, Trust, check_spec
 from cgd_lightning.diffusion.guidance import Rule
 from cgd_lightning.diffusion.samplers import Sampler
 from cgd_lightning.errors import InputError
+from cgd_lightning.files import open_plain
+from cgd_lightning.sampling.request import MOST_SAMPLES, Request
+
+SCALE = (
+    "0 is off, 1 is Bayes' rule for an unconditional diffusion model, more trades variety for "
+    "likeness"
+)
 
 MOST_BYTES = 16 * 2**20
-
-MOST_SAMPLES = 1_000_000
-"""Of one `cgd sample`."""
 
 MOST_RULES = 100
 
 MOST_VALUES = 2**20
+"""A value takes up to 100 bytes of memory."""
 
 Check = Callable[[Any, str, Trust], Any]
 """(value, file, trust) -> the value, checked."""
@@ -30,7 +39,8 @@ Check = Callable[[Any, str, Trust], Any]
 def _one_of(*words: str) -> Check:
     def check(value: Any, where: str, trust: Trust) -> str:
         if type(value) is not str or value not in words:
-            raise ValueError(f"{schema.shown(value)}, where one of {', '.join(words)} was wanted")
+            wanted = ", ".join(words)
+            raise ValueError(f"{schema.shown(value)}, where one of {wanted} was wanted")
         return value
 
     return check
@@ -72,13 +82,21 @@ def _rules(value: Any, where: str, trust: Trust) -> Any:
     return check_spec(value, Rule, where, trust)
 
 
+def _classifier(value: Any, where: str, trust: Trust) -> Any:
+    if not isinstance(value, dict):
+        return _optional(value, where, trust)
+    return check_spec(value, nn.Module, where, trust)
+
+
+def _labels(value: Any, where: str, trust: Trust) -> str | None:
+    return None if value is None else schema.text(value, MOST_SAMPLES)
+
+
 OPTIONS: dict[str, Check] = {
     "ckpt": _optional,
-    "classifier": _optional,
+    "classifier": _classifier,
     "scale": _number,
-    "labels": lambda value, where, trust: (
-        None if value is None else schema.text(value, MOST_SAMPLES)
-    ),
+    "labels": _labels,
     "num_samples": _integer(1, MOST_SAMPLES),
     "sampler": _sampler,
     "guidance": _rules,
@@ -95,8 +113,17 @@ OPTIONS: dict[str, Check] = {
 """The options that may stand in samples.json, `animate` in older ones alone."""
 
 
-def read_recorded(name: str, trust: Trust) -> dict[str, Any]:
-    """The options in the samples.json called `name`.
+def read_request(name: str | Path, trust: Trust | str | Sequence[str] = NO_TRUST) -> Request:
+    """The request of the samples.json called `name`, which makes the same samples again.
+
+    trust: packages whose classes it may name. Raises InputError as `read_options` does.
+    """
+    trust = Trust.of(trust)
+    return Request.from_plain(read_options(name, trust), name, trust)
+
+
+def read_options(name: str | Path, trust: Trust) -> dict[str, Any]:
+    """The options in the samples.json called `name`, as plain data.
 
     Raises InputError if there is no such file, it is none of ours, or it says what it may not;
     nothing was made of it.
@@ -111,12 +138,36 @@ def read_recorded(name: str, trust: Trust) -> dict[str, Any]:
             f"{where}: {path.stat().st_size} bytes; a samples.json has at most {MOST_BYTES}"
         )
     try:
-        text = path.read_text(encoding="utf-8")
-        if sum(map(text.count, ",[{")) > MOST_VALUES:
-            raise ValueError(f"more than {MOST_VALUES} values")
-        options = schema.mapping(schema.mapping(json.loads(text))["options"])
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        options = schema.mapping(read_json(path.resolve())["options"])
+    except (KeyError, TypeError, ValueError, RecursionError, OSError) as error:
         raise InputError(f"{where}: not a samples.json written by cgd sample") from error
+    checked = _checked(options, where, trust)
+    if checked.pop("compile", False):
+        print(
+            f"note: {where} was made with --compile, which is not taken from a file",
+            file=sys.stderr,
+        )
+    return checked
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The mapping in a samples.json.
+
+    Raises OSError for what is not a regular file of at most `MOST_BYTES`, ValueError for what is no
+    JSON, has too many values or numbers that are none, and RecursionError for what is too deep.
+    """
+    with open_plain(file, MOST_BYTES) as opened:
+        contents = opened.read()
+    if sum(map(contents.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise ValueError(f"{file.name} has more than {MOST_VALUES} values")
+    return schema.mapping(json.loads(contents.decode("utf-8"), parse_constant=_no_number))
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} in samples.json")
+
+
+def _checked(options: dict[str, Any], where: str, trust: Trust) -> dict[str, Any]:
     checked = {}
     for option, value in options.items():
         if option not in OPTIONS:
@@ -125,14 +176,22 @@ def read_recorded(name: str, trust: Trust) -> dict[str, Any]:
                 "have"
             )
         try:
-            checked[option] = OPTIONS[option](value, where, trust)
-        except InputError:
-            raise
+            checked[option] = OPTIONS[option](without_calls({option: value})[option], where, trust)
+        except InputError as error:
+            if str(error).startswith(where):
+                raise
+            raise InputError(f"{where}: {error}") from error
         except ValueError as error:
             raise InputError(f"{where}: {option}: {error}") from error
-    if checked.pop("compile", False):
-        print(
-            f"note: {where} was made with --compile, which is not taken from a file",
-            file=sys.stderr,
-        )
     return checked
+
+
+def write_record(request: Request, **others: Any) -> dict[str, Any]:
+    """What samples.json says before its images: the options that make the same samples again, and
+    how to read the scale. others: further options of `cgd sample`.
+    """
+    return {
+        "made_by": f"cgd-lightning {version('cgd-lightning')}",
+        "scale": SCALE,
+        "options": {**request.to_plain(), **others},
+    }

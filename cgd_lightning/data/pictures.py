@@ -1,0 +1,76 @@
+"""Picture files of any size and kind, decoded to uint8 tensors of one shape."""
+
+import struct
+import zlib
+from contextlib import nullcontext
+from pathlib import Path
+from threading import Lock
+
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from cgd_lightning.errors import InputError
+from cgd_lightning.limits import MOST_PIXELS
+
+ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""The formats of these endings alone: for EPS, Pillow runs Ghostscript, whatever the ending."""
+
+ROWS = 256
+"""Of an image that are laid on white at once."""
+
+_large = Lock()
+"""Large images are decoded one at a time, however many threads there are."""
+
+DAMAGE = (
+    *(OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, SyntaxError),
+    *(AttributeError, EOFError, MemoryError, struct.error, zlib.error),
+)
+"""What Pillow raises for a damaged image."""
+
+
+def decode(file: Path, image_shape: tuple[int, int, int]) -> Tensor:
+    """The image in `file`, uint8 (C, H, W), upright, resized and cropped.
+
+    Raises InputError, naming the file, if it cannot be read or has more than MOST_PIXELS pixels.
+    """
+    channels, height, width = image_shape
+    mode = "L" if channels == 1 else "RGB"
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            most = MOST_PIXELS // 2 if image.format in ("GIF", "WEBP") else MOST_PIXELS
+            if image.width * image.height > most:
+                raise InputError(
+                    f"{file}: {image.width} x {image.height} pixels; wanted at most {most}; make "
+                    "it smaller or take it away"
+                )
+            with _large if image.width * image.height > MOST_PIXELS // 4 else nullcontext():
+                ImageOps.exif_transpose(image, in_place=True)
+                flat = _flatten(image, mode)
+                fitted = ImageOps.fit(flat, (width, height), Image.Resampling.BICUBIC)
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"{file}: {error} Wanted at most {MOST_PIXELS} pixels; make it smaller or take it away"
+        ) from error
+    except DAMAGE as error:
+        why = " ".join(str(error).split())[:300] or type(error).__name__
+        raise InputError(
+            f"{file}: not an image that can be read ({why}); repair it or take it away"
+        ) from error
+    pixels = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8)
+    return pixels.reshape(height, width, channels).permute(2, 0, 1)
+
+
+def _flatten(image: Image.Image, mode: str) -> Image.Image:
+    """`image` in `mode`, on white where it is transparent."""
+    if "transparency" not in image.info and image.mode not in ("RGBA", "LA", "PA"):
+        return image if image.mode == mode else image.convert(mode)
+    flat = Image.new(mode, image.size)
+    for top in range(0, image.height, ROWS):  # in strips: each step takes a copy
+        strip = image.crop((0, top, image.width, min(top + ROWS, image.height))).convert("RGBA")
+        white = Image.new("RGBA", strip.size, "white")
+        flat.paste(Image.alpha_composite(white, strip).convert(mode), (0, top))
+    return flat

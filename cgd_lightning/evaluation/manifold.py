@@ -1,0 +1,60 @@
+"""Improved precision and recall: which images lie within the manifold of the other side.
+
+    manifold(X) = the balls around every x in X out to its k-th nearest neighbour in X
+    precision   = share of the generated images within manifold(real)
+    recall      = share of the real images within manifold(generated)
+
+Kynkaanniemi et al. 2019 (arXiv:1904.06991), eq. 1 and 2. A ball holds its surface, so distances
+must be exact there: |a - b|^2 as |a|^2 + |b|^2 - 2 ab loses the images on it to rounding, first of
+all those that are in both sets.
+"""
+
+from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
+
+from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.feature_metric import FeatureMetric, double
+from cgd_lightning.evaluation.neighbours import distance_to_nearest, in_a_ball
+
+
+class PrecisionRecall(FeatureMetric):
+    """(precision, recall), each from 0 to 1, as scalars in float64.
+
+    The states are all features, in float32. Distances are sums of squared differences in float64,
+    each by itself, so that neither batches nor the order of the images change a value.
+
+    Args:
+        num_features: Width d of the features.
+        k: The neighbour to which a ball reaches; more than k images of each side are needed.
+    """
+
+    names = ("precision", "recall")
+    higher_is_better = True
+
+    real: list[Tensor]
+    generated: list[Tensor]
+
+    def __init__(self, num_features: int, k: int = 3) -> None:
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise InputError(f"k {k!r} of precision and recall: wanted a whole number from 1")
+        wants = f"precision and recall with k = {k} need more than {k} of each"
+        super().__init__(num_features, k + 1, wants)
+        self.k = k
+        for name in ("real", "generated"):
+            self.add_state(name, [], dist_reduce_fx="cat")
+
+    def add(self, features: Tensor, side: int) -> None:
+        # Flat, since a process that has no images gathers an empty vector, not an empty matrix.
+        (self.real, self.generated)[side].append(features.float().flatten())
+
+    def value(self) -> tuple[Tensor, Tensor]:
+        real, generated = (
+            double(dim_zero_cat(state).reshape(-1, self.num_features))
+            for state in (self.real, self.generated)
+        )
+        return _covered(generated, real, self.k), _covered(real, generated, self.k)
+
+
+def _covered(queries: Tensor, support: Tensor, k: int) -> Tensor:
+    """The share of `queries` (N, d) that lie within the manifold of `support` (M, d)."""
+    return in_a_ball(queries, support, distance_to_nearest(support, k)).double().mean()

@@ -1,0 +1,175 @@
+"""From a request to a job: find and read the files, check that they go together, load, bind."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cgd_lightning import checkpoints
+from cgd_lightning.checkpoints.calls import is_call, refusal
+from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
+from cgd_lightning.checkpoints.foreign import own_classifier
+from cgd_lightning.checkpoints.published import is_published, published_classifier
+from cgd_lightning.diffusion.classifier import NoisyClassifier
+from cgd_lightning.diffusion.denoiser import Denoiser
+from cgd_lightning.diffusion.guidance import Rule
+from cgd_lightning.errors import InputError
+from cgd_lightning.sampling.hardware import PRECISIONS, pick_device, pick_dtype
+from cgd_lightning.sampling.job import Job
+from cgd_lightning.sampling.pair import SEVERAL, Pair, Say, find_pair, silent
+from cgd_lightning.sampling.request import Request, RequestError
+
+
+def resolve(
+    request: Request,
+    *,
+    device: str | torch.device = "auto",
+    trust: Trust | str | Sequence[str] = NO_TRUST,
+    compile: bool = False,
+) -> Job:
+    """The job of `request`, its networks loaded on `device`.
+
+    trust: packages whose classes the files may name. compile: torch.compile the networks. Raises
+    InputError for files that are not there or do not go together, and for settings that do not.
+    """
+    if isinstance(device, str):
+        device = pick_device(device)
+    loader = Loader(device, Trust.of(trust), compile)
+    return load_pair(request, find_pair(request), loader)
+
+
+def sample(
+    request: Request,
+    *,
+    device: str | torch.device = "auto",
+    trust: Trust | str | Sequence[str] = NO_TRUST,
+    compile: bool = False,
+) -> Tensor:
+    """The samples of `request`: data on the host, as uint8 (N, C, H, W).
+
+    The options, and what is raised, are those of `resolve`, which gives a `Job` where networks are
+    used more than once or chunks are wanted as they come.
+    """
+    return resolve(request, device=device, trust=trust, compile=compile).samples()
+
+
+@dataclass
+class Loader:
+    """Loads models on `device`, and remembers which files it took. trust: what files may name."""
+
+    device: torch.device
+    trust: Trust = NO_TRUST
+    compile: bool = False
+    taken: dict[str, Path] = field(default_factory=dict)
+
+    def denoiser(self, pair: Pair, weights: Any) -> Denoiser:
+        """The diffusion model of `pair`."""
+        denoiser = checkpoints.load(
+            pair.path, Denoiser, weights=weights, device=self.device, trust=self.trust
+        )
+        return self._compiled(denoiser)
+
+    def model(self, source: Any, pair: Pair) -> Any:
+        """The model that `source` means: that of a file, a published classifier, or one's own."""
+        shape = pair.card.image_shape
+        if isinstance(source, Mapping):
+            return self._compiled(own_classifier(source, shape, self.device, self.trust))
+        if is_published(str(source)):
+            return self._compiled(published_classifier(str(source), shape, self.device))
+        if is_call(str(source)):
+            raise refusal(str(source))
+        file = checkpoints.find(source)
+        checkpoints.check_shapes((pair.path, pair.card), (file, checkpoints.read(file)))
+        self.taken[str(source)] = file
+        return self._compiled(checkpoints.load(file, device=self.device, trust=self.trust))
+
+    def _compiled(self, model: Any) -> Any:
+        if self.compile:
+            model.network.compile()
+        return model
+
+
+def load_pair(
+    request: Request,
+    pair: Pair,
+    loader: Loader,
+    lenient: Collection[str] = (),
+    say: Say = silent,
+) -> Job:
+    """The job of `request`, whose files are `pair`.
+
+    lenient: fields that nobody asked for now, so that their going unused is no mistake.
+    """
+    dtype = pick_dtype(request.precision, loader.device)
+    denoiser = loader.denoiser(pair, request.weights)
+    _check_sampler(request, denoiser, pair.path)
+    models = {name: loader.model(name, pair) for name in pair.rule.models}
+    for name, file in loader.taken.items():
+        say(f"model in the guidance: {name} is {file}")
+    files = _absolute(pair.rule, loader.taken)
+    rule = request.rule(denoiser.data.codec).with_models(models)
+    if request.labels is not None and "labels" not in lenient:
+        _check_labels(request, rule, denoiser)
+    if denoiser.conditional and NoisyClassifier in rule.guides:
+        say(_told_twice(denoiser))
+    classifier = None if pair.classifier is None else loader.model(pair.classifier, pair)
+    known = {files.get(name, name): model for name, model in models.items()}
+    return Job(_settled(request, pair, files, dtype), denoiser, classifier, known, dtype)
+
+
+def _check_sampler(request: Request, denoiser: Denoiser, path: Path) -> None:
+    """Raises RequestError where the sampler does not go with the network or the clamp."""
+    limited = request.rule(denoiser.data.codec).parts()[-1].limits
+    try:
+        request.sampler.check(denoiser, limited, str(path))
+    except InputError as error:
+        raise RequestError(f".{error}", "sampler") from error
+
+
+def _check_labels(request: Request, rule: Rule, denoiser: Denoiser) -> None:
+    """Raises RequestError if the classes asked for change nothing."""
+    off = rule.strength == 0
+    if not (off or denoiser.conditional or rule.guides or rule.reads_labels):
+        raise RequestError(
+            f" {request.labels}: neither the diffusion model nor the guidance is told the class "
+            f"of an image; leave it out, or add guidance by a classifier, as in {SEVERAL}",
+            "labels",
+        )
+
+
+def _told_twice(denoiser: Denoiser) -> str:
+    free = "guidance=ClassifierFree scale=S guides without one, "
+    return (
+        "note: this diffusion model is told the class itself, and the classifier counts it again; "
+        f"{'' if denoiser.null_label is None else free}scale=0 is the model alone"
+    )
+
+
+def _settled(request: Request, pair: Pair, files: Mapping[str, str], dtype: torch.dtype) -> Request:
+    """`request` with what it left open: absolute paths of the files, the scale, the precision."""
+    classifier = pair.classifier
+    rules = tuple(rule.with_models(files) for rule in request.rules)
+    return replace(
+        request,
+        ckpt=str(pair.path.absolute()),
+        classifier=str(classifier.absolute()) if isinstance(classifier, Path) else classifier,
+        guidance=rules[0] if isinstance(request.guidance, Rule) else rules,
+        scale=pair.rule.strength,
+        precision=next(name for name, value in PRECISIONS.items() if value == dtype),
+    )
+
+
+def _absolute(rule: Rule, taken: Mapping[str, Path]) -> dict[str, str]:
+    """The absolute path of every file that `rule` names, also where it is off."""
+    files = {}
+    for name in rule.names:
+        try:
+            file = None if is_published(name) else taken.get(name) or checkpoints.find(name)
+        except InputError:  # of a rule that is off
+            file = None
+        if file is not None:
+            files[name] = str(file.absolute())
+    return files

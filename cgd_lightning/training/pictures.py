@@ -1,0 +1,108 @@
+"""The grid of guided samples: a row a class, the first columns unguided, beyond a gap the guided
+ones from the same noise.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Trainer
+from PIL.Image import Image
+from torch import Tensor
+
+from cgd_lightning.evaluation.plots import grid
+from cgd_lightning.files import whole
+from cgd_lightning.training.notices import Notices
+
+ROWS = 20
+"""At most so many classes have a row in the picture."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which images of which classes are made, shown and measured.
+
+    class_names: of all classes, the first of which have a row. columns, unguided_columns: of the
+    grid. num_metric_samples: images that are measured, of all classes in turn.
+    """
+
+    class_names: tuple[str, ...]
+    columns: int
+    unguided_columns: int
+    num_metric_samples: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of the grid."""
+        return min(len(self.class_names), ROWS)
+
+    @property
+    def measured(self) -> slice:
+        """Where in `guided` the images are that are measured."""
+        # With a row for each class the images in the grid are the first of those.
+        start = 0 if self.rows == len(self.class_names) else self.rows * self.columns
+        return slice(start, start + self.num_metric_samples)
+
+    @property
+    def guided(self) -> list[int]:
+        """The class of each guided image: column by column, and what is measured beyond these."""
+        shown, measured = self.shown(self.columns), self.measured
+        more = range(len(shown) - measured.start, measured.stop - measured.start)
+        return shown + [i % len(self.class_names) for i in more]
+
+    @property
+    def labels(self) -> Tensor:
+        """The class of each image that is measured, (N,) int64."""
+        return torch.tensor(self.guided[self.measured], dtype=torch.int64)
+
+    def shown(self, columns: int) -> list[int]:
+        """The class of each image in so many columns, column by column: so the same place is the
+        same noise, whatever is made with it.
+        """
+        return list(range(self.rows)) * columns
+
+    def picture(self, plain: Tensor, guided: Tensor | None) -> Image:
+        """The grid of the uint8 images `plain` and `guided` (N, C, H, W); of `plain` alone where
+        nothing guides.
+        """
+        names = self.class_names[: self.rows]
+        left = self.by_class(plain)
+        if guided is None:
+            return grid(list(left), names)
+        right = self.by_class(guided[: self.rows * self.columns])
+        gap = torch.full_like(right[:, :1], 255)
+        parts = [left, gap, right] if self.unguided_columns else [right]
+        return grid(list(torch.cat(parts, dim=1)), names)
+
+    def by_class(self, images: Tensor) -> Tensor:
+        """(rows, columns, C, H, W) of images that lie column by column."""
+        return images.reshape(-1, self.rows, *images.shape[1:]).transpose(0, 1)
+
+
+def show(picture: Image, folder: Path, trainer: Trainer, notices: Notices) -> None:
+    """Write the picture of this step into `samples` in `folder`, and hand it to those loggers that
+    take pictures.
+    """
+    samples = folder / "samples"
+    samples.mkdir(parents=True, exist_ok=True)
+    with whole(samples / f"step_{trainer.global_step:07}.png") as unfinished:
+        picture.save(unfinished, format="png")
+    for logger in trainer.loggers:
+        try:
+            _hand_to(logger, picture, trainer.global_step)
+        except (
+            Exception
+        ) as error:  # its network may fail in its own ways: no reason to lose a training
+            name = type(logger).__name__
+            notices.once(f"{name} did not take the picture: {error}", trainer)
+
+
+def _hand_to(logger: Any, picture: Image, step: int) -> None:
+    # As PIL to Weights & Biases, which would read floats as black.
+    if hasattr(logger, "log_image"):
+        logger.log_image(key="guided/samples", images=[picture], step=step)
+    elif hasattr(logger.experiment, "add_image"):
+        pixels = np.asarray(picture.convert("RGB"))
+        logger.experiment.add_image("guided/samples", pixels, step, dataformats="HWC")

@@ -1,0 +1,86 @@
+"""A run that has its folder, before anything is made that writes into it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+from cgd_lightning.checkpoints.files import MOST_CONFIG
+from cgd_lightning.errors import InputError
+from cgd_lightning.training.run_folder import run_folder
+from cgd_lightning.training.settings import class_of
+
+STOPPED = "stopped, before a checkpoint was written"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A new or continued run.
+
+    folder: of its version. ckpt_path: the checkpoint that it goes on from. config: the text of its
+    configuration.
+    """
+
+    folder: Path
+    ckpt_path: str | None
+    config: str
+
+    @property
+    def title(self) -> str:
+        """Where it is kept, and what it goes on from."""
+        goes_on = f", continuing from {self.ckpt_path}" if self.ckpt_path else ""
+        return f"run: {self.folder}{goes_on}"
+
+    @property
+    def rest(self) -> str:
+        """What there is of it when it was told to stop."""
+        if not (self.folder / "last.ckpt").is_file():
+            return STOPPED
+        return (
+            f"stopped; last.ckpt is written, in {self.folder}, and --ckpt_path last goes on from "
+            "there"
+        )
+
+    def result(self, trainer: Trainer) -> str:
+        """What it came to."""
+        shown = ", ".join(
+            f"{name} {value:.4f}"
+            for name, value in trainer.callback_metrics.items()
+            if name in ("val/loss", "val/accuracy")
+        )
+        return f"{self.folder}: {trainer.global_step} steps, {shown}"
+
+
+def claim(settings: Any, config: str, check_place: Callable[[Path, str], None]) -> Run:
+    """The run that the merged `settings` of `cgd fit` ask for; its folder is there from now on.
+
+    config: their text. check_place: raises InputError for a folder that may not be written to, and
+    is given the option that names it. Raises InputError for a configuration that no checkpoint may
+    hold, and as `run_folder` does.
+    """
+    if len(config) > MOST_CONFIG:
+        raise InputError(
+            f"a configuration of {len(config):,} characters with all its defaults; wanted at "
+            f"most {MOST_CONFIG:,}"
+        )
+    module, root = class_of(settings.model.class_path), settings.trainer.default_root_dir
+    name = run_name(settings.config, module)
+    check_place(Path(root) / name, "trainer.default_root_dir")
+    kind = getattr(module, "kind", None)
+    folder, ckpt_path = run_folder(root, name, settings.ckpt_path, kind)
+    check_place(folder, "ckpt_path")
+    return Run(folder, ckpt_path, config)
+
+
+def run_name(files: list[Any] | None, module: type) -> str:
+    """That of the first configuration file, or else of what is trained."""
+    if not files:
+        return module.__name__.removesuffix("Module").lower()
+    name = Path(str(files[0])).stem
+    if name in ("", ".", ".."):
+        raise InputError(
+            f"a run called {name!r}, after its configuration {files[0]}; give the file another name"
+        )
+    return name

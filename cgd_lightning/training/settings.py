@@ -1,0 +1,30 @@
+"""Settings of a training before objects are made of them: what they ask for, and what goes without
+saying.
+"""
+
+from pkgutil import resolve_name
+from typing import Any, get_type_hints
+
+from cgd_lightning.sampling.hardware import fast_bf16, pick_device
+
+
+def class_of(class_path: str) -> type[Any]:
+    """The class at the import path `class_path`, or where a function stands there, the one that it
+    says to return.
+    """
+    found = resolve_name(class_path)
+    made = found if isinstance(found, type) else get_type_hints(found).get("return")
+    return made if isinstance(made, type) else object
+
+
+def listed(value: Any) -> list[Any]:
+    """What an option holds that takes one thing, a list of things, or none."""
+    if isinstance(value, list):
+        return value
+    return [] if value is None or isinstance(value, bool) else [value]
+
+
+def fast_precision(accelerator: Any) -> str:
+    """Lightning's precision where none was chosen: bf16-mixed where the hardware is fast at it."""
+    device = pick_device("cpu" if accelerator == "cpu" else "auto")
+    return "bf16-mixed" if fast_bf16(device) else "32-true"

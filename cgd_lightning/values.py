@@ -1,0 +1,68 @@
+"""Settings as values: what an object was constructed with is what it is.
+
+Samplers, guidance rules, weights, schedules and requests are frozen dataclasses, so that each has a
+repr, equality and `dataclasses.replace`. A class with a constructor of its own, as a user may
+write, is remembered by the arguments of its constructor. Either way `arguments` tells them, and a
+value is made again, or with other arguments, from those alone.
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+
+class Value:
+    """An object that remembers its constructor's arguments, as `arguments` gives them."""
+
+    def __new__(cls, *args: Any, **options: Any) -> "Value":
+        value = super().__new__(cls)
+        if not _has_generated_constructor(cls):
+            vars(value)["init_args"] = named_arguments(cls, args, options)
+        return value
+
+
+V = TypeVar("V", bound=Value)
+
+
+def arguments(thing: Any) -> dict[str, Any]:
+    """The constructor's arguments of `thing`, by name, with the defaults.
+
+    Of a frozen dataclass, its fields; of anything else, its `init_args`, as a `Value` and a
+    `Network` have them. Raises TypeError for an object that has neither.
+    """
+    remembered = vars(thing).get("init_args")
+    if remembered is not None:
+        return dict(remembered)
+    return {field.name: getattr(thing, field.name) for field in fields(thing) if field.init}
+
+
+def changed(value: V, **changes: Any) -> V:
+    """`value` made again, with some of its constructor's arguments changed."""
+    return type(value)(**{**arguments(value), **changes})
+
+
+def named_arguments(cls: type, args: tuple[Any, ...], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `cls(*args, **options)` by name, with the defaults.
+
+    Raises TypeError for arguments that the constructor does not take. Missing ones are left out.
+    """
+    signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+    try:
+        bound = signature.bind_partial(None, *args, **options)
+    except TypeError as error:
+        raise TypeError(f"{cls.__name__}: {error}") from None
+    bound.apply_defaults()
+    named: dict[str, Any] = {}
+    for name, value in list(bound.arguments.items())[1:]:
+        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            named.update(value)
+        else:
+            named[name] = value
+    return named
+
+
+def _has_generated_constructor(cls: type) -> bool:
+    """Whether the constructor of `cls` was made by `dataclass` and takes the fields."""
+    home = next(base for base in cls.__mro__ if "__init__" in vars(base))
+    return "__dataclass_fields__" in vars(home) and "__dataclass_params__" in vars(home)

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from cgd_lightning.evaluation import neighbours
+from cgd_lightning.evaluation.neighbours import distance_to_nearest, in_a_ball
+
+
+def distances(x: Tensor, y: Tensor) -> np.ndarray:
+    """Every |x_i - y_j| by its definition."""
+    return np.sqrt(((x.numpy()[:, None] - y.numpy()[None]) ** 2).sum(-1))
+
+
+def points(n: int, d: int, seed: int, far: float = 0.0, steps: float = 0.0) -> Tensor:
+    """`far`: from the origin. `steps`: of a lattice on which they lie, with many ties."""
+    x = torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return far + (x / steps).round() * steps if steps else far + x
+
+
+KINDS = {
+    "apart": {},
+    "on a lattice": {"steps": 1.0},
+    "far from the origin": {"far": 1e5},
+    "so far that no product tells them apart": {"far": 1e7, "steps": 0.5},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("block", [2**20, 700], ids=["one block", "many blocks"])
+@pytest.mark.parametrize("k", [1, 3, 20])
+def test_they_are_what_all_distances_say(
+    kind: dict[str, float], block: int, k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "BLOCK", block)
+    x, y = points(130, 5, seed=0, **kind), points(90, 5, seed=1, **kind)
+    radius = distance_to_nearest(x, k)
+    np.testing.assert_allclose(radius, np.sort(distances(x, x), axis=1)[:, k], rtol=1e-14)
+    assert torch.equal(
+        in_a_ball(y, x, radius), torch.from_numpy((distances(y, x) <= radius.numpy()).any(axis=1))
+    )
+
+
+def test_the_surface_belongs_to_the_ball() -> None:
+    """The k-th neighbour of a point lies on its ball; 1e-12 further out is outside."""
+    centre, x = points(1, 64, seed=2, far=3e3), points(500, 64, seed=3, far=3e3)
+    for i in range(0, 500, 50):
+        radius = torch.cdist(centre, x[i : i + 1], compute_mode="donot_use_mm_for_euclid_dist")[0]
+        assert in_a_ball(x[i : i + 1], centre, radius).item()
+        assert not in_a_ball(x[i : i + 1], centre, radius * (1 - 1e-12)).item()
+
+
+def test_a_row_that_is_there_twice_is_at_distance_0() -> None:
+    x = points(40, 64, seed=4, far=1e4).repeat(2, 1)
+    assert torch.equal(distance_to_nearest(x, 1), torch.zeros(80, dtype=torch.float64))
+    assert in_a_ball(x, x[:40], torch.zeros(40, dtype=torch.float64)).all()
+
+
+def test_the_order_of_the_rows_changes_no_bit() -> None:
+    x = points(200, 33, seed=5, far=100.0, steps=0.25)
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(distance_to_nearest(x, 3)[order], distance_to_nearest(x[order], 3))

@@ -1,0 +1,175 @@
+"""What torchmetrics and Lightning do with the states of a metric."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor, distributed
+from torch.multiprocessing.spawn import start_processes
+from torch.utils.data import DataLoader, TensorDataset
+from torchmetrics import Metric
+
+from cgd_lightning.evaluation import feature_metric
+from cgd_lightning.evaluation.accuracy import ClassAccuracy
+from cgd_lightning.evaluation.feature_metric import FeatureMetric
+from cgd_lightning.evaluation.frechet import FrechetDistance
+from cgd_lightning.evaluation.manifold import PrecisionRecall
+
+WIDTH = 6
+GENERATOR = torch.Generator().manual_seed(0)
+REAL, FAKE = (torch.randn(n, WIDTH, generator=GENERATOR).round(decimals=1) for n in (80, 50))
+CLASSES, TARGETS = (torch.randint(0, 3, (50,), generator=GENERATOR) for _ in range(2))
+
+METRICS: dict[str, Callable[[], Metric]] = {
+    "frechet": lambda: FrechetDistance(WIDTH),
+    "precision and recall": lambda: PrecisionRecall(WIDTH, k=2),
+    "accuracy": ClassAccuracy,
+}
+each_metric = pytest.mark.parametrize("make", METRICS.values(), ids=METRICS)
+
+
+def feed(metric: Metric, part: slice = slice(None), real: slice = slice(None)) -> Metric:
+    """`metric` after it has seen `part` of the generated images and `real` of the real ones, in
+    batches of 9; an empty part is no batch.
+    """
+    if isinstance(metric, FeatureMetric):
+        for features, side in ((REAL[real], True), (FAKE[part], False)):
+            for batch in features.split(9) if len(features) else ():
+                metric.update(batch, real=side)
+    elif len(CLASSES[part]):
+        metric.update(CLASSES[part], TARGETS[part])
+    return metric
+
+
+def numbers(metric: Metric) -> list[float]:
+    values = metric.compute()
+    return [v.item() for v in (values if isinstance(values, tuple) else (values,))]
+
+
+@each_metric
+def test_the_states_of_two_halves_make_the_state_of_the_whole(make: Callable[[], Metric]) -> None:
+    first = feed(make(), slice(0, 20), slice(0, 50))
+    first.merge_state(feed(make(), slice(20, None), slice(50, None)))
+    assert numbers(first) == pytest.approx(numbers(feed(make())), rel=1e-12)
+
+
+@each_metric
+def test_a_metric_starts_anew_after_a_reset(make: Callable[[], Metric]) -> None:
+    metric, once = feed(make(), slice(0, 30)), numbers(feed(make()))
+    metric.reset()
+    assert numbers(feed(metric)) == once
+
+
+@each_metric
+def test_a_metric_is_pickled_with_what_it_has_seen(make: Callable[[], Metric]) -> None:
+    metric = pickle.loads(pickle.dumps(feed(make(), slice(0, 20))))
+    assert numbers(feed(metric, slice(20, None), slice(0, 0))) == numbers(
+        feed(feed(make(), slice(0, 20)), slice(20, None), slice(0, 0))
+    )
+
+
+@each_metric
+def test_a_metric_moves_to_another_device(make: Callable[[], Metric]) -> None:
+    metric = feed(make()).to("meta")
+    for name in metric._defaults:
+        states = getattr(metric, name)
+        assert {s.device.type for s in ([states] if isinstance(states, Tensor) else states)} == {
+            "meta"
+        }
+
+
+def test_sums_stay_in_float64_on_the_cpu_where_the_device_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feature_metric, "WITHOUT_FLOAT64", {"meta"})
+    metric = FrechetDistance(WIDTH).to("meta")
+    assert metric.device.type == metric.images.device.type == "meta"
+    for _ in range(2):
+        assert metric.sums.device.type == metric.products.device.type == "cpu"
+        assert metric.sums.dtype == metric.products.dtype == torch.float64
+        metric.reset()
+
+
+@each_metric
+def test_half_precision_of_a_module_does_not_reach_its_metrics(make: Callable[[], Metric]) -> None:
+    module = torch.nn.ModuleList([feed(make())]).half()
+    assert numbers(module[0]) == numbers(feed(make()))  # type: ignore[arg-type]
+
+
+SHARES = {
+    "both sides on both": ((slice(0, 20), slice(0, 50)), (slice(20, None), slice(50, None))),
+    "one process has no images": ((slice(None), slice(None)), (slice(0, 0), slice(0, 0))),
+    "each process has one side": ((slice(None), slice(0, 0)), (slice(0, 0), slice(None))),
+}
+
+
+def report(rank: int, folder: Path, shares: tuple[tuple[slice, slice], ...]) -> None:
+    """Write what process `rank` of two computes, of which each has its share of the images."""
+    torch.set_num_threads(1)
+    store = f"file://{folder / 'store'}"
+    distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+    found = [numbers(feed(make(), *shares[rank])) for make in METRICS.values()]
+    torch.save(found, folder / f"{rank}.pt")
+    distributed.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+@pytest.mark.parametrize("shares", SHARES.values(), ids=SHARES)
+def test_two_processes_compute_what_one_does(
+    shares: tuple[tuple[slice, slice], ...], tmp_path: Path
+) -> None:
+    start_processes(report, (tmp_path, shares), nprocs=2, start_method="fork")
+    wanted = [pytest.approx(numbers(feed(make())), rel=1e-12) for make in METRICS.values()]
+    for rank in range(2):
+        assert torch.load(tmp_path / f"{rank}.pt") == wanted
+
+
+class Watched(LightningModule):
+    """A module that measures fixed features in its validation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frechet, self.manifold = FrechetDistance(WIDTH), PrecisionRecall(WIDTH, k=2)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], *_: Any) -> None:
+        for metric in (self.frechet, self.manifold):
+            metric.update(batch[0], real=True)
+            metric.update(batch[1], real=False)
+        self.log("fid_lite", self.frechet)
+
+    def on_validation_epoch_end(self) -> None:
+        precision, recall = self.manifold.compute()
+        self.log_dict({"precision": precision, "recall": recall})
+        self.manifold.reset()
+
+    def configure_optimizers(self) -> None:
+        return None
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("devices", [1, 2])
+def test_lightning_logs_the_number_of_all_images(devices: int, tmp_path: Path) -> None:
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=devices,
+        strategy="ddp_fork" if devices > 1 else "auto",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    data = DataLoader(TensorDataset(REAL[:40], FAKE[:40]), batch_size=10)
+    module = Watched()
+    for _ in range(2):  # the second time shows that the states were reset
+        trainer.validate(module, data, verbose=False)
+        logged = [trainer.callback_metrics[name].item() for name in ("precision", "recall")]
+        frechet, manifold = FrechetDistance(WIDTH), PrecisionRecall(WIDTH, k=2)
+        for metric in (frechet, manifold):
+            feed(metric, slice(0, 40), slice(0, 40))
+        assert logged == pytest.approx(numbers(manifold), rel=1e-6)
+        assert trainer.callback_metrics["fid_lite"].item() == pytest.approx(numbers(frechet)[0])
