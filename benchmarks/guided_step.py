@@ -1,4 +1,6 @@
-"""What a guided step costs over its parts: predictor forward, classifier forward, and backward to
+"""What a guided step costs over its parts.
+
+The parts are the predictor's forward pass, the classifier's forward pass, and its backward pass to
 the input alone.
 
     python benchmarks/guided_step.py --runs runs
@@ -15,11 +17,11 @@ from pathlib import Path
 
 import torch
 
-from cgd_lightning import checkpoints
-from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierGuidance
+from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.noise import SeededNoise
 from cgd_lightning.diffusion.samplers import DDIM
-from cgd_lightning.sampling.hardware import pick_device, pick_dtype
+from cgd_lightning.sampling.request import Request
+from cgd_lightning.sampling.resolve import resolve
 
 BATCH, STEPS, TURNS = 128, 3, 40
 
@@ -31,14 +33,12 @@ def main() -> None:
     )
     options.add_argument("--runs", type=Path, default=Path("runs"))
     runs = options.parse_args().runs
-    device = pick_device("auto")
-    dtype = pick_dtype("auto", device)
-    denoiser, classifier = (
-        checkpoints.load(runs / f"mnist-{kind}", device=device)
-        for kind in ("diffusion", "classifier")
-    )
+    job = resolve(Request(runs / "mnist-diffusion", runs / "mnist-classifier", scale=5))
+    denoiser, classifier, dtype = job.denoiser, job.classifier, job.dtype
+    assert isinstance(classifier, NoisyClassifier)
+    device = next(denoiser.parameters()).device
     labels = torch.arange(BATCH, device=device) % 10
-    denoise = Chain([ClassifierGuidance(5.0), Clamp()]).bind(denoiser, classifier, labels)
+    denoise = job.rule.bind(denoiser, classifier, labels)
     levels = denoiser.schedule.levels(STEPS)[:-1]
     start = SeededNoise(0, torch.arange(BATCH, device=device), denoiser.image_shape)()
     times = [torch.full((BATCH,), level.t, device=device, dtype=torch.float32) for level in levels]

@@ -26,6 +26,7 @@ from cgd_lightning.diffusion.spacings import SPACINGS
 
 DIMENSIONS, TRACE, MEAN = 64, 16.0, 0.5
 SAMPLED = 4096
+SCHEDULES = ("Linear", "Cosine", "VarianceExploding")
 
 SAMPLERS: dict[str, Sampler] = {
     "DDIM": samplers.DDIM(),
@@ -58,8 +59,9 @@ def exact_denoiser(variance: Tensor) -> Denoise:
 
 
 class Draws:
-    """Unit draws: the k-th call gives 1 in row k and 0 in all others, so that each row of the
-    result is what one draw does to it. The last row gets none.
+    """Unit draws: the k-th call gives 1 in row k and 0 in all others.
+
+    So each row of the result is what one draw does to it. The last row gets none.
     """
 
     def __init__(self, count: int) -> None:
@@ -113,13 +115,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("--steps", help="numbers of steps, 10,20; default: each sampler's own")
-    options.add_argument("--schedule", help="Linear, Cosine, Sigmoid; default: Linear, Cosine, VarianceExploding")
+    options.add_argument("--schedule", help=f"name of one; default: {', '.join(SCHEDULES)}")
     options.add_argument("--samplers", help="names, separated by semicolons; default: all")
     given = options.parse_args()
     steps = [int(n) for n in given.steps.split(",")] if given.steps else [None]
     chosen = given.samplers.split(";") if given.samplers else list(SAMPLERS)
     print(f"| schedule, sampler, steps | {' | '.join(SPACINGS)} |\n|{'---|' * 6}")
-    for schedule in [given.schedule] if given.schedule else ["Linear", "Cosine", "VarianceExploding"]:
+    for schedule in [given.schedule] if given.schedule else SCHEDULES:
         for number in steps:
             print("\n".join(rows(chosen, number, schedule)), flush=True)
 

@@ -25,8 +25,9 @@ TURN, STEPS, WARM_UP = 5, 100, 20
 
 
 class BareSteps(Callback):
-    """Times whole steps of the training, from the end of one to the end of the next, and bare steps
-    between them.
+    """Times whole steps of the training, and the bare steps between them.
+
+    A whole step lasts from the end of one to the end of the next.
     """
 
     trained: ClassVar[list[float]] = []

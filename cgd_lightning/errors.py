@@ -4,8 +4,9 @@ LONGEST = 1_500
 
 
 class InputError(ValueError):
-    """Something that a user gave: the message says what came, what was wanted and what to do, in
-    one line that can be printed.
+    """Something that a user gave is wrong.
+
+    The message says what came, what was wanted and what to do, in one line that can be printed.
     """
 
     def __init__(self, message: str) -> None:
@@ -13,8 +14,9 @@ class InputError(ValueError):
 
 
 def printable(message: str) -> str:
-    """`message` in one line: what cannot be printed by its code, and the middle of what is too long
-    left out.
+    """`message` in one line.
+
+    What cannot be printed stands there by its code; of what is too long the middle is left out.
     """
     words = " ".join(message.split())
     text = "".join(

@@ -1,5 +1,6 @@
-"""Files that are whole or not there: written beside their final name, flushed to the disk, and
-renamed.
+"""Files that are whole or not there.
+
+They are written beside their final name, flushed to the disk, and renamed.
 
 And files of a folder that a stranger may have filled: no link is followed, no pipe waited on.
 """

@@ -26,11 +26,11 @@ MOST_PICKLE_BYTES = 16 * 2**20
 
 
 class Archive:
-    """An open checkpoint file. `contents` is its pickle: dicts, lists, tuples, sets, strings,
-    numbers and `Stored`.
+    """An open checkpoint file.
 
-    Raises InputError, naming the file, if it is damaged, cut short, of another format, larger
-    inside than out, or holds more than plain data; nothing of it was run.
+    `contents` is its pickle: dicts, lists, tuples, sets, strings, numbers and `Stored`. Raises
+    InputError, naming the file, if it is damaged, cut short, of another format, larger inside than
+    out, or holds more than plain data; nothing of it was run.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -64,8 +64,9 @@ class Archive:
         return InputError(f"{self.path}: not a readable checkpoint, damaged or cut short: {why}")
 
     def tensor(self, stored: Stored) -> Tensor:
-        """The numbers of `stored`. Tensors that share a storage share it again. Raises InputError
-        if it is damaged.
+        """The numbers of `stored`; tensors that share a storage share it again.
+
+        Raises InputError if it is damaged.
         """
         numbers = self._read(stored.storage).as_strided(stored.shape, stored.stride, stored.offset)
         whole = stored.numel == stored.storage.count

@@ -1,5 +1,6 @@
-"""Calls that made a classifier in earlier versions, and stand in their records: read as the names
-that took their place, and never made.
+"""Calls that made a classifier in earlier versions and stand in their records.
+
+They are read as the names that took their place, and are never made:
 
     torchvision.models.resnet18(weights=DEFAULT)        torchvision:resnet18
     torchvision.models.get_model(resnet18)              torchvision:resnet18.untrained
@@ -44,8 +45,10 @@ def is_call(name: str) -> bool:
 
 
 def translated(call: str) -> str | None:
-    """The name of the published classifier that `call` made; None if it was of another kind, was
-    given more than plain options, or is not listed by its library.
+    """The name of the published classifier that `call` made, None if there is none.
+
+    There is none for a call of another kind, with more than plain options, or of a model that its
+    library does not list.
     """
     plain = _PLAIN.fullmatch(re.sub(r"[\s'\"]", "", call[:LONGEST]))
     if plain is None or len(call) > LONGEST:
@@ -66,8 +69,9 @@ def translated(call: str) -> str | None:
 
 
 def _weights(library: str, option: str, value: str, tag: str) -> str | None:
-    """The weights that an option of a call asks for; empty for the default, None if it is not of
-    weights.
+    """The weights that an option of a call asks for; empty for the default.
+
+    None if the option is not one of weights.
     """
     if library == "torchvision" and option == "weights":
         name = value.rpartition(".")[2]
@@ -92,11 +96,10 @@ def refusal(call: str) -> InputError:
 
 
 def without_calls(options: Any, depth: int = 0) -> Any:
-    """`options`, plain data of a record, with the name of the same published classifier in place of
-    every call in `NAMED`.
+    """`options` of a record, with names of published classifiers in place of calls in `NAMED`.
 
-    depth: in how many lists and mappings they stand. Raises InputError for a call that has none,
-    and for more than MOST_DEPTH lists and mappings in each other.
+    `options` are plain data. depth: in how many lists and mappings they stand. Raises InputError
+    for a call that has none, and for more than MOST_DEPTH lists and mappings in each other.
     """
     if depth > MOST_DEPTH:
         raise InputError(f"more than {MOST_DEPTH} lists and mappings in each other")

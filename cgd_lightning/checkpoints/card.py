@@ -1,5 +1,6 @@
-"""What a checkpoint says of itself: its card, plain data under "cgd", and the model that it
-describes.
+"""What a checkpoint says of itself, its card, and the model that the card describes.
+
+A card is plain data under the key "cgd".
 """
 
 from dataclasses import dataclass, field
@@ -35,11 +36,11 @@ WANTED = {
 
 @dataclass(frozen=True)
 class Card:
-    """What a checkpoint says of itself. `network`, `schedule` and `codec` are {"class_path": ...,
-    "init_args": {...}}.
+    """What a checkpoint says of itself.
 
-    image_shape is that of the data; image_range is that of x0, None where it has no bounds, and
-    follows from the codec. The entries with defaults are not in every checkpoint of 0.1.0.
+    `network`, `schedule` and `codec` are {"class_path": ..., "init_args": {...}}. image_shape is
+    that of the data; image_range is that of x0, None where it has no bounds, and follows from the
+    codec. The entries with defaults are not in every checkpoint of 0.1.0.
     """
 
     format: int
@@ -58,8 +59,9 @@ class Card:
     learned_variance: bool = False
 
     def data(self, where: object = "checkpoint", trust: Trust = NO_TRUST) -> DataSpec:
-        """What the model was trained on. Raises InputError for a codec that the file `where` may
-        not name.
+        """What the model was trained on.
+
+        Raises InputError for a codec that the file `where` may not name.
         """
         return DataSpec(
             tuple(self.image_shape),
@@ -95,8 +97,9 @@ def describe(
 
 
 def check_kind(known: tuple[Path, Card], kind: type[Model]) -> None:
-    """Raises InputError, naming the file, unless the model in it is of `kind`. known: file and
-    card.
+    """Raises InputError, naming the file, unless the model in it is of `kind`.
+
+    known: file and card.
     """
     path, card = known
     if not issubclass(KINDS[card.kind], kind):

@@ -36,10 +36,10 @@ MOST_DEPTH = 30
 
 
 def describe_object(thing: Any) -> dict[str, Any]:
-    """The description of `thing`: its import path, as short as the packages above the class allow,
-    and its constructor's arguments.
+    """The description of `thing`: its import path and its constructor's arguments.
 
-    Raises InputError for an object, also within others, that does not remember them.
+    The path is as short as the packages above the class allow. Raises InputError for an object,
+    also within others, that does not remember them.
     """
     cls = type(thing)
     try:
@@ -160,8 +160,10 @@ class _File:
         nested: schema.Nested,
         finish: Callable[[Any], Any],
     ) -> dict[str, Any]:
-        """`given`, checked: of a listed class by their types, with `nested` for objects; of a
-        trusted one as plain values, which `finish` then gets.
+        """`given`, checked.
+
+        The arguments of a listed class are checked by their types, with `nested` for objects; those
+        of a trusted class as plain values, which `finish` then gets.
         """
         hints = None if self.trust.covers(class_path) else _hints(cls)
         checked = {}

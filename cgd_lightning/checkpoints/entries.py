@@ -1,6 +1,4 @@
-"""What may stand in a card: each entry of its own type and within bounds, and none that another one
-contradicts.
-"""
+"""What may stand in a card: entries of their own type, within bounds, none against another."""
 
 import math
 from collections.abc import Callable
@@ -20,8 +18,9 @@ MOST_LETTERS = 1_000
 MOST_SIDE = 16_384
 
 LATER = {"class_shares": [], "codec": describe_object(PIXELS), "learned_variance": False}
-"""Entries that checkpoints of 0.1.0 may lack, and what they are then; a learned variance shows in
-their networks.
+"""Entries that checkpoints of 0.1.0 may lack, and what they are then.
+
+A learned variance shows in their networks.
 """
 
 

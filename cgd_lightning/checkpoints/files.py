@@ -39,8 +39,9 @@ def save(
 
 
 def write(contents: dict[str, Any], path: str | Path) -> None:
-    """Write `contents` to the file `path`, whole or not at all. Raises OSError if the disk does not
-    take it.
+    """Write `contents` to the file `path`, whole or not at all.
+
+    Raises OSError if the disk does not take it.
     """
     with whole(path) as unfinished:
         try:
@@ -52,16 +53,19 @@ def write(contents: dict[str, Any], path: str | Path) -> None:
 
 
 def read(path: str | Path) -> Card:
-    """The card of a checkpoint. Raises InputError if the file is damaged, foreign, of a newer
-    format or holds more than plain data.
+    """The card of a checkpoint.
+
+    Raises InputError if the file is damaged, foreign, of a newer format or holds more than plain
+    data.
     """
     with opened(path) as archive:
         return decode(archive.contents["cgd"], path)
 
 
 def sizes(path: str | Path) -> dict[str, int]:
-    """The number of trained parameters in a checkpoint, and the step that it was written at, where
-    it tells.
+    """The number of trained parameters in a checkpoint, and the step of its training.
+
+    {"parameters": ..., "step": ...}, without the step where it does not tell.
     """
     with opened(path) as archive:
         stored = archive.contents["state_dict"].items()
@@ -75,8 +79,9 @@ def sizes(path: str | Path) -> dict[str, int]:
 
 
 def stored_config(path: str | Path) -> str | None:
-    """The text of the configuration of the training that wrote a checkpoint, if it tells; nothing
-    has looked into it.
+    """The configuration of the training that wrote a checkpoint, as text, if it tells.
+
+    Nothing has looked into the text.
     """
     with opened(path) as archive:
         text = archive.contents.get("cgd_config")

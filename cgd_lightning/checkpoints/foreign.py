@@ -44,12 +44,12 @@ def own_classifier(
     trust: Trust = NO_TRUST,
     where: str = "classifier",
 ) -> CleanClassifier | NoisyClassifier:
-    """The classifier of the user's own class that `spec`, {"class_path": ..., "init_args": {...}},
-    describes, frozen and on `device`, for images of `image_shape` (C, H, W) in [-1, 1].
+    """The classifier of the user's own class that `spec` describes, frozen and on `device`.
 
-    where: what names it, for messages. Raises InputError, before anything is imported, if `trust`
-    does not cover the class; if it is no torch.nn.Module or cannot be made; and as `as_classifier`
-    does.
+    `spec` is {"class_path": ..., "init_args": {...}}; the images are of `image_shape` (C, H, W), in
+    [-1, 1]. where: what names it, for messages. Raises InputError, before anything is imported, if
+    `trust` does not cover the class; if it is no torch.nn.Module or cannot be made; and as
+    `as_classifier` does.
     """
     path = str(spec.get("class_path"))
     if not trust.covers(path):  # listed ones, too: they are networks without weights
@@ -61,11 +61,12 @@ def own_classifier(
 def as_classifier(
     network: nn.Module, image_shape: Sequence[int], device: torch.device, where: str
 ) -> CleanClassifier | NoisyClassifier:
-    """`network` itself if it is a classifier; else a classifier of clean images by its logits (B,
-    K) for images (B, C, H, W) in [-1, 1]. Frozen, on `device`.
+    """`network` as a classifier, frozen and on `device`; itself if it is one.
 
-    Its classes are called as its attribute `class_names` says, or "0" to "K-1". Raises InputError,
-    which begins with `where`, if it does not take images of `image_shape` or gives no such logits.
+    Any other is taken for a classifier of clean images, with logits (B, K) for images (B, C, H, W)
+    in [-1, 1]. Its classes are called as its attribute `class_names` says, or "0" to "K-1". Raises
+    InputError, which begins with `where`, if it does not take images of `image_shape` or gives no
+    such logits.
     """
     if not isinstance(network, CleanClassifier | NoisyClassifier):
         given = getattr(network, "class_names", ())
@@ -104,12 +105,12 @@ def clean_classifier(
     device: torch.device,
     where: str,
 ) -> CleanClassifier:
-    """`network`, frozen and on `device`, as a classifier of clean images of `image_shape` (C, H, W)
-    in [-1, 1], which get the size, normalisation and channels of `recipe`.
+    """`network`, frozen and on `device`, as a classifier of clean images in [-1, 1].
 
-    Grey images are repeated in as many channels as the network takes: those of the recipe, else 3,
-    else the images' own. Raises InputError, which begins with `where`, if none of them goes, or if
-    the network does not give logits (B, K).
+    The images are of `image_shape` (C, H, W) and get the size, normalisation and channels of
+    `recipe`. Grey images are repeated in as many channels as the network takes: those of the
+    recipe, else 3, else the images' own. Raises InputError, which begins with `where`, if none of
+    them goes, or if the network does not give logits (B, K).
     """
     network.to(device).eval().requires_grad_(False)
     first: Exception | None = None
@@ -143,8 +144,9 @@ def _prepared(network: nn.Module, recipe: Recipe, own: int) -> Iterator[nn.Modul
 
 
 def _sized(values: Sequence[float], channels: int) -> list[float]:
-    """`values` of a normalisation, one a channel; their mean for each where they are of another
-    number of channels.
+    """`values` of a normalisation, one a channel.
+
+    For another number of channels, their mean for each.
     """
     return list(values) if len(values) == channels else [sum(values) / len(values)] * channels
 

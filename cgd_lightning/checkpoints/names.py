@@ -1,5 +1,6 @@
-"""The few words that a pickle of plain data may name, and what stands for calling one of them;
-none of them is imported.
+"""The few words that a pickle of plain data may name, and what stands for calling one of them.
+
+None of them is imported.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,4 @@
-"""What goes with what: a diffusion model, a classifier and a judge know the same images and
-classes.
-"""
+"""What goes with what: diffusion model, classifier and judge know the same images and classes."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -17,8 +15,9 @@ Known = tuple[Path, Card]
 
 
 def check_pair(diffusion: Known, classifier: Known) -> None:
-    """Raises InputError, naming both files and both values, unless the classifier can guide the
-    diffusion model.
+    """Raises InputError unless the classifier can guide the diffusion model.
+
+    The message names both files and both values.
     """
     check_kind(diffusion, Denoiser)
     check_kind(classifier, NoisyClassifier)
@@ -32,8 +31,9 @@ def check_pair(diffusion: Known, classifier: Known) -> None:
 
 
 def check_shapes(one: Known, other: Known) -> None:
-    """Raises InputError, naming both files and both values, unless both know images of one shape in
-    one space.
+    """Raises InputError unless both know images of one shape in one space.
+
+    The message names both files and both values.
     """
     for name in ("image_shape", "codec"):
         clash = _clash(name, one, other)
@@ -42,8 +42,9 @@ def check_shapes(one: Known, other: Known) -> None:
 
 
 def check_judge(judge: Known, other: Known) -> None:
-    """Raises InputError, naming both files and both values, unless the judge knows the images and
-    classes of the other model.
+    """Raises InputError unless the judge knows the images and classes of the other model.
+
+    The message names both files and both values.
     """
     check_kind(judge, CleanClassifier)
     for name in ("image_shape", "class_names"):
@@ -64,8 +65,9 @@ def _clash(name: str, one: Known, other: Known) -> str:
 
 
 def find_classifier(path: Path, card: Card) -> Path | None:
-    """The classifier that goes with a diffusion checkpoint: its stored partner, else the newest
-    compatible run beside its own run.
+    """The classifier that goes with a diffusion checkpoint.
+
+    That is its stored partner, else the newest compatible run beside its own run.
     """
     if card.partner:
         return find_partner(card.partner, beside(path))

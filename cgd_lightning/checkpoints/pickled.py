@@ -128,9 +128,7 @@ class Interpreter:
         self.push(value)
 
     def build(self, _: Any) -> None:
-        """The attributes of an OrderedDict, such as the versions of a state_dict's modules, are
-        left out.
-        """
+        """Leaves out the attributes of an OrderedDict, such as the versions of modules."""
         self.stack.pop()
         self._top(dict)
 

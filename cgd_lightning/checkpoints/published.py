@@ -117,12 +117,11 @@ def find_published(name: str) -> Published:
 def published_classifier(
     name: str, image_shape: Sequence[int], device: torch.device
 ) -> CleanClassifier:
-    """The classifier called `name`, frozen and on `device`, for images of `image_shape` (C, H, W)
-    in [-1, 1].
+    """The classifier called `name`, frozen and on `device`.
 
-    Its classes are called as the library calls them, or "0" to "K-1" where it does not say. Raises
-    InputError as `find_published` does, if the weights cannot be fetched, or if it does not take
-    such images.
+    It takes images of `image_shape` (C, H, W) in [-1, 1]. Its classes are called as the library
+    calls them, or "0" to "K-1" where it does not say. Raises InputError as `find_published` does,
+    if the weights cannot be fetched, or if it does not take such images.
     """
     wanted = find_published(name)
     registry = _registry(wanted)
@@ -169,8 +168,9 @@ def _reading_tensors() -> Iterator[None]:
 
 @contextmanager
 def _fixed_seed() -> Iterator[None]:
-    """Within, random weights are the same each time, in every process; the stream outside goes on
-    as if nothing was drawn.
+    """Within, random weights are the same each time, in every process.
+
+    The random stream outside goes on as if nothing was drawn.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)

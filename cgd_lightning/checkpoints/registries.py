@@ -32,8 +32,10 @@ class Registry(ABC):
 
     @abstractmethod
     def trained(self, model: str, weights: str | None) -> tuple[nn.Module, Recipe]:
-        """`model` with `weights`, by default the library's choice, fetched if they are not there
-        yet; how it wants its images, and what its classes are called.
+        """`model` with `weights`, how it wants its images, and what its classes are called.
+
+        The library chooses the weights where none are given, and fetches them if they are not there
+        yet.
         """
 
     @abstractmethod
@@ -47,6 +49,7 @@ class Registry(ABC):
 
 class Torchvision(Registry):
     """The models of torchvision.models itself: those below are for other tasks, or quantised.
+
     Weights that give features alone have no classes' names, and are left out.
     """
 
@@ -105,8 +108,10 @@ def _given(num_classes: int | None) -> dict[str, int]:
 
 
 def _recipe(network: nn.Module, *, named: bool) -> Recipe:
-    """What a network of timm tells of itself. named: whether its classes are those that timm knows
-    names for; of ImageNet's, each by its first word.
+    """What a network of timm tells of itself.
+
+    named: whether its classes are those that timm knows names for; of ImageNet's, each by its first
+    word.
     """
     told: dict = network.pretrained_cfg  # type: ignore[assignment]
     channels, *_, size = told["input_size"]

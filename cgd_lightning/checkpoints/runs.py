@@ -1,5 +1,6 @@
-"""Where checkpoints are found: a file, a version folder, or a run folder, of which the newest
-version counts.
+"""Where checkpoints are found: in a file, a version folder, or a run folder.
+
+Of a run folder the newest version counts.
 """
 
 import re
@@ -11,11 +12,10 @@ from cgd_lightning.errors import InputError
 
 
 def find(path: str | Path, names: Sequence[str] = ("best.ckpt", "last.ckpt")) -> Path:
-    """The checkpoint file that `path` means: a file, a version folder, or a run folder, of which
-    the newest version counts.
+    """The checkpoint file that `path` means: a file, a version folder, or a run folder.
 
-    names: the files of a folder that count, the first of them that is there. Raises InputError if
-    there is none.
+    Of a run folder the newest version counts. names: the files of a folder that count, the first of
+    them that is there. Raises InputError if there is none.
     """
     path = Path(path)
     if path.is_file():
@@ -67,8 +67,9 @@ def _runs_near(path: Path) -> str:
 
 
 def find_partner(partner: str, beside: Path) -> Path:
-    """The checkpoint file that `partner` means: as for `find`, or the run of that name in the
-    folder `beside`, which holds runs.
+    """The checkpoint file that `partner` means: as for `find`, or a run's name.
+
+    A run of that name is looked for in the folder `beside`, which holds runs.
     """
     try:
         return find(partner)

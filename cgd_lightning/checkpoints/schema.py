@@ -1,5 +1,4 @@
-"""What may stand in a file: plain values within bounds, and, for an argument of a class, of its
-type.
+"""What may stand in a file: plain values within bounds, each argument of a class of its type.
 
 Everything here raises `ValueError` with the end of a sentence, which the caller begins with the
 file.
@@ -44,9 +43,7 @@ def plain(value: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """What `value` is, in a few words; of what holds others, the type alone, for it may hold very
-    many.
-    """
+    """What `value` is, in a few words; of a container the type alone, as it may be very large."""
     if type(value) in (bool, NoneType, float) or (type(value) is int and value.bit_length() < 200):
         return str(value)
     return ascii(value[:60]) if type(value) is str else f"a {type(value).__name__}"

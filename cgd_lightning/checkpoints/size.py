@@ -13,17 +13,18 @@ from cgd_lightning.errors import InputError
 
 MOST_PARAMETERS = 10**9
 MOST_LAYERS = 5_000
-"""Of a network that a file asks for, unless the user trusts any size. ADM's largest has 554 million
-and about 1,500.
+"""Of a network that a file asks for, unless the user trusts any size.
+
+ADM's largest has 554 million and about 1,500.
 """
 
 
 @contextmanager
 def at_most(parameters: int, layers: int, what: str) -> Iterator[None]:
-    """Raises InputError, beginning with `what`, as soon as more is built in this block than so many
-    numbers in so many layers.
+    """Raises InputError once more is built in this block than so many numbers in so many layers.
 
-    Built on the meta device, where a tensor has no memory, a network of any size meets this first.
+    The message begins with `what`. Built on the meta device, where a tensor has no memory, a
+    network of any size meets this first.
     """
     built = {"parameters": 0, "layers": 0}
 

@@ -52,8 +52,9 @@ class Stored:
 
 
 def stored_tensor(storage: Any, offset: Any, shape: Any, stride: Any) -> Stored:
-    """The tensor of a pickle's words. Raises ValueError if they are none, or if it does not lie
-    within its storage.
+    """The tensor of a pickle's words.
+
+    Raises ValueError if they are none, or if it does not lie within its storage.
     """
     numbers = [offset, *shape, *stride]
     plain = isinstance(storage, Storage) and all(

@@ -27,8 +27,9 @@ def stored_weights(archive: Archive, prefix: str) -> dict[str, Stored]:
 
 
 def count_numbers(state: dict[str, Stored], path: Path, trust: Trust) -> int:
-    """How many numbers the weights are. Raises InputError for more than the file holds, and for
-    more than the user trusts.
+    """How many numbers the weights are.
+
+    Raises InputError for more than the file holds, and for more than the user trusts.
     """
     numbers = sum(stored.numel for stored in state.values())
     if sum(stored.bytes for stored in state.values()) > 2 * path.stat().st_size:
@@ -45,8 +46,9 @@ def count_numbers(state: dict[str, Stored], path: Path, trust: Trust) -> int:
 
 
 def fitted_weights(archive: Archive, state: dict[str, Stored], model: Model) -> dict[str, Tensor]:
-    """The weights as the model wants them. Raises InputError for names, shapes, kinds of number or
-    values that it does not.
+    """The weights as the model wants them.
+
+    Raises InputError for names, shapes, kinds of number or values that it does not want.
     """
     wanted = model.state_dict()
     problem = mismatch(state, wanted)
@@ -67,9 +69,7 @@ def fitted_weights(archive: Archive, state: dict[str, Stored], model: Model) -> 
 
 
 def mismatch(state: dict[str, Any], wanted: dict[str, Tensor]) -> str | None:
-    """What keeps the tensors of `state` from taking the place of those `wanted`: names, shapes, or
-    kinds of number.
-    """
+    """Why tensors of `state` cannot replace those `wanted`: names, shapes, or kinds of number."""
     for what, names in (
         ("missing", wanted.keys() - state.keys()),
         ("unexpected", state.keys() - wanted.keys()),

@@ -1,6 +1,4 @@
-"""`cgd demo`: the whole story on handwritten digits: train a judge, both networks, guide, look, and
-measure.
-"""
+"""`cgd demo`: train a judge and both networks on handwritten digits, guide, look, and measure."""
 
 import time
 from dataclasses import replace

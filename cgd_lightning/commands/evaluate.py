@@ -50,8 +50,9 @@ def run(args: list[str]) -> None:
 
 
 def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
-    """The options of `cgd evaluate`; the data set is that of the judge in `words` unless the user
-    names another.
+    """The options of `cgd evaluate`.
+
+    The data set is that of the judge in `words` unless the user names another.
     """
     description = (
         "Accuracy, FID-lite, precision and recall of samples, by a judge, against the test images "

@@ -1,5 +1,6 @@
-"""`cgd fit`, `validate`, `test` and `predict`: Lightning's own, with runs that are folders and
-checkpoints that know their configuration.
+"""`cgd fit`, `validate`, `test` and `predict`: Lightning's own commands.
+
+Their runs are folders, and their checkpoints know their configuration.
 """
 
 import signal
@@ -120,8 +121,9 @@ class TrainingCLI(LightningCLI):
             raise InputError(f"seed_everything {seed}: wanted 0 to 4294967295")
 
     def _parse_ckpt_path(self) -> None:
-        """Nothing: the configuration decides, and no hyper-parameters that a checkpoint holds. The
-        only private name of LightningCLI here; pyproject.toml pins its version.
+        """Nothing: the configuration decides, and no hyper-parameters that a checkpoint holds.
+
+        This is the only private name of LightningCLI here; pyproject.toml pins its version.
         """
 
     def before_instantiate_classes(self) -> None:
@@ -151,8 +153,7 @@ class TrainingCLI(LightningCLI):
 
     def claim(self, settings: Namespace) -> Run:
         """The run that `settings` ask for, which tell its folder to all that is made of them."""
-        parser = self.parsers[list(self.subcommands()).index("fit")]
-        text = parser.dump(settings, skip_unset=False)
+        text = self.parsers[list(self.subcommands()).index("fit")].dump(settings, skip_unset=False)
         run, trainer = claim(settings, text, self.gate.check_place), settings.trainer
         settings.ckpt_path, trainer.default_root_dir = run.ckpt_path, str(run.folder)
         if trainer.logger is not False:

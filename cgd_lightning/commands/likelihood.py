@@ -1,6 +1,4 @@
-"""`cgd likelihood`: bits per dimension of held-out images under a diffusion model, by its
-probability-flow ODE.
-"""
+"""`cgd likelihood`: bits per dimension of held-out images, by the probability-flow ODE."""
 
 import math
 from functools import partial
@@ -88,8 +86,9 @@ def _check_classes(data: Any, denoiser: Denoiser, path: Path) -> None:
 
 
 def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
-    """The options of `cgd likelihood`; the data set is that of the model in `words` unless the user
-    names another.
+    """The options of `cgd likelihood`.
+
+    The data set is that of the model in `words` unless the user names another.
     """
     description = (
         "Bits per dimension of test images under a diffusion model, by its probability-flow ODE, "

@@ -8,22 +8,27 @@ from importlib import import_module
 
 HELP = """usage: cgd COMMAND [OPTIONS]
 
-Classifier-guided diffusion: train a noise predictor and a classifier of noisy images, then steer the one with the other.
+Classifier-guided diffusion: train a noise predictor and a classifier of noisy images,
+then steer the one with the other.
 
 commands:
-  fit         train a network:      cgd fit --config diffusion.yaml
-                                    cgd fit --config classifier.yaml
-  sample      make guided images:   cgd sample --ckpt runs/diffusion --scale 5
-  validate    measure a checkpoint on held-out images:          cgd validate --ckpt_path runs/classifier
-  test        the same on the test images:                      cgd test --ckpt_path runs/classifier
-  predict     class probabilities of the test images, as CSV:   cgd predict --ckpt_path runs/classifier
-  evaluate    what a judge says of samples:                     cgd evaluate --samples FOLDER --judge runs/judge
-  likelihood  bits per dimension of the test images:            cgd likelihood --ckpt runs/diffusion
-  info        what a checkpoint is:                             cgd info runs/diffusion
+  fit         train a network:                    cgd fit --config diffusion.yaml
+                                                  cgd fit --config classifier.yaml
+  sample      make guided images:                 cgd sample --ckpt runs/diffusion --scale 5
+  validate    measure on held-out images:         cgd validate --ckpt_path runs/classifier
+  test        the same on test images:            cgd test --ckpt_path runs/classifier
+  predict     class probabilities, as CSV:        cgd predict --ckpt_path runs/classifier
+  evaluate    what a judge says of samples:       cgd evaluate --samples FOLDER --judge runs/judge
+  likelihood  bits per dimension of test images:  cgd likelihood --ckpt runs/diffusion
+  info        what a checkpoint is:               cgd info runs/diffusion
   demo        the whole story on handwritten digits, in minutes
 
 options:
   --help, --version; cgd COMMAND --help tells a command's options
+
+options of all commands but info and demo:
+  --trust NAME  let files name classes of this package, module or class, too
+  --trust-size  let files ask for networks of any size
 """
 
 COMMANDS = {
@@ -40,8 +45,9 @@ COMMANDS = {
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run one command and exit: 0 if it was done, 1 if it could not be, 2 for a wrong command line,
-    130 or 143 if interrupted.
+    """Run one command and exit with its status.
+
+    0 if it was done, 1 if it could not be, 2 for a wrong command line, 130 or 143 if interrupted.
     """
     if args is None:
         args = sys.argv[1:]
@@ -82,8 +88,9 @@ def _run(args: list[str]) -> None:
 
 
 def _in_one_line(error: Exception) -> str:
-    """What the user is told of `error`: of one that nobody foresaw, its kind too, and how to see
-    where it came from.
+    """What the user is told of `error`.
+
+    Of an error that nobody foresaw, also its kind, and how to see where it came from.
     """
     from cgd_lightning.errors import InputError, printable
 
@@ -96,10 +103,10 @@ def _in_one_line(error: Exception) -> str:
 
 
 def _start_quickly(args: list[str]) -> None:
-    """Keep the garbage collector from looking through what imports leave behind, half a second's
-    work at start and end.
+    """Keep the garbage collector from looking through what imports leave behind.
 
-    Only for the commands without Lightning, which wants to be collected when it ends.
+    This saves half a second's work at start and end. Only for the commands without Lightning, which
+    wants to be collected when it ends.
     """
     if args and args[0] in ("sample", "info"):
         gc.disable()

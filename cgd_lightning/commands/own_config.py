@@ -1,5 +1,6 @@
-"""What a checkpoint tells of its own measurement: its network and data set, as settings before
-those of the user.
+"""What a checkpoint tells of its own measurement, as settings before those of the user.
+
+These are its network and its data set.
 """
 
 import re
@@ -21,11 +22,11 @@ MODULES = {"diffusion": "DiffusionModule", "classifier": "ClassifierModule", "ju
 
 
 def with_own_config(args: list[str], folder: Path, gate: Gate) -> list[str]:
-    """`args` with `--ckpt_path` resolved to a file, and the model and the data set that it tells
-    put before the user's own options.
+    """`args` with `--ckpt_path` resolved to a file, and what that file tells put first.
 
-    Both are values that a schema has checked; of the configuration of the training only plain
-    options of the data are read.
+    It tells the model and the data set, which stand before the user's own options. Both are values
+    that a schema has checked; of the configuration of the training only plain options of the data
+    are read.
     """
     named, rest = _take_ckpt_path(args[1:])
     if named is None:
@@ -59,8 +60,9 @@ def _take_ckpt_path(words: list[str]) -> tuple[str | None, list[str]]:
 
 
 def stored_model(file: Path, card: checkpoints.Card, trust: checkpoints.Trust) -> dict[str, Any]:
-    """The module that measures a checkpoint as its training did, in values: by its card, with
-    default options of training.
+    """The module that measures a checkpoint as its training did, as plain values.
+
+    It is described by the card, with default options of training.
     """
     network = check_spec(
         card.network, nn.Module, file, trust, without=("image_size", "in_channels", "out_channels")

@@ -113,8 +113,9 @@ def parser(sampler: str = "DDIM") -> OneLineErrors:
 
 
 def _sampler_of(words: Sequence[str], recorded: Mapping[str, Any]) -> str:
-    """The class of sampler that is asked for, so that its own defaults count, and not those of the
-    class that it takes the place of.
+    """The class of sampler that is asked for.
+
+    Its own defaults count, not those of the class that it takes the place of.
     """
     asked: list[Any] = [
         recorded.get("sampler", {}).get("class_path"),
@@ -138,8 +139,9 @@ def _values_of(option: str, words: Sequence[str]) -> list[str]:
 
 
 def _take_recorded(words: list[str], gate: Gate) -> tuple[list[str], dict[str, Any]]:
-    """`words` without `--from samples.json`, and the options that stand in it, as far as a guidance
-    or a sampler that the user gives leaves them.
+    """`words` without `--from samples.json`, and the options that stand in that file.
+
+    A guidance or a sampler that the user gives takes the place of the recorded one.
     """
     place = next((i for i, w in enumerate(words) if w == "--from" or w.startswith("--from=")), None)
     if place is None:
@@ -168,8 +170,9 @@ def _as_config(recorded: dict[str, Any], folder: Path) -> list[str]:
 
 
 def _check_places(settings: Namespace, recorded: Mapping[str, Any], gate: Gate) -> None:
-    """Raises InputError if the images would go where only a file can have said, and for a recorded
-    model that is not there any more.
+    """Raises InputError if only a file can have said where the images go.
+
+    Also for a recorded model that is not there any more.
     """
     ckpt = settings.ckpt
     if ckpt is None:

@@ -1,4 +1,4 @@
-"""The data set that a checkpoint was trained on, as an option of commands that look at its images."""
+"""The data set that a checkpoint was trained on, as an option of commands that use its images."""
 
 import os
 from argparse import ArgumentParser
@@ -16,18 +16,19 @@ from cgd_lightning.configuration.parser import OneLineErrors, instantiate
 from cgd_lightning.errors import InputError
 
 OF_THIS_MACHINE = ("root", "download", "num_workers", "schedule", "predict_timestep")
-"""Options of a data set that never come from a checkpoint: where files are, what is fetched, and
-how it is measured.
+"""Options of a data set that never come from a checkpoint.
+
+They say where files are, what is fetched, and how it is measured.
 """
 
 
 def add_data_option(
     options: OneLineErrors, words: list[str], named_by: str, what: str, trust: Trust
 ) -> None:
-    """Add `--data` to `options`, with the data set of the checkpoint that `words` name by the
-    option `named_by` for a default.
+    """Add `--data` to `options`, by default the data set of a checkpoint.
 
-    So `--data.root FOLDER` changes one setting of it. what: that checkpoint, in the help.
+    `words` name the checkpoint by the option `named_by`. So `--data.root FOLDER` changes one
+    setting of it. what: that checkpoint, in the help.
     """
     # So that the short names of data sets are known.
     import cgd_lightning.data.digits
@@ -55,11 +56,10 @@ def add_data_option(
 
 
 def stored_data(path: Path, trust: Trust, named: bool = False) -> dict[str, Any] | None:
-    """Class path and plain options of the data set in the checkpoint `path`, if it tells, as
-    values.
+    """Class path and plain options of the data set in the checkpoint `path`.
 
-    named: whether the user names a data set himself, so that one which is not trusted is no
-    mistake.
+    None if it does not tell. named: whether the user names a data set himself, so that one which is
+    not trusted is no mistake.
     """
     from cgd_lightning.data.datamodule import NoisingDataModule
 
@@ -86,9 +86,7 @@ def stored_data(path: Path, trust: Trust, named: bool = False) -> dict[str, Any]
 
 
 def stored_weighting(path: Path) -> float | None:
-    """The min_snr_gamma by which the training in the checkpoint `path` weighed its loss, if it
-    tells.
-    """
+    """The min_snr_gamma of the training in the checkpoint `path`, if it tells."""
     model = _config(path).get("model")
     arguments = model.get("init_args") if isinstance(model, dict) else None
     gamma: Any = arguments.get("min_snr_gamma") if isinstance(arguments, dict) else None
@@ -96,9 +94,7 @@ def stored_weighting(path: Path) -> float | None:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    """The configuration in a checkpoint, plain data that nothing has looked into; empty if there is
-    none.
-    """
+    """The configuration in a checkpoint, plain data unchecked; empty if there is none."""
     text = checkpoints.stored_config(path)
     if text is None:
         return {}

@@ -1,5 +1,4 @@
-"""What a configuration file may say: classes by name, plain values, and paths that stay in this
-folder.
+"""What a configuration file may say: listed classes, plain values, paths in this folder.
 
 A file names the classes of `checkpoints.listed.OURS`, and those below with the arguments given
 there. What was typed on the command line is trusted as it stands, and so is what `--trust` names.
@@ -49,16 +48,18 @@ LIGHTNING: dict[str, dict[str, str]] = {
         "BatchSizeFinder": "mode steps_per_trial init_val max_trials batch_arg_name margin max_val",
         "DeviceStatsMonitor": "cpu_stats",
         "EarlyStopping": (
-            "monitor min_delta patience verbose mode strict check_finite stopping_threshold divergence_threshold "
-            "check_on_train_epoch_end log_rank_zero_only"
+            "monitor min_delta patience verbose mode strict check_finite stopping_threshold "
+            "divergence_threshold check_on_train_epoch_end log_rank_zero_only"
         ),
         "GradientAccumulationScheduler": "scheduling",
-        "LearningRateFinder": "min_lr max_lr num_training_steps mode early_stop_threshold update_attr attr_name",
+        "LearningRateFinder": (
+            "min_lr max_lr num_training_steps mode early_stop_threshold update_attr attr_name"
+        ),
         "LearningRateMonitor": "logging_interval log_momentum log_weight_decay",
         "ModelCheckpoint": (
-            "dirpath filename monitor verbose save_last save_top_k save_on_exception save_weights_only mode "
-            "auto_insert_metric_name every_n_train_steps train_time_interval every_n_epochs "
-            "save_on_train_epoch_end enable_version_counter"
+            "dirpath filename monitor verbose save_last save_top_k save_on_exception "
+            "save_weights_only mode auto_insert_metric_name every_n_train_steps "
+            "train_time_interval every_n_epochs save_on_train_epoch_end enable_version_counter"
         ),
         "ModelSummary": "max_depth",
         "RichModelSummary": "max_depth",
@@ -70,8 +71,8 @@ LIGHTNING: dict[str, dict[str, str]] = {
         "CSVLogger": "save_dir name version prefix flush_logs_every_n_steps",
         "TensorBoardLogger": "save_dir name version log_graph default_hp_metric prefix sub_dir",
         "WandbLogger": (
-            "name save_dir version offline dir id anonymous project log_model prefix checkpoint_name add_file_policy "
-            "entity group job_type tags notes mode resume"
+            "name save_dir version offline dir id anonymous project log_model prefix "
+            "checkpoint_name add_file_policy entity group job_type tags notes mode resume"
         ),
     },
     "profilers": {
@@ -122,10 +123,10 @@ SCHEME = re.compile(r"^~|://|::|\$")
 
 
 def lightning_classes() -> dict[str, Collection[str] | None]:
-    """Import path -> arguments that a file may give, None for any, of the classes that are not
-    ours.
+    """The classes that are not ours: import path -> arguments that a file may give.
 
-    Each stands there under the name in `LIGHTNING` and under that of the module that defines it.
+    None means any arguments. Each class stands there under the name in `LIGHTNING` and under that
+    of the module that defines it.
     """
     given: dict[str, Collection[str] | None] = {f"torch.optim.{name}": None for name in OPTIMIZERS}
     given |= {f"torch.optim.lr_scheduler.{name}": None for name in SCHEDULERS}
@@ -137,9 +138,7 @@ def lightning_classes() -> dict[str, Collection[str] | None]:
 
 
 def defined_as(class_path: str) -> str | None:
-    """The import path of the class at `class_path` in the module that defines it, None if there is
-    none.
-    """
+    """The import path of the class at `class_path` in the module that defines it, or None."""
     module, _, name = class_path.rpartition(".")
     cls: Any = getattr(import_module(module), name, None)
     return f"{cls.__module__}.{cls.__qualname__}" if hasattr(cls, "__qualname__") else None

@@ -14,8 +14,9 @@ from cgd_lightning.errors import one_line
 from cgd_lightning.files import open_plain
 
 OWN_FILES = "cgd-own-"
-"""Prefix of the temporary folders by which commands hand settings to a parser; the user need not
-hear of them.
+"""Prefix of the temporary folders by which commands hand settings to a parser.
+
+The user need not hear of them.
 """
 
 MOST_BYTES = MOST_CONFIG
@@ -67,8 +68,7 @@ class PackagedConfigFile(ActionConfigFile):
 
 
 def config_path(name: str) -> Path:
-    """The file that `--config NAME` means: NAME itself where it is a file, else the packaged config
-    of that name.
+    """The file that `--config NAME` means: the file NAME, else the packaged config of that name.
 
     Says on standard error which one it took. Raises TypeError, which a parser reports, if there is
     neither, or a file that is too large.
@@ -92,10 +92,10 @@ def config_path(name: str) -> Path:
 
 
 def check_nested(path: Path, deep: int = 0) -> None:
-    """Raises TypeError if a file that stands in place of settings in the configuration `path` is no
-    plain file of its size.
+    """Raises TypeError if a file named in place of settings is no plain file of its size.
 
-    The parser reads such a file, as in `model: model.yaml`, before it looks at anything.
+    `path` is the configuration that names it. The parser reads such a file, as in `model:
+    model.yaml`, before it looks at anything.
     """
     try:
         with open_plain(path.resolve(), MOST_BYTES) as file:
@@ -134,7 +134,10 @@ def packaged_configs() -> list[Path]:
 
 
 def load_yaml(text: str) -> Any:
-    """The plain data in `text`. Raises yaml.YAMLError for what is no YAML or grows when it is read."""
+    """The plain data in `text`.
+
+    Raises yaml.YAMLError for what is no YAML or grows when it is read.
+    """
     check_yaml(text)
     try:
         return yaml.load(text, Loader=_LOADER)

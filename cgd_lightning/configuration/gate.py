@@ -1,4 +1,4 @@
-"""The gate through which all settings of a command go, merged and before anything is made of them."""
+"""The gate of all settings of a command, merged and before anything is made of them."""
 
 import os
 from collections.abc import Collection, Iterator, Mapping
@@ -58,10 +58,10 @@ class Gate:
         )
 
     def check(self, value: Any, key: str) -> None:
-        """Raises InputError, naming the setting, for a class or a path in `value` that only a file
-        can have given, and may not.
+        """Raises InputError, naming the setting, for a class or a path that may not be there.
 
-        key: the name of the setting, as data.init_args.root.
+        It may not if only a file can have given it, and files may not. key: the name of the
+        setting, as data.init_args.root.
         """
         if isinstance(value, str | PurePath):
             self._check_text(str(value), key)
@@ -85,8 +85,9 @@ class Gate:
             )
 
     def keep_downloads_here(self, data: Any) -> None:
-        """Switch off the download of a data set that only a file can have placed outside of this
-        folder; `data` is its spec.
+        """Switch off the download of a data set that only a file can have placed elsewhere.
+
+        Elsewhere is outside of this folder. `data` is the description of the data set.
         """
         arguments = (data or {}).get("init_args") or {}
         typed = {"--data.download", "--data.init_args.download"} & self.options
@@ -118,22 +119,21 @@ class Gate:
             self.check_place(text, key)
         if name not in READ_ONLY and not self.stays(text):
             raise InputError(
-                f"{key}: a file says {text[:200]!r}, which is outside this folder; nothing of it was touched. "
-                f"If you mean it, give it on the command line: --{key} {text[:200]}"
+                f"{key}: a file says {text[:200]!r}, which is outside this folder; nothing of it "
+                f"was touched. If you mean it, give it on the command line: --{key} {text[:200]}"
             )
 
     def stays(self, text: str) -> bool:
-        """Whether `text` is no path out of the current folder, or was typed, or lies in a folder
-        that was.
+        """Whether `text` does not lead out of the current folder, or was typed.
+
+        A path in a folder that was typed stays, too.
         """
         if not LEAVES.match(text) or text in self.typed:
             return True
         return self.holds(text)
 
     def holds(self, path: str | PurePath) -> bool:
-        """Whether `path`, whatever links are on its way, lies below the current folder or one that
-        was typed.
-        """
+        """Whether `path`, all links followed, lies below this folder or one that was typed."""
         if SCHEME.search(str(path)) or "\0" in str(path):
             return False
         real = Path(os.path.realpath(str(path)))
@@ -142,13 +142,14 @@ class Gate:
         )
 
     def check_place(self, path: str | PurePath, key: str) -> None:
-        """Raises InputError if what is written to `path`, as the setting `key` says, would lie
-        elsewhere, by a link or by its name.
+        """Raises InputError if what is written to `path` would lie elsewhere.
+
+        A link or its name may lead there. key: the setting that says where to write.
         """
         if str(path) not in self.typed and not self.holds(path):
             raise InputError(
-                f"{key}: {path} is outside this folder, by its name or by a link; nothing of it was touched. "
-                f"If you mean it, give it on the command line: --{key} {path}"
+                f"{key}: {path} is outside this folder, by its name or by a link; nothing of it "
+                f"was touched. If you mean it, give it on the command line: --{key} {path}"
             )
 
     def _check_object(self, spec: Any, key: str) -> None:
@@ -169,8 +170,9 @@ class Gate:
             raise InputError(f"{key}: a file {not_listed(class_path)}")
 
     def _check_inside(self, value: Any, key: str) -> None:
-        """A trusted class takes what it likes, but the classes in its arguments are those that a
-        file may name, too.
+        """Check the classes in the arguments of a trusted class.
+
+        It takes what it likes, but these are classes that a file may name, too.
         """
         if isinstance(value, list | tuple | set):
             for part in value:
@@ -193,8 +195,8 @@ class Gate:
                 and part != defaults.get(name)
             ):
                 raise InputError(
-                    f"{key}: a file gives {class_path.rpartition('.')[2]} the argument {name}, and may give "
-                    f"{', '.join(known) or 'none'}; nothing of it was run. "
+                    f"{key}: a file gives {class_path.rpartition('.')[2]} the argument {name}, "
+                    f"and may give {', '.join(known) or 'none'}; nothing of it was run. "
                     f"Type the class itself, --{key} {class_path}, or add --trust {class_path}"
                 )
             if any(_is_spec(inner) or callable(inner) for inner in _walk(part)):
@@ -207,8 +209,9 @@ class Gate:
 
 @cache
 def filled_in(class_path: str) -> dict[str, Any]:
-    """The arguments that the parser gives to the class of itself; those behind **kwargs are known
-    to it alone.
+    """The arguments that the parser gives to the class of itself.
+
+    Those behind **kwargs are known to it alone.
     """
     module, _, name = class_path.rpartition(".")
     parser = ArgumentParser(exit_on_error=False)

@@ -42,8 +42,9 @@ class OneLineErrors(ArgumentParser):
 
 
 def one_line(message: str, options: Sequence[str] = ()) -> str:
-    """A parser's message in one line: what came, what was wanted, and which of `options` an unknown
-    one may have meant.
+    """A parser's message in one line.
+
+    It says what came, what was wanted, and which of `options` an unknown one may have meant.
     """
     text = " ".join(message.split())
     if unknown := re.search(r"[Uu]nrecognized arguments: (\S+)", text):
@@ -99,8 +100,9 @@ def instantiate(parser: ArgumentParser, settings: Namespace) -> Any:
 
 
 def short_names(class_path: str) -> list[str]:
-    """The names of the imported classes derived from the one at `class_path`, those of this package
-    only.
+    """The names of imported classes derived from the one at `class_path`.
+
+    Those of this package only.
     """
     module, _, name = class_path.rpartition(".")
     found, names = [getattr(sys.modules.get(module), name, None)], set()
@@ -145,8 +147,7 @@ SKIPPED |= {
 
 
 def take_trusted(args: Sequence[str], lightning: bool = False) -> tuple[list[str], Gate]:
-    """`args` without every `--trust NAME` and `--trust-size`, and the gate through which all
-    settings go.
+    """`args` without `--trust NAME` and `--trust-size`, and the gate of all settings.
 
     From then on the parser imports what stands on our list, what is trusted so, and what is typed
     in `args`, as it stands. Where a typed name wants it, the current folder is the last place that
@@ -186,15 +187,16 @@ def options_of(args: Sequence[str]) -> frozenset[str]:
 
 
 def home_of(name: str) -> str | None:
-    """The import path of what is typed as `name`, in the module that defines it; None if there is
-    no such module.
+    """The import path of what is typed as `name`, in the module that defines it.
 
-    Raises InputError, with the file and the line, if the module cannot be imported.
+    None if there is no such module. Raises InputError, with the file and the line, if the module
+    cannot be imported.
     """
     top = name.partition(".")[0]
     try:
         return defined_as(name)
-    except Exception as error:  # whatever a module of the user's raises; the parser would say that there is no such class
+    except Exception as error:
+        # Whatever a module of the user's raises; the parser would say that there is no such class.
         if isinstance(error, ModuleNotFoundError) and (error.name or top).partition(".")[0] == top:
             return None
         places = [
@@ -212,16 +214,16 @@ _allowed: set[str] = set()
 
 
 def allow_imports(names: set[str]) -> None:
-    """Let jsonargparse import `names` and what is in them, and nothing else; read no URLs; make
-    nothing where anything goes.
+    """Let jsonargparse import `names` and what is in them, and nothing else.
+
+    It reads no URLs, and makes nothing where any type goes.
     """
     # An entry stays for good, and the longest one that fits decides.
     within = Trust(tuple(names))
     again = {name for name in _allowed if within.covers(name)}
     before = sorted(_allowed - again)
     _allowed.update(names)
-    # It asks a Python in the current folder for its path, which would import a json.py that lies
-    # there.
+    # It asks a Python in the current folder for its path; that would import a json.py lying there.
     folders = [Path(folder) for folder in sys.path if folder]
     typeshed_client.get_search_context = partial(
         typeshed_client.finder.get_search_context, search_path=folders
@@ -236,8 +238,9 @@ def allow_imports(names: set[str]) -> None:
 
 
 def import_from_here(names: Iterable[str]) -> None:
-    """Make the current folder the last place to import from, if one of `names` is there and nowhere
-    else.
+    """Make the current folder the last place to import from, if `names` need it.
+
+    They do if one of them is there and nowhere else.
     """
     here = Path.cwd()
     for top in {name.partition(".")[0] for name in names}:
@@ -249,8 +252,9 @@ def import_from_here(names: Iterable[str]) -> None:
 
 
 def typed_names(args: Sequence[str]) -> frozenset[str]:
-    """The import paths among the values in `args`: of classes, and of what is called, as in
-    timm.create_model(resnet18).
+    """The import paths of classes among the values in `args`.
+
+    Also those of what is called, as in timm.create_model(resnet18).
     """
     options = [arg for arg, before in zip(args, ["", *args]) if not _is_skipped(arg, before)]
     found = (_NAME.match(value) for value in typed_values(options))
@@ -258,9 +262,7 @@ def typed_names(args: Sequence[str]) -> frozenset[str]:
 
 
 def _is_skipped(arg: str, before: str) -> bool:
-    """Whether `arg` is the value of an option, or an option with a value, that names no class; a
-    call always does.
-    """
+    """Whether `arg` is an option, or the value of one, that names no class; a call always does."""
     option = arg.partition("=")[0] if arg.startswith("-") else before
     value = arg.partition("=")[2] if arg.startswith("-") else arg
     return option.lstrip("-").rpartition(".")[2] in SKIPPED and "{" not in value

@@ -27,8 +27,9 @@ from cgd_lightning.diffusion.schedules import Linear, NoiseSchedule
 from cgd_lightning.errors import InputError
 
 GOLDEN_32 = 2654435769
-"""2^32 divided by the golden ratio: its multiples, modulo 2^32, spread evenly (Knuth, TAOCP vol. 3,
-sec. 6.4).
+"""2^32 divided by the golden ratio: its multiples, modulo 2^32, spread evenly.
+
+Knuth, TAOCP vol. 3, sec. 6.4.
 """
 
 
@@ -43,10 +44,10 @@ class NoisingDataModule(LightningDataModule, ABC):
 
     Args:
         schedule: noise schedule of both networks; Linear() if none is given.
-        batch_size: images per step and process.
+        batch_size: images per step and process, at least 1.
         num_workers: loader processes; 0 is best for sets that are held in memory.
-        seed: of the order of the images and of their noise.
-        predict_timestep: timestep at which `cgd predict` reads the test images.
+        seed: seed of the order of the images and of their noise.
+        predict_timestep: timestep, from 0 to T-1, at which `cgd predict` reads the test images.
     """
 
     name: str
@@ -75,9 +76,7 @@ class NoisingDataModule(LightningDataModule, ABC):
 
     @abstractmethod
     def split(self, name: str) -> Dataset[ImageBatch]:
-        """The data set of split "train", "val" or "test", whose `__getitems__` gives an
-        `ImageBatch`.
-        """
+        """The data set "train", "val" or "test", whose `__getitems__` gives an `ImageBatch`."""
 
     @property
     def spec(self) -> DataSpec:
@@ -85,8 +84,9 @@ class NoisingDataModule(LightningDataModule, ABC):
         return DataSpec(self.image_shape, self.class_names, tuple(self.class_shares()), self.codec)
 
     def class_shares(self) -> list[float]:
-        """How much of the training images each class makes up, (K,), summing to 1; empty if the
-        data set has no `labels`.
+        """The share of each class in the training images, (K,), summing to 1.
+
+        Empty if the data set has no `labels`.
         """
         labels = getattr(self.split("train"), "labels", None)
         if labels is None:
@@ -159,9 +159,10 @@ class NoisingDataModule(LightningDataModule, ABC):
         )
 
     def _spread_timesteps(self, x0: Tensor, generator: torch.Generator) -> Tensor:
-        """t (B,), each uniform over 0 ... T-1 and all of them spread evenly, so that the loss of a
-        batch varies less than with independent draws: the low-discrepancy sampler of Kingma et al.
-        2021 (arXiv:2107.00630), appendix I.1.
+        """t (B,), each uniform over 0 ... T-1 and all of them spread evenly.
+
+        So the loss of a batch varies less than with independent draws: the low-discrepancy sampler
+        of Kingma et al. 2021 (arXiv:2107.00630), appendix I.1.
         """
         first = torch.rand((), generator=generator, device=x0.device, dtype=torch.float32)
         places = (first + torch.arange(len(x0), device=x0.device) / len(x0)) % 1

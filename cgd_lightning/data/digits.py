@@ -1,8 +1,7 @@
-"""Real handwritten digits that need no download: 1,797 images of 43 people, scaled up from 8 x 8 to
-16 x 16.
+"""Handwritten digits that need no download: 1,797 images of 43 people.
 
-The test set of "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak 1998,
-doi:10.24432/C50P49), as scikit-learn packs it.
+They are scaled up from 8 x 8 to 16 x 16 pixels. The test set of "Optical Recognition of Handwritten
+Digits" (Alpaydin and Kaynak 1998, doi:10.24432/C50P49), as scikit-learn packs it.
 """
 
 import torch
@@ -19,16 +18,17 @@ MOST_SIDE = 256
 
 
 class Digits(NoisingDataModule):
-    """1,297 images to train on, 250 each in val and test, drawn once for all with equal shares of
-    the classes.
+    """1,297 handwritten digits to train on, 250 each in val and test.
+
+    The splits are drawn once for all, with equal shares of the classes.
 
     Args:
-        image_size: width and height in pixels after scaling.
+        image_size: width and height in pixels after scaling, from 4 to 256.
         schedule: noise schedule of both networks; Linear() if none is given.
-        batch_size: images per step and process.
+        batch_size: images per step and process, at least 1.
         num_workers: loader processes; 0 is best for sets that are held in memory.
-        seed: of the order of the images and of their noise.
-        predict_timestep: timestep at which `cgd predict` reads the test images.
+        seed: seed of the order of the images and of their noise.
+        predict_timestep: timestep, from 0 to T-1, at which `cgd predict` reads the test images.
     """
 
     name = "digits"

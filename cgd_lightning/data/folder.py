@@ -25,19 +25,21 @@ MOST_IN_MEMORY = 2**30
 
 
 class Folder(NoisingDataModule):
-    """Images in `root`/CLASS/FILE, of any size and mode: the shorter side is resized to
-    `image_size` and the middle is cut out.
+    """Images in `root`/CLASS/FILE, of any size and mode.
+
+    The shorter side is resized to `image_size`, and the middle is cut out.
 
     Args:
-        root: the folder.
+        root: folder with a folder of images for each class.
         image_size: width and height in pixels.
         channels: 3 for colour, 1 for grey.
-        held_out: share of each class that goes to val, and again to test, the same images always.
+        held_out: share of each class, between 0 and 0.5, that goes to val, and again to test; the
+            same images always.
         schedule: noise schedule of both networks; Linear() if none is given.
-        batch_size: images per step and process.
+        batch_size: images per step and process, at least 1.
         num_workers: loader processes; 0 is best for sets that are held in memory.
-        seed: of the order of the images and of their noise.
-        predict_timestep: timestep at which `cgd predict` reads the test images.
+        seed: seed of the order of the images and of their noise.
+        predict_timestep: timestep, from 0 to T-1, at which `cgd predict` reads the test images.
     """
 
     def __init__(
@@ -169,8 +171,9 @@ def _images_of_class(folder: Path) -> list[Path]:
 
 
 def split_by_class(labels: Tensor, held_out: float) -> dict[str, Tensor]:
-    """Indices of train, val and test: of each class the share `held_out`, but at least one image,
-    goes to val and to test.
+    """Indices of train, val and test, {split: indices}.
+
+    Of each class the share `held_out`, but at least one image, goes to val and again to test.
     """
     generator = torch.Generator().manual_seed(0)
     parts: dict[str, list[Tensor]] = {"train": [], "val": [], "test": []}

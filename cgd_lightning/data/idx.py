@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def read_sizes(file: Path, rank: int) -> list[int]:
-    """The sizes of the array of bytes with `rank` axes in an IDX file, as described at
-    http://yann.lecun.com/exdb/mnist.
+    """The sizes of the array of bytes in an IDX file with `rank` axes.
 
-    Raises ValueError if it holds anything else, or more or less than it says.
+    The format is described at http://yann.lecun.com/exdb/mnist. Raises ValueError if the file
+    holds anything else, or more or less than it says.
     """
     with file.open("rb") as opened:
         start = opened.read(4 + 4 * rank)

@@ -17,8 +17,9 @@ class ImageBatch(NamedTuple):
 
 
 def sample_images(data: Dataset[ImageBatch], count: int, batch_size: int = 512) -> ImageBatch:
-    """`count` images, or all if there are no more: the same random choice always, in the order of
-    the data set.
+    """`count` images, or all if there are no more.
+
+    The random choice is always the same, and keeps the order of the data set.
     """
     size = len(data)  # type: ignore[arg-type]
     order = torch.randperm(size, generator=torch.Generator().manual_seed(0))
@@ -29,8 +30,9 @@ def sample_images(data: Dataset[ImageBatch], count: int, batch_size: int = 512) 
 
 
 class ImageTensors(Dataset[ImageBatch]):
-    """Images and labels that fit in memory. A whole batch is taken by one indexing operation, with
-    no Python per image.
+    """Images and labels that fit in memory.
+
+    A whole batch is taken by one indexing operation, with no Python per image.
     """
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:

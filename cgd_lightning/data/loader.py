@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 
 class ShuffledShard(DistributedSampler):
-    """This process's share of the indices, in an order that (seed, epoch) fixes; all shares are
-    equally long.
+    """This process's share of the indices, in an order that (seed, epoch) fixes.
 
-    A DistributedSampler by name, so that Lightning leaves it alone and calls `set_epoch`.
+    All shares are equally long. A DistributedSampler by name, so that Lightning leaves it alone and
+    calls `set_epoch`.
     """
 
     def __init__(self, size: int, seed: int, rank: int, processes: int) -> None:
@@ -33,8 +33,9 @@ class ShuffledShard(DistributedSampler):
 
 
 class OrderedShard(DistributedSampler):
-    """This process's share of the indices, in order, each exactly once: shares may differ in length
-    by one.
+    """This process's share of the indices, in order, each exactly once.
+
+    Shares may differ in length by one.
     """
 
     def __init__(self, size: int, rank: int, processes: int) -> None:
@@ -77,9 +78,7 @@ class ResumableLoader(DataLoader):
         yield from super().__iter__()
 
     def state_dict(self) -> dict[str, int]:
-        """Nothing; that there is one tells Lightning that this loader can go on in the middle of an
-        epoch.
-        """
+        """Nothing; that there is one tells Lightning that this loader can go on in mid-epoch."""
         return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:

@@ -23,17 +23,18 @@ MOST_BATCH_BYTES = 2**26
 
 
 class VisionDataModule(NoisingDataModule):
-    """A torchvision data set with a training and a test part; `val` is held out of the training
-    part, the same images always.
+    """A torchvision data set with a training and a test part.
+
+    `val` is held out of the training part, the same images always.
 
     Args:
         root: folder that holds the files, or shall.
         download: fetch them if they are missing.
         schedule: noise schedule of both networks; Linear() if none is given.
-        batch_size: images per step and process.
+        batch_size: images per step and process, at least 1.
         num_workers: loader processes; 0 is best for sets that are held in memory.
-        seed: of the order of the images and of their noise.
-        predict_timestep: timestep at which `cgd predict` reads the test images.
+        seed: seed of the order of the images and of their noise.
+        predict_timestep: timestep, from 0 to T-1, at which `cgd predict` reads the test images.
     """
 
     dataset: type
@@ -71,8 +72,9 @@ class VisionDataModule(NoisingDataModule):
         return self._splits[name]
 
     def _read(self, train: bool) -> Any:
-        """The torchvision data set, downloaded only if its files are missing. Raises InputError if
-        it cannot be had or read.
+        """The torchvision data set, downloaded only if its files are missing.
+
+        Raises InputError if it cannot be had or read.
         """
         try:
             self._check_files(train)
@@ -107,9 +109,7 @@ class VisionDataModule(NoisingDataModule):
             ) from error
 
     def _check_files(self, train: bool) -> None:
-        """Raises ValueError if the files, as far as they are there, are not what torchvision may be
-        given to read.
-        """
+        """Raises ValueError if a file that is there may not be given to torchvision to read."""
 
     @abstractmethod
     def _tensors(self, data: Any) -> tuple[Tensor, Tensor]:
@@ -147,8 +147,9 @@ def _without_legacy(dataset: type[datasets.MNIST]) -> Any:
 
 
 class MNIST(_Grey28):
-    """70,000 handwritten digits, 28 x 28: 55,000 to train on, 5,000 in val, 10,000 in test. LeCun
-    et al. 1998.
+    """70,000 handwritten digits, 28 x 28: 55,000 to train on, 5,000 in val, 10,000 in test.
+
+    LeCun et al. 1998.
     """
 
     name = "mnist"
@@ -165,8 +166,9 @@ class FashionMNIST(_Grey28):
 
 
 class CIFAR10(VisionDataModule):
-    """60,000 photographs, 32 x 32, in 10 classes: 45,000 to train on, 5,000 in val, 10,000 in test.
-    Krizhevsky 2009.
+    """60,000 photographs, 32 x 32: 45,000 to train on, 5,000 in val, 10,000 in test.
+
+    They show 10 classes. Krizhevsky 2009.
     """
 
     name = "cifar10"

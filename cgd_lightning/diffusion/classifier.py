@@ -1,5 +1,6 @@
-"""Classifiers: of noisy images, p(y | x_t), told the timestep, for guidance; of clean images, p(y |
-x0), to judge the result.
+"""Classifiers: of noisy images, p(y | x_t), and of clean images, p(y | x0).
+
+The first are told the timestep, for guidance; the second judge the result.
 
 A `NoisyClassifier` was trained on a schedule of its own. A denoiser of another schedule meets it at
 equal noise angle atan2(sigma, alpha): there x_t, rescaled by the ratio of the radii hypot(alpha,
@@ -28,10 +29,10 @@ class NoisyClassifier(Trained):
         self.schedule = schedule
 
     def logits(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """Unnormalised log p(y | x_t), (B, K), for noisy images `x_t` (B, C, H, W) at timesteps `t`
-        (B,) float32 in [0, T-1].
+        """Unnormalised log p(y | x_t), (B, K), for noisy images `x_t` (B, C, H, W).
 
-        Raises ValueError if `x_t` is not of the shape that the classifier was trained on.
+        t: timesteps (B,) float32 in [0, T-1]. Raises ValueError if `x_t` is not of the shape that
+        the classifier was trained on.
         """
         if self.image_shape and tuple(x_t.shape[1:]) != self.image_shape:
             raise InputError(
@@ -41,22 +42,21 @@ class NoisyClassifier(Trained):
         return self.network(like_weights(x_t, self.network), t).to(x_t.dtype)
 
     def log_prob(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """log p(y | x_t) of every class, (B, K), for noisy images `x_t` (B, C, H, W) at timesteps
-        `t` (B,) float32 in [0, T-1].
+        """log p(y | x_t) of every class, (B, K), for noisy images `x_t` (B, C, H, W).
 
-        Raises ValueError if `x_t` is not of the shape that the classifier was trained on.
+        t: timesteps (B,) float32 in [0, T-1]. Raises ValueError if `x_t` is not of the shape that
+        the classifier was trained on.
         """
         return self.logits(x_t, t).log_softmax(dim=-1)
 
     def covers(self, level: Level) -> bool:
-        """Whether the noise at `level`, of any schedule, is within what the classifier was trained
-        on.
-        """
+        """Whether the classifier was trained on noise as at `level`, of any schedule."""
         return self.schedule.covers(level)
 
     def log_prob_at(self, x_t: Tensor, level: Level) -> Tensor:
-        """log p(y | x_t), (B, K), for `x_t` (B, C, H, W) at a level of any schedule that the
-        classifier covers.
+        """log p(y | x_t), (B, K), for `x_t` (B, C, H, W) at a level of any schedule.
+
+        The classifier must cover the level.
         """
         timestep = self.schedule.timestep(level.log_snr)
         own = self.schedule.level(timestep)
@@ -65,11 +65,10 @@ class NoisyClassifier(Trained):
 
 
 class CleanClassifier(Trained):
-    """A network that gives logits, and the features under them, for clean images: the judge of
-    samples.
+    """A network that gives logits for clean images, and the features under them.
 
-    A judge's network has `features(x) -> (B, d)` and `head`, the layer that makes logits of them;
-    one that only guides needs neither.
+    It is the judge of samples. A judge's network has `features(x) -> (B, d)` and `head`, the layer
+    that makes logits of them; one that only guides needs neither.
     """
 
     def logits(self, x0: Tensor) -> Tensor:

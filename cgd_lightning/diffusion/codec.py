@@ -30,8 +30,9 @@ class Codec(Value):
         """Data (B, C, H, W) from `x0`, floats of any values."""
 
     def shape(self, data_shape: Sequence[int]) -> tuple[int, ...]:
-        """The shape of x0 for data of `data_shape`, each without the batch: the same, unless the
-        codec says otherwise.
+        """The shape of x0 for data of `data_shape`, each without the batch.
+
+        It is the same, unless the codec says otherwise.
         """
         return tuple(data_shape)
 
@@ -43,8 +44,9 @@ class Codec(Value):
 
 @dataclass(frozen=True)
 class Pixels(Codec):
-    """Images of bytes, uint8 in 0 ... 255, as floats in [-1, 1]: Ho et al. 2020 (arXiv:2006.11239),
-    section 3.3.
+    """Images of bytes, uint8 in 0 ... 255, as floats in [-1, 1].
+
+    Ho et al. 2020 (arXiv:2006.11239), section 3.3.
     """
 
     greys_per_unit: ClassVar[float] = 127.5
@@ -55,9 +57,7 @@ class Pixels(Codec):
         return data.float() / self.greys_per_unit - 1
 
     def decode(self, x0: Tensor) -> Tensor:
-        """uint8 images in 0 ... 255 from floats, of any shape; what lies outside [-1, 1] is
-        clamped.
-        """
+        """uint8 images in 0 ... 255 from floats, of any shape, clamped to [-1, 1]."""
         return ((x0.float() + 1) * self.greys_per_unit).round().clamp(0, 255).to(torch.uint8)
 
     @property

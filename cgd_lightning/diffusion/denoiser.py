@@ -49,8 +49,9 @@ class Prediction(NamedTuple):
 
     @classmethod
     def from_v(cls, x_t: Tensor, level: Level, v: Tensor) -> Prediction:
-        """x0 = (alpha x_t - sigma v) / (alpha^2 + sigma^2), eps = (sigma x_t + alpha v) / (alpha^2
-        + sigma^2).
+        """x0 = (alpha x_t - sigma v) / p and eps = (sigma x_t + alpha v) / p.
+
+        p is alpha^2 + sigma^2.
         """
         power = level.alpha**2 + level.sigma**2
         return cls(
@@ -59,8 +60,9 @@ class Prediction(NamedTuple):
         )
 
     def guided_to(self, other: Prediction) -> Prediction:
-        """`other`, what guidance made of this prediction: with this one's variance, and with what
-        stood before all guidance as `base`.
+        """`other`, what guidance made of this prediction, with this one's variance.
+
+        What stood before all guidance is its `base`.
         """
         return other._replace(variance=self.variance, base=self if self.base is None else self.base)
 
@@ -76,8 +78,9 @@ _TO_PREDICTION = {"eps": Prediction.from_eps, "x0": Prediction.from_x0, "v": Pre
 
 
 class Denoiser(Trained):
-    """A network, what it predicts, and the schedule and data it was trained on. A `Denoise`; a
-    class-conditional one once `bind` gave it labels.
+    """A network, what it predicts, and the schedule and data it was trained on.
+
+    It is a `Denoise`, a class-conditional one once `bind` gave it labels.
 
     learned_variance: whether the network gives a fraction of variance beside its prediction, in as
     many further channels.
@@ -112,15 +115,17 @@ class Denoiser(Trained):
 
     @property
     def null_label(self) -> int | None:
-        """The label, one past the classes, that tells a network trained with label dropout nothing;
-        None if there is none.
+        """The label that tells a network trained with label dropout nothing.
+
+        It is one past the classes; None if there is none.
         """
         classes = getattr(self.network, "num_classes", None)
         return len(self.class_names) if classes == len(self.class_names) + 1 else None
 
     def forward(self, x_t: Tensor, level: Level, labels: Tensor | None = None) -> Prediction:
-        """The prediction for `x_t` (B, C, H, W) at one level, in the dtype of `x_t`; `labels` (B,)
-        where the network takes them.
+        """The prediction for `x_t` (B, C, H, W) at one level, in the dtype of `x_t`.
+
+        labels: (B,), where the network takes them.
         """
         if level.t is None:
             raise InputError(
@@ -147,11 +152,10 @@ class Denoiser(Trained):
     def output(
         self, x_t: Tensor, t: Tensor, labels: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """The network's raw output and its fraction of variance, if it learned one: (B, C, H, W)
-        each, in the dtype of `x_t`.
+        """The network's raw output, and its fraction of variance if it learned one.
 
-        t: timesteps (B,) float32. Raises InputError if the network gives another number of
-        channels than a learned variance wants.
+        Both are (B, C, H, W), in the dtype of `x_t`. t: timesteps (B,) float32. Raises InputError
+        if the network gives another number of channels than a learned variance wants.
         """
         x = like_weights(x_t, self.network)
         out = (self.network(x, t, labels) if self.conditional else self.network(x, t)).to(x_t.dtype)
@@ -176,8 +180,9 @@ class Denoiser(Trained):
 
 
 class Labelled:
-    """A class-conditional denoiser with its labels (B,) int64: a `Denoise` that classifier-free
-    guidance can ask without them too.
+    """A class-conditional denoiser with its labels (B,) int64.
+
+    It is a `Denoise` that classifier-free guidance can ask without the labels too.
     """
 
     def __init__(self, denoiser: Denoiser, labels: Tensor) -> None:

@@ -23,8 +23,10 @@ Progress = Callable[[], None]
 """Called after every step of every chunk."""
 
 Watch = Callable[[int, Tensor, Level, Prediction], None]
-"""Called with the index of a chunk's first image, x_t (B, C, H, W), its level and the prediction,
-whenever a sampler has asked for one."""
+"""Called whenever a sampler has asked for a prediction.
+
+It gets the index of a chunk's first image, x_t (B, C, H, W), its level and the prediction.
+"""
 
 
 def generate(
@@ -42,8 +44,10 @@ def generate(
     progress: Progress | None = None,
     watch: Watch | None = None,
 ) -> Iterator[tuple[int, Tensor]]:
-    """(index of its first image, samples) of each chunk: data on the host, as uint8 (B, C, H, W),
-    of the classes or mixtures of classes `targets`, in order; the last may be shorter.
+    """Chunks of samples of the classes or mixtures `targets`: (index of the first, samples).
+
+    Samples are data on the host, uint8 (B, C, H, W), in the order of the targets; the last chunk
+    may be shorter.
 
     shard: (rank, processes); this process makes chunks rank, rank + processes, ... skip: chunks,
     by their first images, that are not made. dtype: what the networks compute in; the sampler
@@ -69,8 +73,9 @@ def generate(
 
 
 def starts_of(count: int, batch_size: int, shard: tuple[int, int] = (0, 1)) -> range:
-    """The first images of the chunks of `count` images that process `shard`, (rank, processes),
-    makes.
+    """The first images of the chunks of `count` images that one process makes.
+
+    shard: (rank, processes) of that process.
     """
     size = min(batch_size, count)
     return range(shard[0] * size, count, shard[1] * size)
@@ -100,8 +105,9 @@ class _Chunks:
     watch: Watch | None
 
     def make(self, start: int, size: int) -> Tensor:
-        """The samples from `start` on, at most `size` of them. Every chunk is computed in full
-        size, so that its bits do not depend on what is left.
+        """The samples from `start` on, at most `size` of them.
+
+        Every chunk is computed in full size, so that its bits do not depend on what is left.
         """
         count, device = len(self.labels), self.labels.device
         index = torch.arange(start, start + size, device=device).clamp(max=count - 1)

@@ -1,5 +1,6 @@
-"""The density of images under a diffusion model, by its probability-flow ODE: Song et al. 2021
-(arXiv:2011.13456), section 4.3.
+"""The density of images under a diffusion model, by its probability-flow ODE.
+
+Song et al. 2021 (arXiv:2011.13456), section 4.3.
 
     dx/dphi = cos(phi) eps - sin(phi) x0 = v,    log p_0(x) = log p_T(x_T) + integral of div v dphi
 
@@ -25,12 +26,14 @@ Trace = Callable[[Tensor, Tensor], Tensor]
 
 
 class Likelihood:
-    """log p of images, by Heun's method in `steps` steps between levels spaced as `spacing` says: 2
-    evaluations and gradients a step.
+    """log p of images, by Heun's method: 2 evaluations and gradients a step.
 
-    probes: random directions at every evaluation; each draw is fresh, so that their errors average
-    out over the steps. exact: the whole trace instead, with a gradient per dimension of an image,
-    for small ones.
+    Args:
+        steps: number of steps, at least 1.
+        spacing: how the levels lie: uniform, log_snr or karras.
+        probes: random directions at every evaluation, at least 1; each draw is fresh, so that their
+            errors average out over the steps.
+        exact: the whole trace instead, with a gradient per dimension of an image, for small ones.
     """
 
     def __init__(
@@ -54,13 +57,12 @@ class Likelihood:
         schedule: NoiseSchedule,
         noise: Callable[[], Tensor] | None = None,
     ) -> Tensor:
-        """log p(x) in nats, (B,), for `x` (B, C, H, W) at the level of timestep 0, in the dtype of
-        `x`.
+        """log p(x) in nats, (B,), for `x` (B, C, H, W) at the level of timestep 0.
 
-        denoise: any, guided ones too: its predictions define the ODE. noise: standard normal draws
-        like `x`, for the probes; a `SeededNoise` makes an image's value independent of its batch.
-        Works in any gradient mode; the result has no gradient. Raises InputError if the schedule
-        has fewer timesteps than `steps` + 1.
+        It is in the dtype of `x`. denoise: any, guided ones too: its predictions define the ODE.
+        noise: standard normal draws like `x`, for the probes; a `SeededNoise` makes an image's
+        value independent of its batch. Works in any gradient mode; the result has no gradient.
+        Raises InputError if the schedule has fewer timesteps than `steps` + 1.
         """
         levels = schedule.levels(self.steps + 1, self.spacing)[-2::-1]
         trace = exact_trace if self.exact else hutchinson(self.probes, noise)
@@ -100,8 +102,9 @@ def exact_trace(v: Tensor, x: Tensor) -> Tensor:
 
 
 def hutchinson(probes: int, noise: Callable[[], Tensor] | None = None) -> Trace:
-    """The estimate of the trace by `probes` random signs u: the mean of u.(J u), (B,). `noise`
-    gives the draws whose signs they are.
+    """The estimate of the trace by `probes` random signs u: the mean of u.(J u), (B,).
+
+    noise: gives the draws whose signs they are.
     """
 
     def trace(v: Tensor, x: Tensor) -> Tensor:

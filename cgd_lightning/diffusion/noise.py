@@ -16,8 +16,9 @@ _LOW_32 = 0xFFFFFFFF
 
 
 class SeededNoise:
-    """Calling it gives the next standard normal draw, (B, *shape) float32, one stream per image in
-    `index` (B,) int64.
+    """Standard normal noise, one stream per image: each call gives the next draw.
+
+    A draw is (B, *shape) float32, for the images `index` (B,) int64.
     """
 
     def __init__(self, seed: int, index: Tensor, shape: Sequence[int]) -> None:
@@ -42,8 +43,9 @@ class SeededNoise:
 def philox(
     counter: Sequence[Tensor], key: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Four tensors of random 32-bit words (held in int64) from four counter words of broadcastable
-    shape and a 64-bit key.
+    """Four tensors of random 32-bit words, held in int64.
+
+    They come from four counter words of broadcastable shape and a 64-bit key.
     """
     a, b, c, d = counter
     key_low, key_high = key

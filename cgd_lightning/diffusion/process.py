@@ -27,8 +27,9 @@ class NoisyBatch:
 
 
 def add_noise(x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:
-    """x_t = alpha_t x0 + sigma_t eps, (B, C, H, W), for images `x0` and noise `eps` of that shape
-    and `t` (B,) in [0, T-1].
+    """x_t = alpha_t x0 + sigma_t eps, (B, C, H, W).
+
+    The images `x0` and the noise `eps` are of that shape, `t` (B,) in [0, T-1].
     """
     alpha, sigma = (expand(values, x0) for values in schedule.alpha_sigma(t))
     return alpha * x0 + sigma * eps
@@ -40,8 +41,9 @@ def expand(values: Tensor, x: Tensor) -> Tensor:
 
 
 def like_weights(x: Tensor, network: nn.Module) -> Tensor:
-    """`x` in the dtype of the network's weights: bfloat16 where the whole network is, float32 under
-    autocast.
+    """`x` in the dtype of the network's weights.
+
+    That is bfloat16 where the whole network is, float32 under autocast.
     """
     weight = next(network.parameters(), None)
     return x if weight is None else x.to(weight.dtype)

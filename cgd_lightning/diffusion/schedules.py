@@ -58,8 +58,9 @@ class NoiseSchedule(Value, ABC):
         return 2 * (alpha.log() - sigma.log())
 
     def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """(alpha_t, sigma_t), each (B,) in the dtype of `t` (B,) in [0, T-1]. On the device of `t`,
-        without waiting for it.
+        """(alpha_t, sigma_t), each (B,), in the dtype of `t` (B,) in [0, T-1].
+
+        They are on the device of `t`, without waiting for it.
         """
         alpha, sigma, angle = self._on(t.device)
         position = t.to(angle.dtype)
@@ -74,8 +75,9 @@ class NoiseSchedule(Value, ABC):
         )
 
     def timestep(self, log_snr: float) -> float:
-        """The t in [0, T-1] at which log(alpha^2 / sigma^2) is `log_snr`: the inverse of `log_snr`,
-        held at either end.
+        """The t in [0, T-1] at which log(alpha^2 / sigma^2) is `log_snr`, held at either end.
+
+        The inverse of `log_snr`.
         """
         angles = self._on(torch.device("cpu"))[2]
         angle = torch.tensor(math.atan(math.exp(min(-log_snr / 2, 700.0))), dtype=angles.dtype)
@@ -91,13 +93,12 @@ class NoiseSchedule(Value, ABC):
         return Level(alpha.item(), sigma.item(), float(t))
 
     def covers(self, level: Level) -> bool:
-        """Whether the noise at `level`, of any schedule, is within that of the timesteps 0 to T-1."""
+        """Whether the noise at `level`, of any schedule, is within that of timesteps 0 to T-1."""
         angles = self._on(torch.device("cpu"))[2]
         return angles[0].item() - 1e-9 <= level.angle <= angles[-1].item() + 1e-9
 
     def levels(self, steps: int, spacing: str = "uniform") -> list[Level]:
-        """The `steps` levels at which a sampler asks the network, noisiest first, and the clean
-        level behind them.
+        """The `steps` levels of a sampler, noisiest first, and the clean level behind them.
 
         spacing: one of `SPACINGS` or an ADM respacing string, see `spacings`. `uniform` spaces t
         evenly over 0 ... T-1 with both ends included (one step stands at T-1). Raises ValueError if
@@ -278,6 +279,6 @@ def _check_timesteps(timesteps: int) -> None:
 def _check_betas(beta: Tensor, schedule: NoiseSchedule) -> None:
     if not bool(((beta > 0) & (beta < 1)).all()):
         raise InputError(
-            f"{type(schedule).__name__}: betas from {beta.min():.3g} to {beta.max():.3g}; each must lie between 0 and 1: "
-            "change the number of timesteps or the ends of the schedule"
+            f"{type(schedule).__name__}: betas from {beta.min():.3g} to {beta.max():.3g}; each "
+            "must lie between 0 and 1: change the number of timesteps or the ends of the schedule"
         )

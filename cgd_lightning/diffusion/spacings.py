@@ -5,7 +5,8 @@ Beside these names stand the respacing strings of ADM (Dhariwal and Nichol 2021,
 which say the number of steps themselves: "250" divides all timesteps evenly, "10,15,20" takes so
 many of each of three equal sections, the least noisy first, and "ddim50" every 20th of 1000.
 
-    log_snr:  log(alpha^2 / sigma^2) in equal steps         karras:  (sigma / alpha)^(1/7) in equal steps
+    log_snr:  log(alpha^2 / sigma^2) in equal steps
+    karras:   (sigma / alpha)^(1/7) in equal steps
 """
 
 import math
@@ -41,15 +42,17 @@ def uniform(schedule: Timesteps, steps: int) -> list[float]:
 
 
 def leading(schedule: Timesteps, steps: int) -> list[float]:
-    """t = i * (T // steps): 0 is included and T-1 is not. What DDIM and Stable Diffusion were
-    published with.
+    """t = i * (T // steps): 0 is included and T-1 is not.
+
+    DDIM and Stable Diffusion were published with it.
     """
     return [float(i * (schedule.timesteps // steps)) for i in reversed(range(steps))]
 
 
 def trailing(schedule: Timesteps, steps: int) -> list[float]:
-    """t = round(T - i T / steps) - 1: T-1 is included and 0 is not. Lin et al. 2023
-    (arXiv:2305.08891), section 3.3.
+    """t = round(T - i T / steps) - 1: T-1 is included and 0 is not.
+
+    Lin et al. 2023 (arXiv:2305.08891), section 3.3.
     """
     return [
         float(round(schedule.timesteps - i * schedule.timesteps / steps) - 1) for i in range(steps)
@@ -57,16 +60,18 @@ def trailing(schedule: Timesteps, steps: int) -> list[float]:
 
 
 def log_snr(schedule: Timesteps, steps: int) -> list[float]:
-    """log(alpha^2 / sigma^2) in equal steps between both ends. Lu et al. 2022 (arXiv:2206.00927),
-    section 4.
+    """log(alpha^2 / sigma^2) in equal steps between both ends.
+
+    Lu et al. 2022 (arXiv:2206.00927), section 4.
     """
     low, high = _finite_ends(schedule)
     return _at_log_snr(schedule, [low + part * (high - low) for part in _parts(steps)])
 
 
 def karras(schedule: Timesteps, steps: int, rho: float = 7.0) -> list[float]:
-    """(sigma / alpha)^(1 / rho) in equal steps between both ends. Karras et al. 2022
-    (arXiv:2206.00364), eq. 5.
+    """(sigma / alpha)^(1 / rho) in equal steps between both ends.
+
+    Karras et al. 2022 (arXiv:2206.00364), eq. 5.
     """
     high, low = (math.exp(-end / (2 * rho)) for end in _finite_ends(schedule))
     return _at_log_snr(
@@ -105,11 +110,10 @@ def respaced_steps(spacing: str) -> int | None:
 
 
 def space(schedule: Timesteps, steps: int, spacing: str) -> list[float]:
-    """`steps` timesteps of `schedule`, noisiest first, by the name of a spacing or an ADM respacing
-    string.
+    """`steps` timesteps of `schedule`, noisiest first.
 
-    Raises InputError if `steps` is not in 1 ... T or not what a respacing string says, or if there
-    is no such spacing.
+    spacing: the name of one, or an ADM respacing string. Raises InputError if `steps` is not in 1
+    ... T or not what a respacing string says, or if there is no such spacing.
     """
     respaced = respaced_steps(spacing)
     if not 1 <= steps <= schedule.timesteps:
@@ -145,8 +149,9 @@ def _finite_ends(schedule: Timesteps) -> tuple[float, float]:
 
 
 def _at_log_snr(schedule: Timesteps, values: list[float]) -> list[float]:
-    """The timesteps there, the ends exactly. The first is T-1 even where that is noise alone, with
-    no finite log_snr to space from.
+    """The timesteps at these log_snr, the ends exactly.
+
+    The first is T-1 even where that is noise alone, with no finite log_snr to space from.
     """
     return [float(schedule.timesteps - 1), *map(schedule.timestep, values[1:-1]), 0.0][
         : len(values)

@@ -1,5 +1,4 @@
-"""What an image shall show: a class, one of several classes, none of some, or a mixture of classes
-in given proportions.
+"""What an image shall show: one class, one of several, none of some, or a mixture of classes.
 
     log p(y | x_t) = log sum_k w_k p(k | x_t)
 
@@ -31,11 +30,11 @@ Target: TypeAlias = int | tuple[float, ...]
 def parse_targets(
     text: str | None, class_names: Sequence[str], count: int, shares: Sequence[float] = ()
 ) -> tuple[list[Target], dict[Target, str]]:
-    """The target of each of `count` images, and how each kind is written: those in `text` in turn;
-    all classes where it is None.
+    """The target of each of `count` images, and how each kind of target is written.
 
-    shares: pi_k of the classes in the training data, equal if none are given. Raises InputError for
-    a class that is not there and for a target that no image can meet.
+    They are those in `text` in turn; all classes where it is None. shares: pi_k of the classes in
+    the training data, equal if none are given. Raises InputError for a class that is not there and
+    for a target that no image can meet.
     """
     if text is None:
         chosen: list[Target] = list(range(len(class_names)))
@@ -102,14 +101,15 @@ def class_index(word: str, class_names: Sequence[str]) -> int:
         return int(word)
     names = ", ".join(class_names[:20]) + (", ..." if len(class_names) > 20 else "")
     raise InputError(
-        f"label {word}: wanted a class name or an index from 0 to {len(class_names) - 1}, or several, as in 3|7, !3 or 3+7; "
-        f"the classes are {names}"
+        f"label {word}: wanted a class name or an index from 0 to {len(class_names) - 1}, or "
+        f"several, as in 3|7, !3 or 3+7; the classes are {names}"
     )
 
 
 def check_targets(targets: Sequence[Target], class_names: Sequence[str]) -> None:
-    """Raises InputError if there is no target, one that is not an index into `class_names`, or
-    weights that are not theirs.
+    """Raises InputError if there is no target, or one that does not fit `class_names`.
+
+    A target is an index into them, or weights of all of them.
     """
     if not targets:
         raise InputError("no labels: wanted the class of every image")
@@ -148,8 +148,9 @@ def log_target(log_p: Tensor, labels: Tensor) -> Tensor:
 
 
 def hit(classes: Tensor, targets: Sequence[Target]) -> Tensor:
-    """Whether each class (N,) int64 is the one asked for, or one of those asked for with a weight
-    above 0: bool (N,).
+    """Whether each class (N,) int64 is one that was asked for: bool (N,).
+
+    With weights, all classes with a weight above 0 are asked for.
     """
     asked = [
         classes[i] == target if isinstance(target, int) else target[int(classes[i])] > 0

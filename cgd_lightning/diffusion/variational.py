@@ -30,10 +30,10 @@ HALF_GREY = 0.5 / PIXELS.greys_per_unit
 def variational_bound(
     x0: Tensor, error: Tensor, fraction: Tensor, t: Tensor, schedule: NoiseSchedule
 ) -> Tensor:
-    """T L_t in bits per dimension, (B,): its mean over t is the bound on -log p(x0), but for what
-    the last level still tells of x0.
+    """T L_t in bits per dimension, (B,).
 
-    x0: images of 256 grey values, as `Pixels` has them, (B, C, H, W). error: x0 - x0~ of the
+    Its mean over t is the bound on -log p(x0), but for what the last level still tells of x0. x0:
+    images of 256 grey values, as `Pixels` has them, (B, C, H, W). error: x0 - x0~ of the
     prediction. fraction: what the network says of the variance, -1 is small and 1 large. t: whole
     timesteps, (B,) float32.
     """
@@ -58,19 +58,20 @@ def variational_bound(
 
 
 def step_kl(square: Tensor, g: Tensor) -> Tensor:
-    """KL of two Gaussians in nats: `square`, the squared distance of their means over the variance
-    of the first, and `g`, the logarithm of the variance of the second over that of the first; any
-    shape.
+    """KL of two Gaussians in nats, of any shape.
+
+    square: squared distance of their means over the variance of the first. g: logarithm of the
+    variance of the second over that of the first.
     """
     return (g + torch.expm1(-g) + (-g).exp() * square) / 2
 
 
 def decoder_nll(x0: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """-log of the probability, in nats, that a Gaussian rounds to the grey value `x0` of `Pixels`;
-    the outermost values take its tails.
+    """-log of the probability, in nats, that a Gaussian rounds to the grey value `x0`.
 
-    Ho et al. 2020 (arXiv:2006.11239), eq. 13. Intervals are mirrored to lie below the mean, where
-    differences of the logarithm are exact.
+    Grey values are those of `Pixels`; the outermost take the Gaussian's tails. Ho et al. 2020
+    (arXiv:2006.11239), eq. 13. Intervals are mirrored to lie below the mean, where differences of
+    the logarithm are exact.
     """
     narrowness = (-log_variance / 2).exp()
     black, white = PIXELS.bounds

@@ -12,8 +12,9 @@ from cgd_lightning.evaluation.feature_metric import double
 
 
 class ClassAccuracy(Metric):
-    """Share of the images, 0 to 1, whose predicted class is the one asked for, or one of those
-    asked for with a weight above 0, as a scalar in float64.
+    """Share of the images, 0 to 1, whose predicted class is asked for, as a scalar in float64.
+
+    With weights, all classes with a weight above 0 are asked for.
     """
 
     full_state_update = False
@@ -29,10 +30,10 @@ class ClassAccuracy(Metric):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, classes: Tensor, targets: Sequence[Target] | Tensor) -> None:
-        """Take in predicted classes (N,) int64 and their targets, as a list or as a tensor of
-        classes (N,) int64 or of weights (N, K), on the same device.
+        """Take in predicted classes (N,) int64 and their targets, on the same device.
 
-        Raises InputError if there is not one target for every image.
+        targets: a list, or a tensor of classes (N,) int64 or of weights (N, K). Raises InputError
+        if there is not one target for every image.
         """
         if len(classes) != len(targets):
             raise InputError(

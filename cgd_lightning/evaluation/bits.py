@@ -21,11 +21,10 @@ def held_out_bits(
     seed: int = 0,
     progress: Callable[[range], Iterable[int]] = iter,
 ) -> Tensor:
-    """Bits per dimension, (count,) float64 on the host, of the first images of the data set `data`,
-    at the noise of timestep 0.
+    """Bits per dimension, (count,) float64 on the host, of the first images of the set `data`.
 
-    An image's value depends on `seed` and its place alone. progress: wraps the places of the
-    batches' first images.
+    They are measured at the noise of timestep 0. An image's value depends on `seed` and its place
+    alone. progress: wraps the places of the batches' first images.
     """
     device, start = next(denoiser.parameters()).device, denoiser.schedule.level(0)
     bits = []

@@ -97,10 +97,10 @@ _SIDES = ("real", "generated")
 
 
 def compare(metric: FeatureMetric, real: Tensor, generated: Tensor) -> dict[str, float]:
-    """The numbers of a fresh `metric`, by name, for features of real (N, d) and generated (M, d)
-    images.
+    """The numbers of a fresh `metric`, by name, for features of real and generated images.
 
-    They are all here: other processes of a training, which may not measure, are not waited for.
+    The features are (N, d) and (M, d). They are all here: other processes of a training, which may
+    not measure, are not waited for.
     """
     metric.distributed_available_fn = _alone
     metric.update(real, real=True)

@@ -31,8 +31,9 @@ class FeatureNetwork(ABC):
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(features (N, d) float32, predicted classes (N,) int64), on the host, of uint8 images (N,
-        C, H, W).
+        """Features (N, d) float32 and predicted classes (N,) int64 of uint8 images (N, C, H, W).
+
+        Both are on the host.
         """
         device = next(self.network.parameters()).device
         encode = self.network.data.codec.encode

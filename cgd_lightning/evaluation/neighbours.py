@@ -37,8 +37,9 @@ def distance_to_nearest(x: Tensor, k: int) -> Tensor:
 
 
 def in_a_ball(x: Tensor, centres: Tensor, radius: Tensor) -> Tensor:
-    """Whether each row of `x` (N, d) is within `radius` (M,) of one of `centres` (M, d), its
-    surface included, all in float64: bool (N,).
+    """Whether each row of `x` (N, d) is within `radius` (M,) of a centre: bool (N,).
+
+    centres: (M, d). A ball holds its surface. All is in float64.
     """
     insides, unsure = [], []
     for part in _blocks(x, len(centres)):
@@ -68,7 +69,8 @@ def _squares(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _distances(x: Tensor, y: Tensor) -> Tensor:
-    """|x_i - y_j|, (..., N, M), by sums of squared differences, each pair by itself: exactly 0 for
-    equal rows, and the same bits from y to x.
+    """|x_i - y_j|, (..., N, M), by sums of squared differences, each pair by itself.
+
+    They are exactly 0 for equal rows, and have the same bits from y to x.
     """
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")

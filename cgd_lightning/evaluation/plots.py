@@ -18,8 +18,9 @@ L = TypeVar("L", bound=Hashable)
 
 
 def grid_places(labels: Sequence[L], columns: int = 10, rows: int = 20) -> dict[L, list[int]]:
-    """Which images a grid shows, {label: indices}: a row a label in order of first appearance, the
-    first `columns` of each.
+    """Which images a grid shows, {label: indices}.
+
+    A row a label, in order of first appearance, and the first `columns` of each.
     """
     places: dict[L, list[int]] = {}
     for index, label in enumerate(labels):
@@ -31,8 +32,9 @@ def grid_places(labels: Sequence[L], columns: int = 10, rows: int = 20) -> dict[
 
 
 def grid(rows: Sequence[Tensor], names: Sequence[str], cell: int = 48) -> Image.Image:
-    """A picture with a row for each of `rows`, uint8 (n, C, H, W), under its name; small images are
-    enlarged to about `cell` pixels.
+    """A picture with a row for each of `rows`, uint8 (n, C, H, W), under its name.
+
+    Small images are enlarged to about `cell` pixels.
     """
     _, channels, height, width = rows[0].shape
     zoom = max(1, -(-cell // max(height, width)))

@@ -1,8 +1,7 @@
-"""Self-attention over the pixels of a feature map, in ADM's two layouts (Dhariwal & Nichol 2021,
-arXiv:2105.05233).
+"""Self-attention over the pixels of a feature map, in ADM's two layouts.
 
-One matrix makes queries, keys and values, 3 C features per pixel. With H heads of d = C / H
-channels these are read as
+Dhariwal & Nichol 2021 (arXiv:2105.05233). One matrix makes queries, keys and values, 3 C features
+per pixel. With H heads of d = C / H channels these are read as
 
     legacy order  (H, 3, d): the heads lie side by side, each with its own q, k, v
     new order     (3, H, d): q, k and v lie side by side, each with its heads
@@ -32,8 +31,9 @@ PLAIN_ON_CPU = 256
 
 
 class TokenLinear(nn.Conv1d):
-    """Tokens (B, T, in_channels) -> (B, T, out_channels): a Linear's arithmetic on the weights
-    (out, in, 1) of ADM.
+    """Tokens (B, T, in_channels) -> (B, T, out_channels).
+
+    The arithmetic of a Linear, on the weights (out, in, 1) of ADM.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -44,8 +44,9 @@ class TokenLinear(nn.Conv1d):
 
 
 class AttentionBlock(nn.Module):
-    """(B, C, H, W) -> (B, C, H, W): the input plus what each pixel reads from all; a fresh block
-    changes nothing.
+    """(B, C, H, W) -> (B, C, H, W): the input plus what each pixel reads from all.
+
+    A fresh block changes nothing.
     """
 
     def __init__(
@@ -80,10 +81,10 @@ def split_qkv_then_heads(qkv: Tensor, num_heads: int) -> tuple[Tensor, Tensor, T
 
 
 class AttentionPool2d(nn.Module):
-    """(B, C, size, size) -> (B, out_channels): what the mean of all pixels reads from itself and
-    the pixels.
+    """(B, C, size, size) -> (B, out_channels): what the mean of all pixels reads.
 
-    Radford et al. 2021 (CLIP, arXiv:2103.00020), sec. 2.4.
+    It reads from itself and from the pixels. Radford et al. 2021 (CLIP, arXiv:2103.00020), sec.
+    2.4.
     """
 
     def __init__(self, size: int, channels: int, out_channels: int, num_heads: int = 1) -> None:
@@ -107,8 +108,9 @@ def _tokens(x: Tensor) -> Tensor:
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v of all heads side by side: (B, heads, T, d) each -> (B, T, heads *
-    d).
+    """softmax(q k^T / sqrt(d)) v of all heads side by side.
+
+    (B, heads, T, d) each -> (B, T, heads * d).
     """
     # On a CPU the backward pass of the fused kernel takes up to nine times as long as that of the
     # formula, which keeps all weights.

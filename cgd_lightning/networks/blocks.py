@@ -1,5 +1,6 @@
-"""The downward path and the middle of ADM's networks, which the U-Net and the classifier's encoder
-share.
+"""The downward path and the middle of ADM's networks.
+
+The U-Net and the classifier's encoder share them.
 
 A level is a resolution: level l works at 1 / 2^l of the size, with `channel_mult[l] *
 model_channels` channels. A stage is a residual block, attention where the level has it, and an
@@ -22,11 +23,11 @@ from cgd_lightning.networks.layers import Downsample, ResBlock, Upsample
 
 
 class Stage(nn.ModuleList):
-    """Layers in a row, (B, C, H, W) -> (B, C', H', W'), of which the residual blocks get the
-    embedding (B, E) too.
+    """Layers in a row, (B, C, H, W) -> (B, C', H', W').
 
-    With `use_checkpoint` only the stage's input is kept for the backward pass, and the rest is
-    computed a second time. That changes no result, with frozen weights neither.
+    The residual blocks among them get the embedding (B, E) too. With `use_checkpoint` only the
+    stage's input is kept for the backward pass, and the rest is computed a second time. That
+    changes no result, with frozen weights neither.
     """
 
     def __init__(self, layers: Iterable[nn.Module], use_checkpoint: bool = False) -> None:
@@ -46,9 +47,7 @@ class Stage(nn.ModuleList):
 
 @dataclass(frozen=True)
 class BlockRecipe:
-    """What all blocks of one network have in common. The names are those of the networks'
-    arguments.
-    """
+    """What all blocks of one network have in common, by the names of the networks' arguments."""
 
     emb_channels: int
     dropout: float
@@ -115,8 +114,9 @@ def input_blocks(
     num_res_blocks: int,
     attention_resolutions: Collection[int],
 ) -> tuple[nn.ModuleList, list[int]]:
-    """The downward path, and how many channels each of its stages puts out. `widths` are the
-    channels of the levels.
+    """The downward path, and how many channels each of its stages puts out.
+
+    widths: channels of the levels.
     """
     blocks = [recipe.stage(nn.Conv2d(in_channels, widths[0], 3, padding=1))]
     channels = [widths[0]]
@@ -143,10 +143,11 @@ def middle_block(recipe: BlockRecipe, channels: int) -> Stage:
 
 
 def check_image_size(image_size: int, patch_size: int, levels: int) -> None:
-    """InputError unless an image can be folded and halved down to the lowest level without a rest."""
+    """InputError unless an image can be folded and halved to the lowest level without a rest."""
     unit = patch_size * 2 ** (levels - 1)
     if image_size % unit:
         raise InputError(
-            f"image_size {image_size}: patch_size {patch_size} and {levels} levels of channel_mult need a multiple "
-            f"of {unit}; give fewer levels or a smaller patch_size, or resize the images"
+            f"image_size {image_size}: patch_size {patch_size} and {levels} levels of channel_mult "
+            f"need a multiple of {unit}; give fewer levels or a smaller patch_size, or resize the "
+            "images"
         )

@@ -1,5 +1,6 @@
-"""A plain convolutional classifier of clean images, of another architecture than the networks that
-it judges.
+"""A plain convolutional classifier of clean images.
+
+Its architecture is another one than that of the networks which it judges.
 """
 
 from torch import Tensor, nn
@@ -8,10 +9,16 @@ from cgd_lightning.networks.network import Network
 
 
 class ConvNet(Network):
-    """Logits (B, out_channels) for images (B, in_channels, H, W): three pairs of 3 x 3 convolutions
-    with batch norm, pooled between.
+    """Clean images (B, in_channels, H, W) -> logits (B, out_channels).
 
-    width: channels of the first pair, doubled with every pooling. dropout: before the last layer.
+    Three pairs of 3 x 3 convolutions with batch norm, pooled between.
+
+    Args:
+        image_size: height and width in pixels, given by the data.
+        in_channels: channels of an image, given by the data.
+        out_channels: number of classes, given by the data.
+        width: channels of the first pair, doubled with every pooling.
+        dropout: probability that a feature before the last layer is dropped, in training.
     """
 
     def __init__(

@@ -1,10 +1,13 @@
-"""ADM's classifier: the U-Net's downward half with a pool (Dhariwal & Nichol 2021,
-arXiv:2105.05233, sec. 4).
+"""ADM's classifier: the U-Net's downward half with a pool.
 
-h_0 = conv(x),  h_i = input_block_i(h_{i-1}, emb),  h = middle_block(h_n, emb) adaptive
-logits = conv(mean(silu(norm(h)))) attention           logits = attend(silu(norm(h))), the mean of
-the pixels being the query spatial, spatial_v2 logits = perceptron(cat(mean(h_0), ..., mean(h_n),
-mean(h))), without and with normalisation
+Dhariwal & Nichol 2021 (arXiv:2105.05233), sec. 4.
+
+    h_0 = conv(x),  h_i = input_block_i(h_{i-1}, emb),  h = middle_block(h_n, emb)
+
+    adaptive             logits = conv(mean(silu(norm(h))))
+    attention            logits = attend(silu(norm(h))), the mean of the pixels being the query
+    spatial, spatial_v2  logits = perceptron(cat(mean(h_0), ..., mean(h_n), mean(h))),
+                         without and with normalisation
 """
 
 from __future__ import annotations
@@ -35,27 +38,34 @@ class EncoderUNet(Network):
     1. The arguments are those of `UNet`, and a pool.
 
     Args:
-        image_size: height and width in pixels; a multiple of patch_size * 2^(levels - 1), otherwise InputError. An
-            attention pool knows its positions and takes images of this size alone.
-        in_channels: channels of an image.
-        out_channels: number of classes.
-        model_channels: the unit of width; level l has int(channel_mult[l] * model_channels) channels.
+        image_size: height and width in pixels, given by the data; a multiple of
+            patch_size * 2^(levels - 1), otherwise InputError. An attention pool knows its positions
+            and takes images of this size alone.
+        in_channels: channels of an image, given by the data.
+        out_channels: number of classes, given by the data.
+        model_channels: the unit of width; level l has int(channel_mult[l] * model_channels)
+            channels.
         num_res_blocks: residual blocks per level.
-        attention_resolutions: the downsampling rates, 2^level, of the levels with attention. Not pixel sizes; a rate that no
-            level has does nothing. The middle always has attention.
-        dropout: probability of a feature to be dropped inside a residual block.
+        attention_resolutions: the downsampling rates, 2^level, of the levels with attention. Not
+            pixel sizes; a rate that no level has does nothing. The middle always has attention.
+        dropout: probability that a feature inside a residual block is dropped, in training.
         channel_mult: one factor per level, from the full size downwards; need not be whole.
         conv_resample: whether sizes change with a convolution, where resblock_updown is off.
-        use_checkpoint: recompute in the backward pass instead of keeping: less memory, the same results.
+        use_checkpoint: whether the backward pass computes features a second time instead of
+            keeping them: less memory, the same results.
         num_heads: number of attention heads.
         num_head_channels: channels of a head; unless -1, it decides the number of heads.
-        use_scale_shift_norm: whether the embedding scales and shifts the features; otherwise it is added to them.
+        use_scale_shift_norm: whether the embedding scales and shifts the features; otherwise it is
+            added to them.
         resblock_updown: whether sizes change in residual blocks.
-        use_new_attention_order: how the heads lie in the weights of attention, see `networks.attention`.
+        use_new_attention_order: how the heads lie in the weights of attention, see
+            `networks.attention`.
         pool: how features become logits; all published classifiers have "attention".
-        norm_groups: number of groups that channels are normalised in, as far as it divides them. 32 is ADM's; with 16 channels a group
-            or more, a CPU normalises small networks up to 30 times faster.
-        patch_size: p folds p x p pixels into channels before the first convolution: all levels are p times smaller.
+        norm_groups: number of groups that channels are normalised in, as far as it divides them. 32
+            is ADM's; with 16 channels a group or more, a CPU normalises small networks up to 30
+            times faster.
+        patch_size: p folds p x p pixels into channels before the first convolution: all levels are
+            p times smaller.
     """
 
     def __init__(
@@ -119,8 +129,9 @@ class EncoderUNet(Network):
             )
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Logits (B, out_channels) of images `x` (B, in_channels, H, W) at timesteps `t` (B,),
-        float32.
+        """Logits (B, out_channels) of images `x` (B, in_channels, H, W).
+
+        t: timesteps (B,), float32.
         """
         emb = self.time_embed(t)
         h = F.pixel_unshuffle(x.to(emb.dtype), self.patch_size)

@@ -1,10 +1,12 @@
-"""The convolutional layers and the time embedding of ADM's networks (Dhariwal & Nichol 2021,
-arXiv:2105.05233, sec. 3).
+"""The convolutional layers and the time embedding of ADM's networks.
+
+Dhariwal & Nichol 2021 (arXiv:2105.05233), sec. 3.
 
 A residual block reads an image h and an embedding of the timestep, which enters as an affine change
 of the normalised features (FiLM; "adaptive group normalization" in sec. 3.1):
 
-    h = skip(x) + conv(silu(norm(conv(silu(norm(x)))) * (1 + scale) + shift)),    (scale, shift) = linear(silu(emb))
+    h = skip(x) + conv(silu(norm(conv(silu(norm(x)))) * (1 + scale) + shift))
+    (scale, shift) = linear(silu(emb))
 
 The names of the parameters are those of openai/guided-diffusion, so its published checkpoints load
 unchanged.
@@ -24,11 +26,10 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def sinusoid(t: Tensor, channels: int) -> Tensor:
-    """Cosines, then sines, of `t` (B,) at frequencies from 1 down to 1/10000: (B, channels),
-    float32.
+    """Cosines, then sines, of `t` (B,) at frequencies from 1 down to 1/10000.
 
-    A channel left over by an odd number is zero. Vaswani et al. 2017 (arXiv:1706.03762), sec. 3.5,
-    cosines first.
+    They are (B, channels), float32. A channel left over by an odd number is zero. Vaswani et al.
+    2017 (arXiv:1706.03762), sec. 3.5, cosines first.
     """
     half = channels // 2
     exponents = torch.arange(half, dtype=torch.float32, device=t.device) / half
@@ -61,9 +62,7 @@ def group_norm(channels: int, groups: int = 32) -> nn.GroupNorm:
 
 
 def zero_init(module: M) -> M:
-    """The same module with all parameters zero, so that the branch which it ends starts as no
-    change.
-    """
+    """The same module with all parameters zero, so that its branch starts as no change."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module
@@ -93,8 +92,9 @@ class Upsample(nn.Module):
 
 
 class Downsample(nn.Module):
-    """(B, C, H, W) -> (B, C, H/2, W/2): 3 x 3 convolution of stride 2 if `with_conv`, else the mean
-    of 2 x 2 pixels.
+    """(B, C, H, W) -> (B, C, H/2, W/2).
+
+    A 3 x 3 convolution of stride 2 if `with_conv`, else the mean of 2 x 2 pixels.
     """
 
     def __init__(self, channels: int, with_conv: bool = True) -> None:

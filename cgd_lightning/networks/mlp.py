@@ -1,5 +1,6 @@
-"""The tutorial's networks: images are rows of numbers, and no convolution sees that they are
-pictures.
+"""The tutorial's networks: images are rows of numbers.
+
+No convolution sees that they are pictures.
 
     h_0 = W x + b,    h_{i+1} = h_i + B_i silu(A_i norm(h_i) + emb(t))
 
@@ -32,12 +33,19 @@ class _ResidualMLP(Network):
 
 
 class MLP(_ResidualMLP):
-    """Noise predictor: images (B, in_channels, H, W) at timesteps `t` (B,) float32 -> (B,
-    out_channels, H, W).
+    """Noisy images (B, in_channels, H, W) -> a prediction (B, out_channels, H, W).
 
-    The input is added to the output's first channels with a gain that depends on the timestep;
-    channels beyond, of a learned variance, have none of it. width: of the hidden layers. depth:
-    number of residual blocks. dropout: of hidden features.
+    Timesteps `t` are (B,) float32. The input is added to the output's first channels with a gain
+    that depends on the timestep; channels beyond, of a learned variance, have none of it.
+
+    Args:
+        image_size: height and width in pixels, given by the data.
+        in_channels: channels of an image, given by the data.
+        out_channels: channels of the prediction, given by the data: those of an image, or twice as
+            many where the variance is learned.
+        width: number of features in a hidden layer.
+        depth: number of residual blocks.
+        dropout: probability that a hidden feature is dropped, in training.
     """
 
     def __init__(
@@ -61,10 +69,17 @@ class MLP(_ResidualMLP):
 
 
 class MLPClassifier(_ResidualMLP):
-    """Classifier: images (B, in_channels, H, W) at timesteps `t` (B,) float32 -> logits (B,
-    out_channels).
+    """Noisy images (B, in_channels, H, W) -> logits (B, out_channels).
 
-    width, depth, dropout: as for `MLP`.
+    Timesteps `t` are (B,) float32.
+
+    Args:
+        image_size: height and width in pixels, given by the data.
+        in_channels: channels of an image, given by the data.
+        out_channels: number of classes, given by the data.
+        width: number of features in a hidden layer.
+        depth: number of residual blocks.
+        dropout: probability that a hidden feature is dropped, in training.
     """
 
     def __init__(

@@ -41,8 +41,7 @@ class Network(nn.Module):
     num_classes: int | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Network:
-        # Copying and unpickling come through here without arguments and restore init_args
-        # afterwards.
+        # Copying and unpickling come through here without arguments, and restore init_args later.
         net = super().__new__(cls)
         net.__dict__["init_args"] = copy.deepcopy(named_arguments(cls, args, kwargs))
         return net

@@ -3,8 +3,9 @@
 Downward, each level halves the size; upward, each stage reads the output of its mirror image on the
 way down as well:
 
+    emb = time_embed(t) + label_emb(y)
     h_0 = conv(x),  h_i = input_block_i(h_{i-1}, emb),  h = middle_block(h_n, emb)
-    h = output_block_i(cat(h, h_{n-i}), emb),  out = conv(silu(norm(h)))         emb = time_embed(t) + label_emb(y)
+    h = output_block_i(cat(h, h_{n-i}), emb),  out = conv(silu(norm(h)))
 """
 
 from __future__ import annotations
@@ -29,29 +30,36 @@ class UNet(Network):
     1.
 
     Args:
-        image_size: height and width in pixels; a multiple of patch_size * 2^(levels - 1), otherwise InputError. The
-            network takes images of other such multiples too.
-        in_channels: channels of an image.
-        out_channels: as many, or twice as many where the variance is learned.
-        model_channels: the unit of width; level l has int(channel_mult[l] * model_channels) channels.
+        image_size: height and width in pixels, given by the data; a multiple of
+            patch_size * 2^(levels - 1), otherwise InputError. The network takes images of other
+            such multiples too.
+        in_channels: channels of an image, given by the data.
+        out_channels: channels of the prediction, given by the data: those of an image, or twice as
+            many where the variance is learned.
+        model_channels: the unit of width; level l has int(channel_mult[l] * model_channels)
+            channels.
         num_res_blocks: residual blocks per level downwards (one more upwards).
-        attention_resolutions: the downsampling rates, 2^level, of the levels with attention. Not pixel sizes; a rate that no
-            level has does nothing. The middle always has attention.
-        dropout: probability of a feature to be dropped inside a residual block.
+        attention_resolutions: the downsampling rates, 2^level, of the levels with attention. Not
+            pixel sizes; a rate that no level has does nothing. The middle always has attention.
+        dropout: probability that a feature inside a residual block is dropped, in training.
         channel_mult: one factor per level, from the full size downwards; need not be whole.
         conv_resample: whether sizes change with a convolution, where resblock_updown is off.
         num_classes: number of labels; none for an unconditional network.
-        use_checkpoint: recompute in the backward pass instead of keeping: less memory, the same results.
+        use_checkpoint: whether the backward pass computes features a second time instead of
+            keeping them: less memory, the same results.
         num_heads: number of attention heads.
         num_head_channels: channels of a head; unless -1, it decides the number of heads.
         num_heads_upsample: number of heads on the way up; -1 for num_heads.
-        use_scale_shift_norm: whether the embedding scales and shifts the features; otherwise it is added to them.
+        use_scale_shift_norm: whether the embedding scales and shifts the features; otherwise it is
+            added to them.
         resblock_updown: whether sizes change in residual blocks.
-        use_new_attention_order: how the heads lie in the weights of attention, see `networks.attention`.
-        norm_groups: number of groups that channels are normalised in, as far as it divides them. 32 is ADM's; with 16 channels a group
-            or more, a CPU normalises small networks up to 30 times faster.
-        patch_size: p folds p x p pixels into channels before the first convolution and unfolds them after the last: all
-            levels are p times smaller, and small images cost p^2 times less.
+        use_new_attention_order: how the heads lie in the weights of attention, see
+            `networks.attention`.
+        norm_groups: number of groups that channels are normalised in, as far as it divides them. 32
+            is ADM's; with 16 channels a group or more, a CPU normalises small networks up to 30
+            times faster.
+        patch_size: p folds p x p pixels into channels before the first convolution and unfolds them
+            after the last: all levels are p times smaller, and small images cost p^2 times less.
     """
 
     def __init__(
@@ -114,11 +122,10 @@ class UNet(Network):
         )
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
-        """The prediction (B, out_channels, H, W) for images `x` (B, in_channels, H, W) at timesteps
-        `t` (B,), float32.
+        """The prediction (B, out_channels, H, W) for images `x` (B, in_channels, H, W).
 
-        Labels `y` (B,), int64, are given if and only if the network has classes; otherwise
-        InputError.
+        t: timesteps (B,), float32. Labels `y` (B,), int64, are given if and only if the network has
+        classes; otherwise InputError.
         """
         if y is None and self.num_classes is not None:
             raise InputError(
@@ -152,8 +159,9 @@ def output_blocks(
     num_res_blocks: int,
     attention_resolutions: Sequence[int],
 ) -> nn.ModuleList:
-    """The upward path. `skips` are the channels of the stages of the downward path, `widths` those
-    of the levels.
+    """The upward path.
+
+    skips: channels of the stages of the downward path. widths: channels of the levels.
     """
     remaining = list(skips)
     channels = widths[-1]

@@ -1,5 +1,6 @@
-"""`cgd sample --animate`: the denoising as a GIF, x_t on the left and the predicted clean image on
-the right.
+"""`cgd sample --animate`: the denoising as a GIF.
+
+x_t stands on the left and the predicted clean image on the right.
 """
 
 from collections.abc import Sequence
@@ -60,8 +61,9 @@ class Animation:
         return grid([bytes_[places] for places in self.places.values()], self.names)
 
     def save(self, path: Path) -> None:
-        """Write the frames to the file `path`, the last one, that of the last evaluation, shown
-        longer.
+        """Write the frames to the file `path`; the last one is shown longer.
+
+        It is that of the last evaluation.
         """
         self._show_newest()
         path.parent.mkdir(parents=True, exist_ok=True)

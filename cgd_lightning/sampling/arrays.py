@@ -40,8 +40,9 @@ def read_arrays(
 
 
 def check_shape(found: Sequence[int], wanted: Sequence[int] | None) -> None:
-    """Raises InputError unless images of shape `found` (C, H, W) are wanted, and ValueError where
-    none are of that shape.
+    """Raises InputError unless images of shape `found` (C, H, W) are wanted.
+
+    Raises ValueError where none are of that shape.
     """
     if wanted is not None and list(found) != list(wanted):
         raise InputError(f"images of shape {list(found)}; wanted shape {list(wanted)}")

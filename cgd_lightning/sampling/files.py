@@ -1,5 +1,6 @@
-"""The folder that `cgd sample` fills: grid.png, images/INDEX-CLASS.png or samples.npz, and at last
-samples.json.
+"""The folder that `cgd sample` fills.
+
+In it are grid.png, images/INDEX-CLASS.png or samples.npz, and at last samples.json.
 
 Files get their final names when they are whole, and samples.json comes last: where it stands,
 everything does.
@@ -47,9 +48,9 @@ def new_folder(under: Path) -> Path:
 
 
 def write_targets(targets: Sequence[Target]) -> dict[str, list[Any]]:
-    """What samples.json says of the images' targets: {"labels": classes}, or, where there are
-    others than plain classes, a table.
+    """What samples.json says of the images' targets.
 
+    {"labels": classes}, or, where there are others than plain classes, a table:
     {"targets": each kind once, a class or weights of all classes; "target_of_image": its place in
     that list, for every image}.
     """

@@ -8,8 +8,9 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def pick_device(name: str) -> torch.device:
-    """The device called `name`; "auto" is the GPU if there is one. Raises InputError for one that
-    is not there.
+    """The device called `name`; "auto" is the GPU if there is one.
+
+    Raises InputError for one that is not there.
     """
     if name == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
@@ -27,8 +28,9 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """What the networks compute in: "fp32", "bf16", or "auto" for bf16 where the hardware is fast
-    at it.
+    """What the networks compute in: "fp32", "bf16", or "auto".
+
+    "auto" is bf16 where the hardware is fast at it.
     """
     if precision == "auto":
         return torch.bfloat16 if fast_bf16(device) else torch.float32

@@ -21,8 +21,9 @@ OF_FILES = ("ckpt", "classifier", "weights", "precision")
 
 @dataclass(frozen=True)
 class Job:
-    """Samples of one request. Iterating over it gives (index of the first one, samples) of each
-    chunk: data on the host, as uint8 (B, C, H, W).
+    """Samples of one request, as an iterator of chunks: (index of the first one, samples).
+
+    Samples are data on the host, uint8 (B, C, H, W).
 
     models: those that rules of the guidance name, by name. dtype: what networks compute in. asked:
     the target of every sample, where they are not those of the request's labels.

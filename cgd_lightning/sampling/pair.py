@@ -16,7 +16,7 @@ Say = Callable[[str], None]
 """Tells the user something in one line."""
 
 Source: TypeAlias = Path | str | Mapping[str, Any]
-"""Of a classifier: a file, the name of a published one, or class_path and init_args of one's own."""
+"""Of a classifier: a file, the name of a published one, or class_path and init_args."""
 
 SEVERAL = "'[{class_path: ClassifierGuidance}, ...]'"
 
@@ -65,8 +65,9 @@ def find_pair(request: Request, lenient: Collection[str] = (), say: Say = silent
 
 
 def _check_unused(request: Request, rule: Rule) -> None:
-    """Of a classifier that was asked for and that no rule takes: no mistake where the guidance is
-    off, if it is there.
+    """Of a classifier that was asked for and that no rule takes.
+
+    It is no mistake where the guidance is off, if the classifier is there.
     """
     if rule.strength != 0:
         raise RequestError(

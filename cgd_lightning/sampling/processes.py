@@ -12,8 +12,9 @@ from cgd_lightning.sampling.hardware import pick_device
 
 @dataclass(frozen=True)
 class Processes:
-    """This process's place among all, its device, and how it waits for the others and hears from
-    the first.
+    """This process's place among all, and its device.
+
+    Here it waits for the others, and hears from the first.
     """
 
     rank: int
@@ -41,10 +42,10 @@ class Devices:
 
 
 def start_processes(device: str, several: Devices) -> Processes:
-    """This process alone on `device`, or, where `several` are given, Lightning's processes, one a
-    device.
+    """This process alone on `device`, or Lightning's processes where `several` are given.
 
-    Lightning is imported in the second case only. Raises InputError for what is not there.
+    These are one a device. Lightning is imported in the second case only. Raises InputError for
+    what is not there.
     """
     if several.devices is None and several.num_nodes == 1:
         return Processes(0, 1, pick_device(device), lambda: None, lambda value: value)

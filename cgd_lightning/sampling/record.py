@@ -1,24 +1,22 @@
-"""What an earlier `cgd sample` recorded in samples.json, as values: a closed list of options, each
-of its own type.
+"""What an earlier `cgd sample` recorded in samples.json, as values.
+
+They are a closed list of options, each of its own type.
 """
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
-from torch import nn
-
 from cgd_lightning.checkpoints import schema
 from cgd_lightning.checkpoints.calls import without_calls
-from cgd_lightning.checkpoints.classes import NO_TRUST, Trust, check_spec
-from cgd_lightning.diffusion.guidance import Rule
-from cgd_lightning.diffusion.samplers import Sampler
+from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.errors import InputError
 from cgd_lightning.files import open_plain
-from cgd_lightning.sampling.request import MOST_SAMPLES, Request
+from cgd_lightning.sampling.options import OPTIONS
+from cgd_lightning.sampling.request import Request
 
 SCALE = (
     "0 is off, 1 is Bayes' rule for an unconditional diffusion model, more trades variety for "
@@ -27,90 +25,8 @@ SCALE = (
 
 MOST_BYTES = 16 * 2**20
 
-MOST_RULES = 100
-
 MOST_VALUES = 2**20
 """A value takes up to 100 bytes of memory."""
-
-Check = Callable[[Any, str, Trust], Any]
-"""(value, file, trust) -> the value, checked."""
-
-
-def _one_of(*words: str) -> Check:
-    def check(value: Any, where: str, trust: Trust) -> str:
-        if type(value) is not str or value not in words:
-            wanted = ", ".join(words)
-            raise ValueError(f"{schema.shown(value)}, where one of {wanted} was wanted")
-        return value
-
-    return check
-
-
-def _integer(low: int, high: int) -> Check:
-    return lambda value, where, trust: schema.integer(value, low, high)
-
-
-def _text(value: Any, where: str, trust: Trust) -> str:
-    return schema.text(value)
-
-
-def _optional(value: Any, where: str, trust: Trust) -> str | None:
-    return None if value is None else schema.text(value)
-
-
-def _number(value: Any, where: str, trust: Trust) -> float | None:
-    if value is not None and type(value) not in (int, float):
-        raise ValueError(f"a {type(value).__name__}, where a number was wanted")
-    return schema.scalar(value)
-
-
-def _switch(value: Any, where: str, trust: Trust) -> bool:
-    if type(value) is not bool:
-        raise ValueError(f"{schema.shown(value)}, where true or false was wanted")
-    return value
-
-
-def _sampler(value: Any, where: str, trust: Trust) -> dict[str, Any]:
-    return check_spec(value, Sampler, where, trust)
-
-
-def _rules(value: Any, where: str, trust: Trust) -> Any:
-    if isinstance(value, list):
-        if len(value) > MOST_RULES:
-            raise ValueError(f"{len(value)} rules, where at most {MOST_RULES} were wanted")
-        return [check_spec(rule, Rule, where, trust) for rule in value]
-    return check_spec(value, Rule, where, trust)
-
-
-def _classifier(value: Any, where: str, trust: Trust) -> Any:
-    if not isinstance(value, dict):
-        return _optional(value, where, trust)
-    return check_spec(value, nn.Module, where, trust)
-
-
-def _labels(value: Any, where: str, trust: Trust) -> str | None:
-    return None if value is None else schema.text(value, MOST_SAMPLES)
-
-
-OPTIONS: dict[str, Check] = {
-    "ckpt": _optional,
-    "classifier": _classifier,
-    "scale": _number,
-    "labels": _labels,
-    "num_samples": _integer(1, MOST_SAMPLES),
-    "sampler": _sampler,
-    "guidance": _rules,
-    "clamp": _one_of("outside", "inside", "off"),
-    "seed": _integer(-(2**63), 2**63 - 1),
-    "batch_size": _integer(1, MOST_SAMPLES),
-    "format": _one_of("png", "npz"),
-    "weights": _one_of("ema", "raw"),
-    "device": _text,
-    "precision": _text,
-    "compile": _switch,
-    "animate": _switch,
-}
-"""The options that may stand in samples.json, `animate` in older ones alone."""
 
 
 def read_request(name: str | Path, trust: Trust | str | Sequence[str] = NO_TRUST) -> Request:
@@ -119,7 +35,7 @@ def read_request(name: str | Path, trust: Trust | str | Sequence[str] = NO_TRUST
     trust: packages whose classes it may name. Raises InputError as `read_options` does.
     """
     trust = Trust.of(trust)
-    return Request.from_plain(read_options(name, trust), name, trust)
+    return Request.from_plain(read_options(name, trust), name, trust).scaled()
 
 
 def read_options(name: str | Path, trust: Trust) -> dict[str, Any]:
@@ -187,11 +103,14 @@ def _checked(options: dict[str, Any], where: str, trust: Trust) -> dict[str, Any
 
 
 def write_record(request: Request, **others: Any) -> dict[str, Any]:
-    """What samples.json says before its images: the options that make the same samples again, and
-    how to read the scale. others: further options of `cgd sample`.
+    """What samples.json says before its images.
+
+    These are the options that make the same samples again, and how to read the scale. others:
+    further options of `cgd sample`.
     """
+    options = request.to_plain()
     return {
         "made_by": f"cgd-lightning {version('cgd-lightning')}",
         "scale": SCALE,
-        "options": {**request.to_plain(), **others},
+        "options": {**options, **others},
     }

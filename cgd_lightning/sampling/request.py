@@ -7,7 +7,7 @@ nothing of them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -53,7 +53,7 @@ class Request:
             model, more trades variety for likeness; by default that of the outermost rule.
         labels: classes by name or index, 3,7, in turn; 3|7 is either, !3 all others, 3+7 a
             mixture; by default all in turn.
-        num_samples: number of samples.
+        num_samples: number of samples, 1 to 1,000,000.
         sampler: sampler and its settings.
         guidance: guidance rule, or a list of them, the first innermost; scale goes to the
             outermost.
@@ -61,8 +61,8 @@ class Request:
             does, which wants many steps of DDPM, or off.
         seed: seed of the noise; each sample has its own stream.
         batch_size: samples at a time.
-        weights: of the diffusion model, their moving average (ema) or the last ones (raw); all
-            other models give their average.
+        weights: the moving average of the diffusion model's weights (ema) or the last ones (raw);
+            all other models give their average.
         precision: fp32, bf16, or auto for bf16 where the hardware is fast at it.
     """
 
@@ -113,13 +113,17 @@ class Request:
         """The guidance as a tuple, the innermost first, before `scale` is given to it."""
         return (self.guidance,) if isinstance(self.guidance, Rule) else tuple(self.guidance)
 
+    def scaled(self) -> "Request":
+        """This request with `scale`, if it is given, in its guidance too."""
+        if self.scale is None:
+            return self
+        rules = Chain(self.rules).scaled(self.scale).parts()
+        return replace(self, guidance=rules[0] if isinstance(self.guidance, Rule) else rules)
+
     def rule(self, codec: Codec = PIXELS) -> Rule:
         """The whole guidance as one rule: with `scale`, and the clamp where `codec` has bounds."""
-        chain: Rule = Chain(self.rules)
-        if self.scale is not None:
-            chain = chain.scaled(self.scale)
         clamp = [] if codec.bounds is None or self.clamp == "off" else [Clamp(*codec.bounds)]
-        guided = list(chain.parts())
+        guided = self.scaled().rules
         return Chain([*clamp, *guided] if self.clamp == "inside" else [*guided, *clamp])
 
     def to_plain(self) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def _settled(request: Request, pair: Pair, files: Mapping[str, str], dtype: torc
     """`request` with what it left open: absolute paths of the files, the scale, the precision."""
     classifier = pair.classifier
     rules = tuple(rule.with_models(files) for rule in request.rules)
-    return replace(
+    settled = replace(
         request,
         ckpt=str(pair.path.absolute()),
         classifier=str(classifier.absolute()) if isinstance(classifier, Path) else classifier,
@@ -160,6 +160,7 @@ def _settled(request: Request, pair: Pair, files: Mapping[str, str], dtype: torc
         scale=pair.rule.strength,
         precision=next(name for name, value in PRECISIONS.items() if value == dtype),
     )
+    return settled.scaled()
 
 
 def _absolute(rule: Rule, taken: Mapping[str, Path]) -> dict[str, str]:

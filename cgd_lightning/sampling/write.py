@@ -28,7 +28,7 @@ class Place:
         out: folder for the results; a new one under the run if none is given.
         format: images as PNG files (png) or as one samples.npz (npz).
         animate: also write animation.gif, x_t and the predicted image step by step.
-        device: auto, cpu, cuda, cuda:1, mps, ...
+        device: where to compute: auto, cpu, cuda, cuda:1, mps, ...
         compile: torch.compile the networks.
         trainer: devices that share the work, driven by Lightning.
     """
@@ -52,8 +52,9 @@ def write_samples(
     lenient: Collection[str] = (),
     say: Say = silent,
 ) -> Path | None:
-    """Make the samples of `request` and write them, with a progress bar; the path of the grid, None
-    in other processes than the first.
+    """Make the samples of `request` and write them, with a progress bar.
+
+    Gives the path of the grid, None in other processes than the first.
 
     trust: what files may name. lenient: fields of the request that nobody asked for now, so that
     their going unused is no mistake. say: is told which files are taken, in every process. Raises

@@ -24,8 +24,9 @@ class MovingAverage:
 
     @torch.no_grad()
     def move(self, step: int) -> None:
-        """Take in the weights after `step` steps, unless that was done: the gradients of several
-        batches may go into one step.
+        """Take in the weights after `step` steps, unless that was done.
+
+        The gradients of several batches may go into one step.
         """
         if step <= self.step:
             return

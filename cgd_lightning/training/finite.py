@@ -1,5 +1,6 @@
-"""A loss that is not finite stops the run, before a checkpoint could be overwritten with what it
-did to the weights.
+"""A loss that is not finite stops the run.
+
+It does so before a checkpoint could be overwritten with what the loss did to the weights.
 """
 
 from typing import Any
@@ -12,8 +13,9 @@ from cgd_lightning.training.run_checkpoint import RunCheckpoint
 
 
 class FiniteLoss(Callback):
-    """Keeps the first step with a loss that is not finite on the device, and reads it now and then
-    and before every checkpoint.
+    """Keeps the first step with a loss that is not finite, on the device.
+
+    It is read now and then, and before every checkpoint.
     """
 
     def __init__(self) -> None:
@@ -36,8 +38,9 @@ class FiniteLoss(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """This process alone, which waits for no other: one that was told to stop may be the only
-        one here.
+        """This process alone looks, and waits for no other.
+
+        One that was told to stop may be the only one here.
         """
         if self.first_bad is not None:
             self.stop_if_bad(self.first_bad, trainer)

@@ -1,5 +1,4 @@
-"""Watch it learn: guided samples of the two networks, while one of them trains, as a picture and as
-numbers.
+"""Watch it learn: guided samples while a network trains, as a picture and as numbers.
 
 At the end of a validation the network in training and its partner's checkpoint are put together, as
 `cgd sample` would. The noise is always the same one, and none of the training's.
@@ -31,11 +30,11 @@ from cgd_lightning.training.pictures import Layout, show
 
 
 class GuidedSampler(Callback):
-    """Every n-th validation: a grid of guided samples in `samples/` and in every logger, their
-    class accuracy and their FID-lite.
+    """Guided samples at every n-th validation: a grid, and their class accuracy and FID-lite.
 
-    Rows of the grid are classes; the first columns are unguided, from the same noise as the guided
-    ones beyond the gap. The moving averages of the weights are used.
+    The grid goes to `samples/` and to every logger. Rows of the grid are classes; the first columns
+    are unguided, from the same noise as the guided ones beyond the gap. The moving averages of the
+    weights are used.
 
     A diffusion model that is told the class is told it in every column. One that was trained with
     label dropout guides itself, by `ClassifierFree`, unless a classifier is named; then scale 1 is
@@ -48,13 +47,13 @@ class GuidedSampler(Callback):
         judge: run or file of the judge whose features and classes count; without one the guiding
             classifier judges itself, and the measures are called self_judged.
         scale: guidance scale; 1 is Bayes' rule.
-        every_n_validations: 0 is never.
-        columns: guided ones, of the grid.
-        unguided_columns: unguided ones, left of these.
-        num_metric_samples: images that are measured, 0 for none.
-        sampler: DDIM with 20 steps and eta 1 if none is given.
+        every_n_validations: number of validations from one grid to the next; 0 is never.
+        columns: number of guided columns of the grid.
+        unguided_columns: number of unguided columns, left of these.
+        num_metric_samples: number of images that are measured; 0 for none.
+        sampler: sampler and its settings; DDIM with 20 steps and eta 1 if none is given.
         batch_size: images at a time.
-        seed: of the noise.
+        seed: seed of the noise.
         folder: of `samples/`; without one, that of the first logger.
         trust: whose classes the checkpoints may name.
     """
@@ -104,8 +103,9 @@ class GuidedSampler(Callback):
             raise InputError(f"the state of guided_sampler in this checkpoint: {error}") from error
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look for the partner and the judge. Raises InputError for one that is there and does not
-        fit, before anything was trained.
+        """Look for the partner and the judge.
+
+        Raises InputError for one that is there and does not fit, before anything was trained.
         """
         self._began, self._spent = time.perf_counter(), 0.0
         self._here = Path(self.folder or trainer.log_dir or trainer.default_root_dir)

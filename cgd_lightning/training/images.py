@@ -24,8 +24,9 @@ def computes_in(trainer: Trainer) -> torch.dtype:
 
 
 def make(job: Job, trainer: Trainer) -> Tensor:
-    """All samples of `job`, data as uint8 (N, C, H, W) on the host: each process makes its share,
-    and all have all. Raises on all processes alike.
+    """All samples of `job`, data as uint8 (N, C, H, W) on the host.
+
+    Each process makes its share, and all have all. Raises on all processes alike.
     """
     samples = torch.zeros(len(job), *job.denoiser.data.shape, dtype=torch.uint8)
     problem = None

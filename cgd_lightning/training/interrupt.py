@@ -9,10 +9,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def soft_interrupt() -> Iterator[list[int]]:
-    """The first Ctrl-C stops a training at the end of its step, as SIGTERM does, with a checkpoint;
-    the second stops it at once.
+    """The first Ctrl-C stops a training at the end of its step, the second stops it at once.
 
-    Gives a list that is empty until then.
+    The first does as SIGTERM does, with a checkpoint. Gives a list that is empty until then.
     """
     before = signal.getsignal(signal.SIGINT)
     interrupted: list[int] = []

@@ -1,5 +1,7 @@
-"""A network that is told the class in training, and now and then a label that tells it nothing, as
-classifier-free guidance needs: Ho and Salimans 2022 (arXiv:2207.12598), algorithm 1.
+"""A network that is told the class in training, and now and then a null label.
+
+A null label is one past the classes, and tells it nothing, as classifier-free guidance needs: Ho
+and Salimans 2022 (arXiv:2207.12598), algorithm 1.
 """
 
 from collections.abc import Callable
@@ -22,8 +24,9 @@ def drop_labels(model: Denoiser, batch: NoisyBatch, probability: float | None) -
 
 
 def told_classes(network: Callable[..., Network], classes: int, *sizes: int) -> Network:
-    """The network for `sizes` that is told `classes` labels. Raises InputError if it cannot be told
-    any.
+    """The network for `sizes` that is told `classes` labels.
+
+    Raises InputError if it cannot be told any.
     """
     try:
         built = network(*sizes, num_classes=classes)

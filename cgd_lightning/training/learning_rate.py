@@ -7,11 +7,10 @@ from cgd_lightning.errors import InputError
 
 
 def rate_factor(warmup_steps: int, decay: str, total: float) -> Callable[[int], float]:
-    """step -> factor on the learning rate: grows linearly for `warmup_steps`, then falls to 0 at
-    step `total`, or stays.
+    """step -> factor on the learning rate.
 
-    decay: "constant", "linear" or "cosine". Raises ValueError if it should fall and the run has no
-    end.
+    It grows linearly for `warmup_steps`, then falls to 0 at step `total`, or stays. decay:
+    "constant", "linear" or "cosine". Raises ValueError if it should fall and the run has no end.
     """
     if decay != "constant" and not math.isfinite(total):
         raise InputError(

@@ -14,8 +14,9 @@ from cgd_lightning.training.settings import class_of, listed
 
 
 def in_folder(chosen: Any, folder: Path, trust_wandb: bool) -> list[Any]:
-    """The settings of loggers, so changed that these will write into the folder of the run and take
-    its name; those of CSV loggers are left out, as a run has one of its own.
+    """The settings of loggers that write into the folder of the run and take its name.
+
+    Those of CSV loggers are left out, as a run has one of its own.
 
     chosen: the option trainer.logger, as a parser leaves it. trust_wandb: whether the user named
     Weights & Biases himself. Raises InputError if he did not, and a file in this folder would
@@ -34,15 +35,17 @@ def in_folder(chosen: Any, folder: Path, trust_wandb: bool) -> list[Any]:
             own["name"] = options.get("name") or f"{folder.parent.name}/{folder.name}"
         else:
             own = {}
-        for name in own.keys() & vars(options).keys():
-            options[name] = own[name]
+        for name in own:
+            if name in options:
+                options[name] = own[name]
         kept.append(settings)
     return kept
 
 
 def check_wandb_settings(trusted: bool) -> None:
-    """Raises InputError if a file in this folder would decide which server Weights & Biases sends
-    the user's key to, unless that is trusted.
+    """Raises InputError if a file here would decide where Weights & Biases sends the user's key.
+
+    No error if the user trusts that.
     """
     settings = Path(os.environ.get("WANDB_DIR", ".")) / "wandb" / "settings"
     if os.path.lexists(settings) and not trusted:
@@ -54,9 +57,7 @@ def check_wandb_settings(trusted: bool) -> None:
 
 @contextmanager
 def refusals_in_one_line() -> Iterator[None]:
-    """Raises InputError for what Lightning, TensorBoard and Weights & Biases refuse in ways of
-    their own.
-    """
+    """Raises InputError for what Lightning and its loggers refuse in ways of their own."""
     try:
         yield
     except MisconfigurationException as error:

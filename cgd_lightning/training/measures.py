@@ -1,5 +1,6 @@
-"""What is measured of guided samples while a network trains: class accuracy and FID-lite, as a
-judge sees them, or the guiding classifier itself where there is none.
+"""Class accuracy and FID-lite of guided samples while a network trains.
+
+A judge measures them, or the guiding classifier itself where there is no judge.
 """
 
 import json
@@ -23,8 +24,9 @@ REFERENCE = 10_000
 
 
 class Measures:
-    """Measures guided samples against held-out images, which a judge looks at once, and keeps the
-    numbers in samples/measures.jsonl.
+    """Measures guided samples against held-out images, which a judge looks at once.
+
+    The numbers are kept in samples/measures.jsonl.
 
     scale: of the guidance, which stands beside the numbers. partners: the judge among them, once it
     is there.
@@ -43,9 +45,10 @@ class Measures:
         module: TrainingModule,
         folder: Path,
     ) -> dict[str, float]:
-        """What is seen in uint8 images (N, C, H, W) that were asked to be `labels` (N,), by the
-        names under which it is logged: "guided/..." if the judge sees them, "self_judged/..." if
-        the `guide` does. Nothing if there is neither, or there are no images.
+        """What is seen in uint8 images (N, C, H, W) that were asked to be `labels` (N,).
+
+        By the names under which it is logged: "guided/..." if the judge sees them,
+        "self_judged/..." if the `guide` does. Nothing if there is neither, or there are no images.
         """
         judge = self.partners.judge
         eyes = _eyes(judge, guide)

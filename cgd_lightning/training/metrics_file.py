@@ -18,11 +18,10 @@ MOST_BYTES = 2**26
 
 
 class RunCSVLogger(CSVLogger):
-    """Writes metrics.csv into the folder of a run, as Lightning's logger does, which deletes the
-    rows that stand there already. These stay.
+    """Writes metrics.csv into the folder of a run, and keeps the rows that stand there already.
 
-    A new name is a new column: the file is then written anew, whole or not at all. Raises
-    InputError for a metrics.csv that is no table.
+    Lightning's logger deletes them. A new name is a new column: the file is then written anew,
+    whole or not at all. Raises InputError for a metrics.csv that is no table.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -82,8 +81,9 @@ class RunCSVLogger(CSVLogger):
 
 
 def read_header(file: Path) -> list[str]:
-    """The names of the columns in a metrics.csv. Raises InputError if it is not a plain table of at
-    most `MOST_BYTES`.
+    """The names of the columns in a metrics.csv.
+
+    Raises InputError if it is not a plain table of at most `MOST_BYTES`.
     """
     try:
         with io.TextIOWrapper(open_plain(file, MOST_BYTES), encoding="utf-8", newline="") as lines:

@@ -2,8 +2,8 @@
 
     min(SNR, gamma) |x0 - x0~|^2 = min(SNR, gamma) (dx0 / dtarget)^2 |target - output|^2
 
-Hang et al. 2023 (arXiv:2303.09556), section 3.4. Whatever the network predicts, it is the error of x0
-that is weighed.
+Hang et al. 2023 (arXiv:2303.09556), section 3.4. Whatever the network predicts, it is the error of
+x0 that is weighed.
 """
 
 import torch
@@ -19,8 +19,9 @@ def min_snr_weight(model: Denoiser, t: Tensor, gamma: float) -> Tensor:
 
 
 def x0_per_target(model: Denoiser, t: Tensor) -> Tensor:
-    """What an error of the network's target is in x0, (B,): x0 - x0~ over output - target, at
-    timesteps `t` (B,).
+    """What an error of the network's target is in x0, (B,), at timesteps `t` (B,).
+
+    It is x0 - x0~ over output - target.
     """
     alpha, sigma = model.schedule.alpha_sigma(t)
     if model.prediction == "x0":

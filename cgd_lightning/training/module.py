@@ -1,8 +1,8 @@
-"""What the two trainings share: network, moving average, optimiser, measures by noise level, and a
-checkpoint that describes itself.
+"""What the trainings share: network, moving average, optimiser, measures, checkpoint.
 
-A `TrainingModule` names what it optimises per image; the rest is the same for noise predictor and
-classifier, which makes them twins. Lightning trains, clips, logs, distributes and checkpoints.
+Measures are by noise level, and a checkpoint describes itself. A `TrainingModule` names what it
+optimises per image; the rest is the same for noise predictor and classifier, which makes them
+twins. Lightning trains, clips, logs, distributes and checkpoints.
 """
 
 from abc import ABC, abstractmethod
@@ -27,8 +27,9 @@ from cgd_lightning.training.optimizer_states import fit_states
 from cgd_lightning.training.resume import checked
 
 NetworkFactory = Callable[[int, int, int], Network]
-"""(image_size, in_channels, out_channels) -> network: a class of `cgd_lightning.networks`, its
-other arguments bound.
+"""(image_size, in_channels, out_channels) -> network.
+
+A class of `cgd_lightning.networks`, its other arguments bound.
 """
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -37,15 +38,17 @@ QUARTILES = 4
 
 
 class TrainingModule(LightningModule, ABC):
-    """Trains a network on `NoisyBatch`es and keeps the moving average `ema` beside it, with which
-    all else is done.
+    """Trains a network on `NoisyBatch`es and keeps the moving average `ema` beside it.
+
+    All else is done with `ema`.
 
     Args:
-        network: what to train; it is built when the data is known.
-        optimizer: AdamW with learning rate 1e-3 if none is given.
+        network: network to train, and its settings; it is built when the data is known.
+        optimizer: optimiser and its settings; AdamW with learning rate 1e-3 if none is given.
         warmup_steps: steps in which the learning rate grows to its full value.
-        decay: how it falls from there to 0 at the end of the run.
-        ema_decay: how much of the moving average is kept in a step, less in the first ones.
+        decay: how the learning rate falls from there to 0 at the end of the run: linear, cosine, or
+            constant, not at all.
+        ema_decay: share of the moving average that is kept in a step, less in the first ones.
         compile: torch.compile the network.
     """
 

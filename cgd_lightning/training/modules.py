@@ -1,5 +1,7 @@
-"""The trainings, twins of a few lines each: the noise predictor, the classifier of noisy images,
-and the judge of clean ones.
+"""The trainings, a few lines each.
+
+There are three: of the noise predictor, of the classifier of noisy images, and of the judge of
+clean ones.
 """
 
 from typing import Literal
@@ -19,11 +21,12 @@ from cgd_lightning.training.module import NetworkFactory, OptimizerFactory, Trai
 
 
 class DiffusionModule(TrainingModule):
-    """Trains the diffusion model: || network(x_t, t) - target ||^2. Ho et al. 2020
-    (arXiv:2006.11239), algorithm 1.
+    """Trains the diffusion model: || network(x_t, t) - target ||^2.
+
+    Ho et al. 2020 (arXiv:2006.11239), algorithm 1.
 
     Args:
-        network: what to train; it is built when the data is known.
+        network: network to train, and its settings; it is built when the data is known.
         prediction: what the network predicts: eps, x0 or v.
         classifier: run or file of the classifier that `cgd sample` takes unless told otherwise.
         min_snr_gamma: weigh the squared error of x0 by min(SNR, gamma), whatever the network
@@ -39,10 +42,11 @@ class DiffusionModule(TrainingModule):
             Salimans 2022 (arXiv:2207.12598), algorithm 1. At 0 it is always told the class, and has
             no such label. Held-out losses are those with the class. Without label_dropout the
             network decides, by its own num_classes.
-        optimizer: AdamW with learning rate 1e-3 if none is given.
+        optimizer: optimiser and its settings; AdamW with learning rate 1e-3 if none is given.
         warmup_steps: steps in which the learning rate grows to its full value.
-        decay: how it falls from there to 0 at the end of the run.
-        ema_decay: how much of the moving average is kept in a step, less in the first ones.
+        decay: how the learning rate falls from there to 0 at the end of the run: linear, cosine, or
+            constant, not at all.
+        ema_decay: share of the moving average that is kept in a step, less in the first ones.
         compile: torch.compile the network.
     """
 
@@ -123,8 +127,9 @@ def _check(
 
 
 class ClassifierModule(TrainingModule):
-    """Trains the classifier of noisy images: cross-entropy of p(y | x_t). Dhariwal and Nichol 2021
-    (arXiv:2105.05233), section 4.
+    """Trains the classifier of noisy images: cross-entropy of p(y | x_t).
+
+    Dhariwal and Nichol 2021 (arXiv:2105.05233), section 4.
     """
 
     kind = "classifier"

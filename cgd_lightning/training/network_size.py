@@ -12,8 +12,7 @@ from cgd_lightning.training.module import TrainingModule
 
 
 def check_size(module: TrainingModule, data: NoisingDataModule) -> None:
-    """Raises InputError if the network that `module` asks for is larger than one that a file may
-    ask for.
+    """Raises InputError if `module` asks for a larger network than a file may ask for.
 
     Of networks of this package; others need not be made without memory.
     """

@@ -1,7 +1,7 @@
-"""The states of optimisers and learning rates in the checkpoint of a training, held against the
-live ones: moments in the shapes of their parameters, numbers where there are numbers.
+"""The states of optimisers and learning rates in a checkpoint, held against the live ones.
 
-What a run's own settings decide, such as betas and weight decay, is never taken from a file.
+Moments have the shapes of their parameters, and numbers stand where there are numbers. What a run's
+own settings decide, such as betas and weight decay, is never taken from a file.
 """
 
 import math
@@ -25,10 +25,10 @@ def not_such(where: str, error: Exception) -> InputError:
 
 
 def fit_states(kept: dict[str, Any], trainer: Trainer) -> None:
-    """Put into `kept`, as `resume.checked` gives it, the states of optimisers and learning rates,
-    as far as they fit those of `trainer`.
+    """Put the states of optimisers and learning rates into `kept`, as far as they fit `trainer`.
 
-    Raises InputError, naming file and entry, for what does not.
+    `kept` is as `resume.checked` gives it. Raises InputError, naming file and entry, for a state
+    that does not fit.
     """
     try:
         for name, live in (
@@ -78,8 +78,9 @@ def _check_moments(moments: Any, live: Optimizer) -> None:
 
 
 def _check_moment(name: str, value: Any, parameter: Tensor) -> None:
-    """Raises ValueError unless `value` is the number of steps, or floating numbers in the shape of
-    the parameter, or one alone.
+    """Raises ValueError unless `value` is a number of steps or floats.
+
+    Floats have the shape of the parameter, or there is one alone.
     """
     if not isinstance(value, Tensor):
         if name != "step" or type(value) not in (int, float):
@@ -97,9 +98,7 @@ def _check_moment(name: str, value: Any, parameter: Tensor) -> None:
 
 
 def _group(group: Any, live: dict[str, Any]) -> dict[str, Any]:
-    """The settings of `live`, which are those of this run, with the learning rate that `group` had
-    come to.
-    """
+    """The settings of `live`, those of this run, with the learning rate of `group`."""
     schema.mapping(group)
     if group["params"] != live["params"]:
         raise ValueError("an optimiser of other parameters")
@@ -121,8 +120,9 @@ def _group(group: Any, live: dict[str, Any]) -> dict[str, Any]:
 
 
 def _alike(value: Any, live: Any) -> bool:
-    """Whether `value` is what may take the place of a setting: a number for a number, a list of as
-    many numbers for a list.
+    """Whether `value` is what may take the place of a setting.
+
+    A number does for a number, and a list of as many numbers for a list.
     """
     if isinstance(live, list | tuple):
         alike = isinstance(value, list | tuple) and len(value) == len(live)
@@ -133,8 +133,9 @@ def _alike(value: Any, live: Any) -> bool:
 
 
 def _schedule(state: Any, live: LRScheduler) -> dict[str, Any]:
-    """The state of `live`, with those counters and rates in their place that `state` has for them;
-    its functions are its own.
+    """The state of `live`, with the counters and rates that `state` has for them.
+
+    Its functions are its own.
     """
     own, saved = live.state_dict(), schema.mapping(state)
     kept = {}

@@ -66,8 +66,9 @@ class Partners:
         return self.loaded.get("judge")
 
     def pair(self, module: TrainingModule) -> tuple[Denoiser | None, NoisyClassifier | None]:
-        """The moving average of the network in training and its partner, in the order diffusion
-        model and classifier.
+        """The moving average of the network in training and its partner.
+
+        They come in the order diffusion model and classifier.
         """
         partner = self.loaded.get(partner_of(module))
         other = partner.model if partner else None
@@ -81,8 +82,9 @@ class Partners:
         return self.named[kind] or (module.partner if kind == "classifier" else None)
 
     def guides_itself(self, denoiser: Denoiser, module: TrainingModule) -> bool:
-        """Whether the diffusion model knows a label that tells it nothing, and no classifier is
-        named.
+        """Whether the diffusion model has a null label, and no classifier is named.
+
+        A null label is one that tells it nothing.
         """
         return denoiser.null_label is not None and self.path("classifier", module) is None
 
@@ -133,8 +135,9 @@ def partner_of(module: TrainingModule) -> str:
 
 
 def check(kind: str, file: Path, module: TrainingModule) -> None:
-    """Raises InputError unless the checkpoint `file` is one of `kind` that goes with the network in
-    training.
+    """Raises InputError unless the file is of `kind` and goes with the network in training.
+
+    file: a checkpoint.
     """
     assert module.ema is not None
     card = checkpoints.Card(**checkpoints.describe(module.ema, module.data.name))
@@ -148,8 +151,9 @@ def check(kind: str, file: Path, module: TrainingModule) -> None:
 
 
 def _newest(where: str | None, runs: Path) -> tuple[Path | None, float]:
-    """The checkpoint file that `where` means, or a run of that name in `runs`, and its time, if
-    there is one.
+    """The checkpoint file that `where` means, and its time, if there is one.
+
+    `where` may be the name of a run in `runs`.
     """
     try:
         file = checkpoints.find_partner(where, runs) if where else None

@@ -1,5 +1,6 @@
-"""The grid of guided samples: a row a class, the first columns unguided, beyond a gap the guided
-ones from the same noise.
+"""The grid of guided samples: a row a class, unguided ones left of a gap, guided ones right.
+
+Both are made from the same noise.
 """
 
 from dataclasses import dataclass
@@ -58,14 +59,16 @@ class Layout:
         return torch.tensor(self.guided[self.measured], dtype=torch.int64)
 
     def shown(self, columns: int) -> list[int]:
-        """The class of each image in so many columns, column by column: so the same place is the
-        same noise, whatever is made with it.
+        """The class of each image in so many columns, column by column.
+
+        So the same place is the same noise, whatever is made with it.
         """
         return list(range(self.rows)) * columns
 
     def picture(self, plain: Tensor, guided: Tensor | None) -> Image:
-        """The grid of the uint8 images `plain` and `guided` (N, C, H, W); of `plain` alone where
-        nothing guides.
+        """The grid of the uint8 images `plain` and `guided` (N, C, H, W).
+
+        It is that of `plain` alone where nothing guides.
         """
         names = self.class_names[: self.rows]
         left = self.by_class(plain)
@@ -82,8 +85,9 @@ class Layout:
 
 
 def show(picture: Image, folder: Path, trainer: Trainer, notices: Notices) -> None:
-    """Write the picture of this step into `samples` in `folder`, and hand it to those loggers that
-    take pictures.
+    """Write the picture of this step into `samples` in `folder`.
+
+    Those loggers that take pictures get it, too.
     """
     samples = folder / "samples"
     samples.mkdir(parents=True, exist_ok=True)

@@ -13,8 +13,9 @@ from cgd_lightning.files import whole
 
 
 class ProbabilityTable(Callback):
-    """Collects (index, labels, probabilities) from `predict_step` and writes index, timestep, class
-    and p(class), a row an image.
+    """Collects (index, labels, probabilities) from `predict_step`, and writes a row an image.
+
+    The columns are index, timestep, class and p(class).
     """
 
     def __init__(self, path: Path) -> None:

@@ -17,8 +17,9 @@ def command_line(args: Sequence[str]) -> Iterator[None]:
 
 
 def script() -> str:
-    """The script that they start with: this one's, or `cgd` where a file called -c or the like
-    would be taken.
+    """The script that they start with.
+
+    It is this one's, or `cgd` where a file called -c or the like would be taken.
     """
     beside = Path(sys.executable).with_name("cgd")
     return str(beside) if sys.argv[0].startswith("-") and beside.is_file() else sys.argv[0]

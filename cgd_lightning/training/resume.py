@@ -31,11 +31,10 @@ SCALER = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growt
 
 
 def checked(checkpoint: Mapping[str, Any], module: LightningModule) -> dict[str, Any]:
-    """What of `checkpoint`, as `read_training` gives it, may reach the objects of a run of
-    `module`.
+    """What of `checkpoint` may reach the objects of a run of `module`.
 
-    `optimizer_states.fit_states` looks at those of optimisers and learning rates, once these are
-    there.
+    `checkpoint` is as `read_training` gives it. `optimizer_states.fit_states` looks at those of
+    optimisers and learning rates, once these are there.
 
     Raises InputError, naming file and entry, for what does not fit them.
     """
@@ -90,8 +89,9 @@ def _weights(state: Any, module: LightningModule, where: str) -> dict[str, Tenso
 
 
 def _counters(value: Any, like: Any) -> Any:
-    """`value`, of the same shape as `like`, the live state of a loop: the same entries, numbers and
-    bools in the same places.
+    """`value`, checked against `like`, the live state of a loop.
+
+    It has the same entries, with numbers and bools in the same places.
     """
     if isinstance(like, dict):
         value = schema.mapping(value)
@@ -112,8 +112,9 @@ def _counters(value: Any, like: Any) -> Any:
 
 
 def _callbacks(states: Any, trainer: Trainer) -> dict[str, Any]:
-    """The states of the callbacks that are there: of ours and Lightning's, numbers alone; of your
-    own, plain data.
+    """The states of the callbacks that are there.
+
+    Of ours and Lightning's, numbers alone; of the user's own, plain data.
     """
     kept = {}
     for callback in trainer.callbacks:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Keeps the best weights by a held-out value, and the last ones: after every validation, at the
-    end, and when told to stop.
+    """Keeps the best weights by a held-out value, and the last ones.
+
+    It saves after every validation, at the end, and when told to stop.
 
     Args:
         monitor: the value that decides what is best, as it is logged.

@@ -13,8 +13,7 @@ from cgd_lightning.training.training_file import read_training
 
 
 class RunFiles(CheckpointIO):
-    """Writes files whole or not at all, reads plain data alone, and removes nothing but what it
-    wrote itself.
+    """Writes files whole or not at all, reads plain data, removes what it wrote itself alone.
 
     Lightning's own writes to the temporary folder and copies from there where that is another file
     system, so that a kill may leave half a file, and removes whatever path a checkpoint's state

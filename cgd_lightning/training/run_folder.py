@@ -56,8 +56,9 @@ def run_folder(
 
 
 def newest_whole(folders: list[Path], kind: str | None) -> Path:
-    """The newest checkpoint in the first of `folders` that has one to go on from. Says which ones
-    are passed over, and why.
+    """The newest checkpoint in the first of `folders` that has one to go on from.
+
+    Says which ones are passed over, and why.
     """
     problems: list[str] = []
     for folder in folders:
@@ -82,8 +83,9 @@ def _kept(folder: Path) -> list[Path]:
 
 
 def check_training(file: Path, kind: str | None) -> None:
-    """Raises InputError unless `file` is a whole checkpoint of a training, of this kind where one
-    is given.
+    """Raises InputError unless `file` is a whole checkpoint of a training.
+
+    It must be of this kind where one is given.
     """
     found = checkpoints.read(file).kind
     if kind is not None and found != kind:
@@ -92,8 +94,9 @@ def check_training(file: Path, kind: str | None) -> None:
 
 
 def check_own_files(folder: Path) -> None:
-    """Raises InputError if `folder`, or what lies directly in it or its samples, is a link or a
-    pipe.
+    """Raises InputError for a link or a pipe among the files of a run.
+
+    These are `folder`, and what lies directly in it or in its samples.
     """
     for path in (folder, *folder.iterdir(), *(folder / "samples").glob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
@@ -105,8 +108,9 @@ def check_own_files(folder: Path) -> None:
 
 
 def discard_unused() -> None:
-    """Remove the version folders that this process made and in which nothing was trained, but for
-    their configuration.
+    """Remove the version folders that this process made and in which nothing was trained.
+
+    Their configuration does not keep them.
     """
     while _made:
         folder = _made.pop()
@@ -122,8 +126,9 @@ def discard_unused() -> None:
 
 
 def new_version(run: Path) -> Path:
-    """A version folder of `run` that nobody else has, made here, or by the process that started
-    this one.
+    """A version folder of `run` that nobody else has.
+
+    It is made here, or by the process that started this one.
 
     A process that something else started beside the first one, as torchrun does, makes none: the
     first one alone writes.

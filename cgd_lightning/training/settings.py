@@ -1,5 +1,6 @@
-"""Settings of a training before objects are made of them: what they ask for, and what goes without
-saying.
+"""Settings of a training before objects are made of them.
+
+They tell what is asked for, and what goes without saying.
 """
 
 from pkgutil import resolve_name
@@ -9,8 +10,9 @@ from cgd_lightning.sampling.hardware import fast_bf16, pick_device
 
 
 def class_of(class_path: str) -> type[Any]:
-    """The class at the import path `class_path`, or where a function stands there, the one that it
-    says to return.
+    """The class at the import path `class_path`.
+
+    Where a function stands there, it is the class that the function says to return.
     """
     found = resolve_name(class_path)
     made = found if isinstance(found, type) else get_type_hints(found).get("return")

@@ -18,8 +18,9 @@ OF_A_TRAINING = ("epoch", "global_step", "state_dict", "loops", "optimizer_state
 
 
 def check_whole(path: str | Path) -> None:
-    """Raises InputError unless the file is whole, all its checksums right, and holds the state of a
-    training.
+    """Raises InputError unless the file is whole and holds the state of a training.
+
+    All its checksums must be right.
     """
     with opened(path) as archive:
         archive.check()
@@ -31,10 +32,9 @@ def check_whole(path: str | Path) -> None:
 
 
 def read_training(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint holds, as Lightning wants it: plain data and tensors, whose checksums are
-    verified.
+    """What a checkpoint holds, as Lightning wants it: plain data and tensors.
 
-    Raises InputError if the file is damaged or holds something else.
+    Their checksums are verified. Raises InputError if the file is damaged or holds something else.
     """
     with Archive(path) as archive, torch.inference_mode(False):
         if not isinstance(archive.contents, dict):
@@ -49,8 +49,9 @@ def read_training(path: str | Path) -> dict[str, Any]:
 
 
 class _Reader:
-    """Copies contents of an archive, tensors in place of their references, within bounds of the
-    file's size.
+    """Copies contents of an archive, with tensors in place of their references.
+
+    It stays within bounds of the file's size.
     """
 
     def __init__(self, archive: Archive) -> None:

@@ -148,7 +148,7 @@ def test_what_a_file_may_not_describe_is_one_line(spec: Any, says: str) -> None:
 
 
 def test_an_untrusted_class_is_told_with_what_trusts_it() -> None:
-    with pytest.raises(InputError, match="add --trust mine$"):
+    with pytest.raises(InputError, match=r"add --trust mine$"):
         construct({"class_path": "mine.Rule"}, Rule, "file", NO_TRUST)
     with pytest.raises(InputError, match="which is no class that a file may name; nothing"):
         construct({"class_path": "cgd_lightning.mine.Rule"}, Rule, "file", NO_TRUST)

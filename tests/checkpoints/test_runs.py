@@ -109,7 +109,8 @@ def test_a_pair_that_does_not_fit_is_told_with_both_files_and_both_values() -> N
     other = ("dog", "cat", "7")
     with pytest.raises(
         InputError,
-        match=r"class names \['cat', 'dog', '7'\] in mine\.ckpt, but \['dog', 'cat', '7'\] in other",
+        match=r"class names \['cat', 'dog', '7'\] in mine\.ckpt, "
+        r"but \['dog', 'cat', '7'\] in other",
     ):
         pair(denoiser(), noisy_classifier(other))
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Doors that were open: what a hostile checkpoint, folder or environment could make a training do."""
+"""Doors that were open: what a hostile checkpoint, folder or environment made a training do."""
 
 import json
 import os
@@ -542,8 +542,11 @@ def test_a_training_by_another_optimiser_is_told_so(workplace: Path, cgd: Cgd) -
 FROZEN = """
 from cgd_lightning import EncoderUNet
 class Frozen(EncoderUNet):
-    def __init__(self, image_size: int, in_channels: int, out_channels: int, model_channels: int = 8, **options):
-        super().__init__(image_size, in_channels, out_channels, model_channels, channel_mult=(1,), norm_groups=2, attention_resolutions=())
+    def __init__(
+        self, image_size: int, in_channels: int, out_channels: int, model_channels: int = 8, **rest
+    ):
+        fixed = dict(channel_mult=(1,), norm_groups=2, attention_resolutions=())
+        super().__init__(image_size, in_channels, out_channels, model_channels, **fixed)
         next(iter(self.parameters())).requires_grad_(False)
 """
 

@@ -196,8 +196,8 @@ def test_a_list_of_rules_is_a_chain_and_the_scale_is_the_outermost_terms(
 ) -> None:
     few = (*SAMPLE, "--num_samples=3")
     twice = """[{"class_path": "ClassifierGuidance", "init_args": {"scale": 20}},
-        {"class_path": "Attribute", "init_args":
-            {"rule": {"class_path": "ClassifierGuidance"}, "classifier": "runs/classifier", "label": "0|1|2"}},
+        {"class_path": "Attribute", "init_args": {"rule": {"class_path": "ClassifierGuidance"},
+            "classifier": "runs/classifier", "label": "0|1|2"}},
         {"class_path": "Rescale"}]"""
     assert cgd(*few, f"--guidance={twice}", "--scale=25", "--out=both")[0] == 0
     assert json.loads(Path("both/samples.json").read_text())["options"]["scale"] == 25
@@ -249,7 +249,8 @@ def test_an_animation_ends_with_the_last_evaluation_whatever_the_number_was_said
 def test_the_record_names_the_files_of_all_models_and_holds_in_any_folder(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd
 ) -> None:
-    rules = """[{class_path: Attribute, init_args: {rule: ClassifierGuidance, classifier: runs/classifier, label: "3"}},
+    rules = """[{class_path: Attribute, init_args:
+            {rule: ClassifierGuidance, classifier: runs/classifier, label: "3"}},
         {class_path: Autoguidance, init_args: {weak: runs/diffusion}}]"""
     code, _, err = cgd(*SAMPLE, "--num_samples=2", f"--guidance={rules}", "--out=there")
     assert code == 0, err
@@ -377,7 +378,8 @@ def test_all_networks_are_compiled_if_any(
         torch.nn.Module, "compile", lambda network: compiled.append(type(network).__name__)
     )
     rules = """[ClassifierGuidance, {class_path: Autoguidance, init_args: {weak: runs/diffusion}},
-        {class_path: Attribute, init_args: {rule: ClassifierGuidance, classifier: runs/classifier, label: "3"}}]"""
+        {class_path: Attribute, init_args:
+            {rule: ClassifierGuidance, classifier: runs/classifier, label: "3"}}]"""
     assert (
         cgd(*SAMPLE, "--num_samples=1", "--compile", f"--guidance={rules}", "--out=compiled")[0]
         == 0

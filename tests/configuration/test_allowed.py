@@ -345,7 +345,8 @@ def test_what_is_typed_is_trusted_as_it_stands(workplace: Path, tmp_path: Path, 
     assert (elsewhere / "classifier/version_0/last.ckpt").is_file()
     Path("root.yaml").write_text(f"trainer: {{default_root_dir: {elsewhere}/deeper}}")
     assert cgd("fit", *TINY_CLASSIFIER, *short, "--config=root.yaml")[0] == 1
-    listed = '[{"class_path": "LambdaCallback"}, {"class_path": "lightning.pytorch.callbacks.EMAWeightAveraging"}]'
+    average = "lightning.pytorch.callbacks.EMAWeightAveraging"
+    listed = f'[{{"class_path": "LambdaCallback"}}, {{"class_path": "{average}"}}]'
     code, _, err = cgd("fit", *TINY_CLASSIFIER, *short, f"--trainer.callbacks={listed}")
     assert code == 0, err
     Path("lambda.yaml").write_text("trainer: {callbacks: {class_path: LambdaCallback}}")

@@ -132,7 +132,7 @@ class Checkpoint:
         return damaged(random, self.bytes[number])
 
     def _balloon(self, random: random.Random, number: int) -> bytes:
-        """A network of hundreds of millions of weights, all of them views of one storage of some."""
+        """A network of hundreds of millions of weights, all views of one storage of some."""
         width, depth = random.choice([(1024, 40), (2048, 40)])
         with torch.device("meta"):
             network = MLP(8, 1, 1, width=width, depth=depth)

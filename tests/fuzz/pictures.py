@@ -57,7 +57,7 @@ OTHERS = [
 
 
 class Pictures:
-    """A folder of three classes of which one image, or the folder itself, is not as it should be."""
+    """A folder of three classes; one image, or the folder itself, is not as it should be."""
 
     may_read = True
 

@@ -72,7 +72,7 @@ class Record:
 
 
 def hostile_json(random: random.Random, good: dict[str, object]) -> tuple[str, bytes]:
-    """(what it is, the JSON) of `good` with something wrong in its values, its text or its bytes."""
+    """(what it is, the JSON) of `good` with something wrong in its values, text or bytes."""
     sort = random.choices(["values", "bytes", "text"], [70, 22, 8])[0]
     if sort == "values":
         return sort, json.dumps(

@@ -1,4 +1,4 @@
-"""What an earlier version made of a request, this one makes too: by every sampler, rule and weight."""
+"""What an earlier version made of a request, this one makes too: every sampler, rule, weight."""
 
 from pathlib import Path
 

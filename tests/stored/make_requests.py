@@ -1,4 +1,4 @@
-"""Writes requests.npz: the images that the cgd_lightning on the path makes of the words in requests.json.
+"""Writes requests.npz: the images of the words in requests.json, by cgd_lightning on the path.
 
     OMP_NUM_THREADS=1 PYTHONPATH=CHECKOUT python tests/stored/make_requests.py
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 STORED = Path(__file__).parent
 
 REQUESTS: dict[str, list[str]] = json.loads((STORED / "requests.json").read_text())
-"""name -> the words of a `cgd sample` beside the stored checkpoints, without a folder to write to."""
+"""name -> the words of a `cgd sample` beside the stored checkpoints, without --out."""
 
 
 def made_with() -> list[str]:

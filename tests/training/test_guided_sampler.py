@@ -507,7 +507,7 @@ def test_every_logger_gets_the_picture_and_the_numbers(
 
 @pytest.fixture
 def still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """A one-step training from the command line that changes no weight, watched; gives its folder."""
+    """The folder of a watched one-step training, by the command line, that changes no weight."""
     monkeypatch.chdir(tmp_path)
     quiet = [
         word

@@ -192,7 +192,8 @@ def test_a_network_that_cannot_be_told_a_class_is_refused() -> None:
         (
             partial(MLP, width=8),
             InputError,
-            r"label_dropout: this network cannot be told a class \(MLP: .*num_classes.*\); take one that can",
+            r"label_dropout: this network cannot be told a class \(MLP: .*num_classes.*\); "
+            "take one that can",
         ),
         (Deaf, InputError, "label_dropout: Deaf does not keep its num_classes 4 as an attribute"),
         (Broken, TypeError, "another fault"),

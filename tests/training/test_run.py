@@ -62,6 +62,8 @@ def test_loggers_are_told_the_folder_of_the_run_before_they_are_made() -> None:
         {"save_dir": folder, "version": "tensorboard"},
         {"save_dir": folder},
     ]
+    bare = Namespace(class_path=f"{__name__}.make_board")
+    assert in_folder(bare, FOLDER, True) == [Namespace(class_path=f"{__name__}.make_board")]
     assert in_folder(None, FOLDER, False) == in_folder(True, FOLDER, False) == []
 
 
@@ -86,7 +88,7 @@ def test_a_run_is_called_after_its_configuration_or_what_it_trains() -> None:
 
 
 class Listener(Logger):
-    """Remembers what it was told of checkpoints: their paths, and whether the last one was there."""
+    """Remembers what it was told of checkpoints: paths, and whether the last one was there."""
 
     name, version = "listener", ""
 

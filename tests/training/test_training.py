@@ -569,7 +569,7 @@ def test_sampling_in_between_leaves_a_training_as_it_was(pair: tuple[Path, Path]
 
 
 class Stop(Callback):
-    """Sends a signal to this process when `hook` is called at `step`, as a user or a cluster would."""
+    """Sends this process a signal when `hook` is called at `step`, as a user or cluster would."""
 
     def __init__(
         self, hook: str = "on_train_batch_end", step: int = 8, number: int = signal.SIGTERM

@@ -90,8 +90,9 @@ class ClassifierGuidance(Rule):
 def class_gradient(
     classifier: NoisyClassifier, x_t: Tensor, level: Level, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """grad log p(y | x_t) with respect to x_t, (B, C, H, W), for `labels` (B,) or weights (B, K);
-    and log p of all classes, (B, K).
+    """grad log p(y | x_t) with respect to x_t, (B, C, H, W), and log p of all classes, (B, K).
+
+    labels: classes (B,) or weights of classes (B, K).
     """
 
     def log_p(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,10 +105,10 @@ def class_gradient(
 def input_gradient(
     function: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The gradient, in the shape of `x`, of the sum of the first thing that `function` makes of
-    `x`; and the second thing.
+    """The gradient of a sum by `x`, in its shape, and what comes beside the sum.
 
-    Works in any gradient mode. Where `x` itself is being differentiated, so is the result.
+    `function` makes two things of `x`: the first is summed, the second is handed on. Works in any
+    gradient mode. Where `x` itself is being differentiated, so is the result.
     """
     nested = x.requires_grad
     # The fused kernels of attention have no second derivative.
@@ -120,9 +121,7 @@ def input_gradient(
 
 
 def check_classes(labels: Tensor, classes: int) -> None:
-    """Raises InputError if `labels` are weights of another number of classes than the classifier
-    knows.
-    """
+    """Raises InputError for weights `labels` of more or fewer classes than the classifier knows."""
     if labels.is_floating_point() and labels.shape[1] != classes:
         raise InputError(
             f"labels with weights of {labels.shape[1]} classes: this classifier knows {classes}"

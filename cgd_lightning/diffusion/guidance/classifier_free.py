@@ -44,7 +44,8 @@ class ClassifierFree(Rule):
         if not isinstance(denoise, Labelled):
             raise InputError(
                 "classifier-free guidance needs a class-conditional diffusion model, and stands "
-                "first among the rules (--clamp outside); train one with --model.label_dropout 0.1, or guide this one by a classifier"
+                "first among the rules (--clamp outside); train one with --model.label_dropout "
+                "0.1, or guide this one by a classifier"
             )
         denoiser, null = denoise.denoiser, denoise.denoiser.null_label
         if null is None:

@@ -1,5 +1,6 @@
-"""Guidance by a classifier of clean images, which has never seen noise, through the predicted clean
-image.
+"""Guidance by a classifier of clean images, through the predicted clean image.
+
+The classifier has never seen noise.
 
     g = grad_z [tau_1 f_y(z) - log sum_k exp(tau_2 f_k(z))]  at  z = x0(x_t)
     eps~ = eps - s sigma_t J^T g
@@ -32,8 +33,9 @@ from cgd_lightning.errors import InputError
 
 @dataclass(frozen=True)
 class CleanGuidance(Rule):
-    """eps~ = eps - scale * weight(level) * sigma_t * gradient of a clean classifier at the
-    predicted image.
+    """Guidance by the gradient of a clean classifier at the predicted image.
+
+        eps~ = eps - scale * weight(level) * sigma_t * J^T g
 
     The classifier is a judge of this package, or any module that gives logits, from torchvision,
     timm or your own, as a `CleanClassifier`.
@@ -44,8 +46,9 @@ class CleanGuidance(Rule):
         image_weight: a factor by image; 1 if none is given.
         through_denoiser: whether J is computed, by backpropagation through the denoiser, or left
             out.
-        joint_temperature: tau_1.
-        conditional_temperature: tau_2; with 0 the other classes do not count.
+        joint_temperature: tau_1, the factor on the logit of the class.
+        conditional_temperature: tau_2, the factor on the logits of all classes; with 0 the other
+            classes do not count.
         softplus: beta of the softplus that takes the place of every ReLU module; they stay if it is
             not given.
     """
@@ -130,10 +133,9 @@ _softened: WeakKeyDictionary[CleanClassifier, tuple[float, CleanClassifier]] = W
 
 
 def softened(classifier: CleanClassifier, beta: float) -> CleanClassifier:
-    """A copy with softplus, log(1 + exp(beta x)) / beta, in place of every ReLU module; what calls
-    a function instead stays.
+    """A copy with softplus in place of every ReLU module; what calls a function instead stays.
 
-    Raises InputError if there is none.
+    softplus(x) = log(1 + exp(beta x)) / beta. Raises InputError if there is no ReLU module.
     """
     kept = _softened.get(classifier)
     if kept is not None and kept[0] == beta:

@@ -1,4 +1,4 @@
-"""How strongly a classifier's gradient counts for each image of a batch, as a factor on the term."""
+"""How strongly a classifier's gradient counts for each image: a factor on the term."""
 
 import math
 from abc import ABC, abstractmethod
@@ -17,15 +17,17 @@ class ImageWeight(Value, ABC):
 
     @abstractmethod
     def __call__(self, gradient: Tensor, log_p: Tensor, level: Level) -> Tensor:
-        """Factors (B,) from the gradient of log p(y | x_t), (B, C, H, W), and log p of all classes,
-        (B, K).
+        """Factors (B,) for the images of a batch.
+
+        gradient: of log p(y | x_t), (B, C, H, W). log_prob: log p of all classes, (B, K).
         """
 
 
 @dataclass(frozen=True)
 class EntropyScale(ImageWeight):
-    """log K / H(p(. | x_t)): 1 where the classifier knows nothing, more the surer it is, as the
-    gradient vanishes then.
+    """log K / H(p(. | x_t)): 1 where the classifier knows nothing, more the surer it is.
+
+    It makes up for the gradient, which vanishes where the classifier is sure.
 
     Zheng et al. 2022, entropy-driven sampling (arXiv:2206.11474).
 
@@ -50,11 +52,11 @@ class EntropyScale(ImageWeight):
 
 @dataclass(frozen=True)
 class UnitGradient(ImageWeight):
-    """1 / (sigma_t rms(grad)): every image is moved equally far, the term having the root mean
-    square 1 that eps itself has.
+    """1 / (sigma_t rms(grad)): every image is moved equally far.
 
-    The scale is then the size of the push in units of the noise. Ma et al. 2024 (arXiv:2310.11311)
-    normalise alike. An image without any gradient is not moved.
+    The term has the root mean square 1 that eps itself has. The scale is then the size of the push
+    in units of the noise. Ma et al. 2024 (arXiv:2310.11311) normalise alike. An image without any
+    gradient is not moved.
     """
 
     def __call__(self, gradient: Tensor, log_p: Tensor, level: Level) -> Tensor:

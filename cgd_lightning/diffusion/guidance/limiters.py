@@ -1,7 +1,7 @@
-"""Limiters keep a prediction within bounds; all but the clamps compare it with the prediction
-before guidance.
+"""Limiters keep a prediction within bounds.
 
-Where nothing was guided, at a level without guidance or at scale 0, those change nothing.
+All but the clamps compare it with the prediction before guidance. Where nothing was guided, at a
+level without guidance or at scale 0, those change nothing.
 """
 
 import math
@@ -80,8 +80,9 @@ class DynamicThreshold(Rule):
 
 
 def upper_quantile(values: Tensor, quantile: float) -> Tensor:
-    """The quantile (B,) of the rows of `values` (B, N), interpolated linearly, from the few largest
-    of each.
+    """The quantile (B,) of the rows of `values` (B, N), interpolated linearly.
+
+    It looks at the few largest of each row alone.
     """
     place = quantile * (values.shape[1] - 1)
     below = math.floor(place)
@@ -91,10 +92,12 @@ def upper_quantile(values: Tensor, quantile: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Rescale(Rule):
-    """v brought back to the spread that it had before guidance, by the share `phi`:
-    v~ (phi std(v) / std(v~) + 1 - phi), in each image.
+    """v brought back to the spread that it had before guidance, by the share `phi`.
 
-    Lin et al. 2023 (arXiv:2305.08891), section 3.4, whose network predicts v = alpha eps - sigma x0.
+        v~ (phi std(v) / std(v~) + 1 - phi)    in each image
+
+    Lin et al. 2023 (arXiv:2305.08891), section 3.4, whose network predicts
+    v = alpha eps - sigma x0.
 
     Args:
         phi: share that is brought back, from 0 (off) to 1.
@@ -142,8 +145,8 @@ class Projection(Rule):
     Args:
         eta: share of the parallel part that is kept; 1 keeps all.
         norm: largest length of d in each image; none where it is not given.
-        momentum: of d from one evaluation to the next, between -1 and 1, negative to push back; it
-            begins anew with every batch.
+        momentum: momentum of d from one evaluation to the next, between -1 and 1, negative to push
+            back; it begins anew with every batch.
     """
 
     limits = True

@@ -81,8 +81,9 @@ class Rule(Value, ABC):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The names of the models that must be put in before `bind`: without those of rules that
-        are off.
+        """The names of the models that must be put in before `bind`.
+
+        Rules that are off need none.
         """
         mine = arguments(self)
         own = [mine[field] for field in self.named if isinstance(mine[field], str)]
@@ -98,8 +99,9 @@ class Rule(Value, ABC):
 
     @property
     def guides(self) -> frozenset[type[Guide]]:
-        """The kinds of classifier that `bind` must be given; none where the rule is off or has its
-        own.
+        """The kinds of classifier that `bind` must be given.
+
+        None where the rule is off or has its own.
         """
         return frozenset().union(*(part.guides for part in self.parts()))
 

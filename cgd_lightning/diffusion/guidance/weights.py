@@ -23,8 +23,9 @@ class Weight(Value, ABC):
 
 @dataclass(frozen=True)
 class Constant(Weight):
-    """1 at every level: eps~ = eps - s sigma_t grad log p(y | x_t). Dhariwal and Nichol 2021
-    (arXiv:2105.05233), algorithm 2.
+    """1 at every level: eps~ = eps - s sigma_t grad log p(y | x_t).
+
+    Dhariwal and Nichol 2021 (arXiv:2105.05233), algorithm 2.
     """
 
     def __call__(self, level: Level) -> float:
@@ -36,15 +37,14 @@ CONSTANT = Constant()
 
 @dataclass(frozen=True)
 class SqrtBeta(Weight):
-    """The tutorial's weight, eps~ = eps - s sqrt(beta_t) grad log p(y | x_t): the factor is
-    sqrt(beta_t) / sigma_t.
+    """The tutorial's weight: the factor sqrt(beta_t) / sigma_t.
 
-    beta_t is the variance that one step of `schedule` adds, at equal signal-to-noise ratio. On the
-    linear one the factor is between 0.099 and 0.20 at 95% of the timesteps, so that a scale of 5 is
-    about Bayes' 0.6.
+    So eps~ = eps - s sqrt(beta_t) grad log p(y | x_t). beta_t is the variance that one step of
+    `schedule` adds, at equal signal-to-noise ratio. On the linear one the factor is between 0.099
+    and 0.20 at 95% of the timesteps, so that a scale of 5 is about Bayes' 0.6.
 
     Args:
-        schedule: whose beta_t; Linear() if none is given.
+        schedule: noise schedule whose beta_t it is; Linear() if none is given.
     """
 
     schedule: NoiseSchedule | None = None
@@ -113,10 +113,11 @@ def check_interval(low: float, high: float) -> None:
 
 
 def check_weight(on: bool, weight: Weight, levels: Sequence[Level]) -> None:
-    """Raises InputError if a term is on and its weight is 0 at every one of the `levels` of a walk."""
+    """Raises InputError if a term is on and its weight is 0 at all `levels` of a walk."""
     asked = [level for level in levels if level.t is not None]
     if on and not any(weight(level) for level in asked):
         raise InputError(
-            f"{type(weight).__name__}: 0 at all {len(asked)} levels of the walk, whose log SNR goes from {asked[0].log_snr:.3g} to "
-            f"{asked[-1].log_snr:.3g}; wanted an interval with some of them in it"
+            f"{type(weight).__name__}: 0 at all {len(asked)} levels of the walk, whose log SNR "
+            f"goes from {asked[0].log_snr:.3g} to {asked[-1].log_snr:.3g}; wanted an interval with "
+            "some of them in it"
         )

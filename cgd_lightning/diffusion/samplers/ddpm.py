@@ -43,7 +43,8 @@ class DDPM(Sampler):
         steps: number of steps.
         variance: the posterior's (fixed_small), that of the forward step, beta_t (fixed_large), or
             between them as the network learned it (learned).
-        spacing: of the levels: uniform, leading, trailing, log_snr, karras, or as ADM writes it.
+        spacing: how the levels lie: uniform, leading, trailing, log_snr, karras, or as ADM writes
+            it, 250 or 10,15,20 or ddim50.
         mean_shift: guide as ADM does, by a shift of the mean.
     """
 
@@ -89,8 +90,9 @@ class DDPM(Sampler):
     def _variance(
         self, prediction: Prediction, small: float, level: Level, below: Level
     ) -> float | Tensor:
-        """The step's variance, (B, C, H, W) if learned. In the step to the clean level, which adds
-        no noise, it shifts the mean alone.
+        """The step's variance, (B, C, H, W) if learned.
+
+        In the step to the clean level, which adds no noise, it shifts the mean alone.
         """
         if self.variance == "fixed_small":
             return posterior_variance(level, below)

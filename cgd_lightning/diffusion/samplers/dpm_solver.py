@@ -1,5 +1,6 @@
-"""DPM-Solver++(2M): Lu et al. 2022 (arXiv:2211.01095), algorithm 2. One evaluation a step, second
-order in the step's length.
+"""DPM-Solver++(2M): one evaluation a step, second order in the step's length.
+
+Lu et al. 2022 (arXiv:2211.01095), algorithm 2.
 
     ODE:  x_s = sigma_s / sigma_t x_t + alpha_s (1 - e^-h) D
     SDE:  x_s = sigma_s / sigma_t e^-h x_t + alpha_s (1 - e^-2h) D + sigma_s sqrt(1 - e^-2h) z
@@ -27,7 +28,8 @@ class DPMSolver(Sampler):
 
     Args:
         steps: number of steps.
-        spacing: of the levels: uniform, leading, trailing, log_snr, karras, or as ADM writes it.
+        spacing: how the levels lie: uniform, leading, trailing, log_snr, karras, or as ADM writes
+            it, 250 or 10,15,20 or ddim50.
     """
 
     steps: int = 20
@@ -52,7 +54,8 @@ class DPMSolverSDE(Sampler):
 
     Args:
         steps: number of steps.
-        spacing: of the levels: uniform, leading, trailing, log_snr, karras, or as ADM writes it.
+        spacing: how the levels lie: uniform, leading, trailing, log_snr, karras, or as ADM writes
+            it, 250 or 10,15,20 or ddim50.
     """
 
     steps: int = 25

@@ -23,7 +23,8 @@ class Euler(Sampler):
 
     Args:
         steps: number of steps.
-        spacing: of the levels: uniform, leading, trailing, log_snr, karras, or as ADM writes it.
+        spacing: how the levels lie: uniform, leading, trailing, log_snr, karras, or as ADM writes
+            it, 250 or 10,15,20 or ddim50.
     """
 
     steps: int = 50
@@ -49,7 +50,8 @@ class Heun(Sampler):
 
     Args:
         steps: number of steps.
-        spacing: of the levels: uniform, leading, trailing, log_snr, karras, or as ADM writes it.
+        spacing: how the levels lie: uniform, leading, trailing, log_snr, karras, or as ADM writes
+            it, 250 or 10,15,20 or ddim50.
     """
 
     steps: int = 18

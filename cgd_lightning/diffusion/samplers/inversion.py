@@ -1,5 +1,6 @@
-"""DDIM inversion: the noise from which deterministic DDIM makes a given image. Song et al. 2021
-(arXiv:2010.02502), section 4.3.
+"""DDIM inversion: the noise from which deterministic DDIM makes a given image.
+
+Song et al. 2021 (arXiv:2010.02502), section 4.3.
 
     x_t = alpha_t / alpha_s (x_s - sigma_s eps) + sigma_t eps
 
@@ -20,8 +21,9 @@ from cgd_lightning.errors import InputError
 def invert(
     denoise: Denoise, x0: Tensor, levels: Sequence[Level], refinements: int = 0
 ) -> Iterator[Tensor]:
-    """x after every step from clean images `x0` (B, C, H, W) up to `levels[0]`; from the last one
-    `DDIM.walk` over `levels` leads back.
+    """x after every step from clean images `x0` (B, C, H, W) up to `levels[0]`.
+
+    From the last one `DDIM.walk` over `levels` leads back.
 
     denoise: any, guided ones too; the way back needs the same one. levels: noisiest first down to
     the clean level, as `schedule.levels` gives them. refinements: further evaluations a step, each
@@ -41,8 +43,7 @@ def _rise(
     denoise: Denoise, x: Tensor, levels: Sequence[Level], refinements: int
 ) -> Iterator[Tensor]:
     for level, above in zip(levels[::-1], levels[-2::-1]):
-        # No network is asked at the clean level: the one above it, which is nearly clean, stands
-        # in.
+        # No network is asked at the clean level: the one above, which is nearly clean, stands in.
         prediction = denoise(x, level) if level.t is not None else denoise(above.alpha * x, above)
         risen = _undo_step(prediction, x, level, above)
         for _ in range(refinements):

@@ -1,5 +1,6 @@
-"""Langevin dynamics: steps along the score, each with fresh noise, that keep x_t distributed as
-p(x_t).
+"""Langevin dynamics: steps along the score, each with fresh noise.
+
+They keep x_t distributed as p(x_t).
 
     x + epsilon score + sqrt(2 epsilon) z,    score = grad log p(x_t) = -eps / sigma_t
 
@@ -51,7 +52,8 @@ class LangevinCorrector(Sampler):
         snr: signal-to-noise ratio of the corrector's step, above 0.
         predictor: ancestral draws from the posterior, as DDPM does; reverse_diffusion is the
             paper's discretisation of the reverse SDE, for levels that lie close together.
-        spacing: of the levels: uniform, leading, trailing, log_snr, karras, or as ADM writes it.
+        spacing: how the levels lie: uniform, leading, trailing, log_snr, karras, or as ADM writes
+            it, 250 or 10,15,20 or ddim50.
     """
 
     steps: int = 250
@@ -79,7 +81,7 @@ class LangevinCorrector(Sampler):
 
     @property
     def evaluations(self) -> int:
-        """One a step, and the corrections at every level between the first one and the clean one."""
+        """One a step, and the corrections at every level between the first and the clean one."""
         return self.steps + self.corrections * (self.steps - 1)
 
     def walk(
@@ -114,8 +116,9 @@ def _ancestral(denoise: Denoise, x: Tensor, level: Level, below: Level, noise: N
 def _reverse_diffusion(
     denoise: Denoise, x: Tensor, level: Level, below: Level, noise: Noise
 ) -> Tensor:
-    """(2 - a) x + beta score + sqrt(beta) z, with a the signal kept by the forward step and beta
-    its variance; no noise in the last.
+    """One step of the reverse SDE: (2 - a) x + beta score + sqrt(beta) z.
+
+    a is the signal that the forward step keeps and beta its variance; the last step has no noise.
     """
     beta = step_variance(level, below)
     x = (2 - level.alpha / below.alpha) * x - beta / level.sigma * denoise(x, level).eps
@@ -137,7 +140,8 @@ class AnnealedLangevin(Sampler):
         steps: number of levels.
         rounds: steps of Langevin dynamics at each level.
         epsilon: length of a step in units of r^2, above 0 and below 2.
-        spacing: of the levels: uniform, leading, trailing, log_snr, karras, or as ADM writes it.
+        spacing: how the levels lie: uniform, leading, trailing, log_snr, karras, or as ADM writes
+            it, 250 or 10,15,20 or ddim50.
     """
 
     steps: int = 232

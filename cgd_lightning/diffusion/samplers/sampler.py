@@ -1,5 +1,6 @@
-"""A sampler walks from pure noise down to a clean image, asking a `Denoise` at every level. It has
-never heard of guidance.
+"""A sampler walks from pure noise to a clean image, asking a `Denoise` at every level.
+
+It has never heard of guidance.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +21,7 @@ Noise = Callable[[], Tensor]
 
 
 class Sampler(Value, ABC):
-    """`steps` steps between levels spaced as `spacing` says.
+    """A walk from noise to an image: `steps` steps between levels spaced as `spacing` says.
 
     An ADM respacing string as `spacing` says the number of steps itself. A subclass is a frozen
     dataclass with these two among its fields, `steps` with a default.
@@ -60,13 +61,14 @@ class Sampler(Value, ABC):
 
     @property
     def evaluations(self) -> int:
-        """How often the denoiser is asked for a sample, by which samplers are compared: once a step
-        unless the sampler says otherwise.
+        """How often the denoiser is asked for a sample, by which samplers are compared.
+
+        Once a step, unless the sampler says otherwise.
         """
         return self.steps
 
     def __call__(self, denoise: Denoise, noise: Noise, schedule: NoiseSchedule) -> Tensor:
-        """Clean images (B, C, H, W) from the first draw of `noise`, over the levels of `schedule`."""
+        """Clean images (B, C, H, W) from the first draw of `noise`, over levels of `schedule`."""
         for x in self.trajectory(denoise, noise, schedule):
             sample = x
         return sample
@@ -74,8 +76,9 @@ class Sampler(Value, ABC):
     def trajectory(
         self, denoise: Denoise, noise: Noise, schedule: NoiseSchedule
     ) -> Iterator[Tensor]:
-        """x after every step, from noise at the schedule's noisiest level down to the clean image,
-        which comes last.
+        """x after every step from noise at the schedule's noisiest level.
+
+        The last one is the clean image.
         """
         levels = schedule.levels(self.steps, self.spacing)
         return self.walk(denoise, levels[0].sigma * noise(), levels, noise)
@@ -88,15 +91,17 @@ class Sampler(Value, ABC):
 
 
 def step_variance(level: Level, below: Level) -> float:
-    """Variance of x at `level` given x at the level `below` it: sigma_t^2 - (alpha_t / alpha_s)^2
-    sigma_s^2, DDPM's beta_t.
+    """Variance of x at `level` given x at the level `below` it, DDPM's beta_t.
+
+    It is sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2.
     """
     return level.sigma**2 - (level.alpha / below.alpha * below.sigma) ** 2
 
 
 def posterior_variance(level: Level, below: Level) -> float:
-    """Variance of x at the level `below` given x at `level` and x0: sigma_s^2 / sigma_t^2 of
-    `step_variance`.
+    """Variance of x at the level `below` given x at `level` and x0.
+
+    It is sigma_s^2 / sigma_t^2 of `step_variance`.
     """
     return (below.sigma / level.sigma) ** 2 * step_variance(level, below)
 
