@@ -128,10 +128,10 @@ def test_another_sampler_has_its_own_defaults_and_not_those_of_the_one_it_takes_
     )
     assert cgd("sample", "--from=file/samples.json", "--out=same", "--sampler.steps=2")[0] == 0
     assert options_of("typed")["init_args"] == {"steps": 20, "spacing": "log_snr"}
-    assert options_of("file")["init_args"] == {"steps": 3, "spacing": "leading"}
+    assert options_of("file")["init_args"] == {"steps": 3, "spacing": "log_snr"}
     assert options_of("replaced")["init_args"] == {"steps": 2, "spacing": "uniform"}
     assert options_of("same")["class_path"].endswith("Heun")
-    assert options_of("same")["init_args"] == {"steps": 2, "spacing": "leading"}
+    assert options_of("same")["init_args"] == {"steps": 2, "spacing": "log_snr"}
 
 
 def test_a_record_in_another_folder_is_not_overwritten(workplace: Path, cgd: Cgd) -> None:

@@ -44,9 +44,8 @@ class Heun(Sampler):
     """Second order, two evaluations a step.
 
     The last step, to sigma = 0 where there is nothing to ask, is Euler's; so is the first where
-    alpha = 0 and r is infinite. Its steps are those of r, which is so large at the noisiest level
-    (2e4 in `Cosine`) that a step from there with `uniform` spacing is too coarse; `leading` leaves
-    that level out.
+    alpha = 0 and r is infinite. Its steps are those of r: where r is large at the noisiest level
+    (2e4 in `Cosine`), `uniform` spacing is too coarse there.
 
     Args:
         steps: number of steps.
@@ -55,7 +54,7 @@ class Heun(Sampler):
     """
 
     steps: int = 18
-    spacing: str = "leading"
+    spacing: str = "log_snr"
 
     @property
     def evaluations(self) -> int:
