@@ -6,6 +6,7 @@ Where they are made, on which device and in how many processes, and where they a
 nothing of them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -80,6 +81,7 @@ class Request:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
+        self._check_types()
         if not isinstance(self.guidance, Rule):
             vars(self)["guidance"] = tuple(self.guidance)
         for name in ("num_samples", "batch_size"):
@@ -91,6 +93,19 @@ class Request:
                 wanted = ", ".join(get_args(words))
                 raise RequestError(f" {getattr(self, name)!r}: wanted one of {wanted}", name)
         self._check_guidance()
+
+    def _check_types(self) -> None:
+        rules = self.guidance if isinstance(self.guidance, list | tuple) else [self.guidance]
+        number = type(self.scale) in (int, float) and math.isfinite(self.scale or 0)
+        for name, right, wanted in (
+            ("scale", self.scale is None or number, "a finite number"),
+            ("labels", isinstance(self.labels, str | None), "text, as '3,7'"),
+            ("seed", type(self.seed) is int, "an integer"),
+            ("sampler", isinstance(self.sampler, Sampler), "a Sampler, as DDIM(steps=20)"),
+            ("guidance", all(isinstance(rule, Rule) for rule in rules), "a Rule, or a list"),
+        ):
+            if not right:
+                raise RequestError(f" {getattr(self, name)!r}: wanted {wanted}", name)
 
     def _check_guidance(self) -> None:
         if not self.rules:

@@ -204,6 +204,12 @@ VALUES = {
     "weights 'best': wanted one of ema, raw": {"weights": "best"},
     r"guidance \[\]: no rule": {"guidance": []},
     "guidance: Rescale alone guides nowhere": {"guidance": Rescale()},
+    "guidance 'Rescale': wanted a Rule, or a list": {"guidance": "Rescale"},
+    "scale 'high': wanted a finite number": {"scale": "high"},
+    "scale nan: wanted a finite number": {"scale": float("nan")},
+    r"labels \[3, 7\]: wanted text": {"labels": [3, 7]},
+    "seed 0.5: wanted an integer": {"seed": 0.5},
+    "sampler 'DDIM': wanted a Sampler": {"sampler": "DDIM"},
 }
 
 
