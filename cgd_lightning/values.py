@@ -8,7 +8,8 @@ value is made again, or with other arguments, from those alone.
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 
@@ -17,7 +18,7 @@ class Value:
 
     def __new__(cls, *args: Any, **options: Any) -> "Value":
         value = super().__new__(cls)
-        if not _has_generated_constructor(cls):
+        if not _takes_its_fields(cls):  # type: ignore[arg-type]  (a class is hashable)
             vars(value)["init_args"] = named_arguments(cls, args, options)
         return value
 
@@ -62,7 +63,10 @@ def named_arguments(cls: type, args: tuple[Any, ...], options: Mapping[str, Any]
     return named
 
 
-def _has_generated_constructor(cls: type) -> bool:
-    """Whether the constructor of `cls` was made by `dataclass` and takes the fields."""
-    home = next(base for base in cls.__mro__ if "__init__" in vars(base))
-    return "__dataclass_fields__" in vars(home) and "__dataclass_params__" in vars(home)
+@cache
+def _takes_its_fields(cls: type) -> bool:
+    """Whether `cls` is a dataclass whose constructor takes its fields and nothing else."""
+    if not is_dataclass(cls):
+        return False
+    taken = list(inspect.signature(cls.__init__).parameters)[1:]
+    return taken == [field.name for field in fields(cls) if field.init]

@@ -103,7 +103,9 @@ def check_kind(known: tuple[Path, Card], kind: type[Model]) -> None:
     """
     path, card = known
     if not issubclass(KINDS[card.kind], kind):
-        wanted = next(name for name, cls in KINDS.items() if issubclass(cls, kind))
+        wanted = next((name for name, cls in KINDS.items() if issubclass(cls, kind)), None)
+        if wanted is None:
+            raise InputError(f"{path}: a {card.kind}, and a {kind.__name__} was wanted")
         raise InputError(f"{path}: a {card.kind}, and {WANTED[wanted]}")
 
 

@@ -4,6 +4,7 @@ Each is tried on one image before it guides, so that one which does not fit is t
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -112,7 +113,10 @@ def clean_classifier(
     recipe, else 3, else the images' own. Raises InputError, which begins with `where`, if none of
     them goes, or if the network does not give logits (B, K).
     """
-    network.to(device).eval().requires_grad_(False)
+    try:
+        network.to(device).eval().requires_grad_(False)
+    except Exception as error:  # of lazy modules, whose weights are not there yet
+        raise _failed(where, error) from error
     first: Exception | None = None
     for ready in _prepared(network, recipe, image_shape[0]):
         try:
@@ -166,3 +170,14 @@ def _count_classes(logits: Any, where: str) -> int:
 
 def _failed(where: str, error: Exception) -> InputError:
     return InputError(f"{where}: {type(error).__name__}: {one_line(error)}")
+
+
+@contextmanager
+def fixed_seed() -> Iterator[None]:
+    """Within, random weights are the same each time, in every process.
+
+    The random stream outside goes on as if nothing was drawn.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        yield

@@ -21,7 +21,7 @@ from difflib import get_close_matches
 
 import torch
 
-from cgd_lightning.checkpoints.foreign import clean_classifier
+from cgd_lightning.checkpoints.foreign import clean_classifier, fixed_seed
 from cgd_lightning.checkpoints.registries import REGISTRIES, Registry
 from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.errors import InputError, one_line
@@ -126,7 +126,7 @@ def published_classifier(
     wanted = find_published(name)
     registry = _registry(wanted)
     try:
-        with _reading_tensors(), _fixed_seed(), redirect_stdout(sys.stderr):
+        with _reading_tensors(), fixed_seed(), redirect_stdout(sys.stderr):
             network, recipe = (
                 registry.trained(wanted.model, wanted.weights)
                 if wanted.trained
@@ -164,14 +164,3 @@ def _reading_tensors() -> Iterator[None]:
     finally:
         del os.environ[_SAFE]
         os.environ.update({name: value for name, value in before.items() if value is not None})
-
-
-@contextmanager
-def _fixed_seed() -> Iterator[None]:
-    """Within, random weights are the same each time, in every process.
-
-    The random stream outside goes on as if nothing was drawn.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        yield

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from cgd_lightning.configuration.files import (
 )
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.parser import OneLineErrors, instantiate, take_trusted
-from cgd_lightning.diffusion.guidance import Rule
+from cgd_lightning.diffusion.guidance import Chain, Rule
 from cgd_lightning.diffusion.samplers import Sampler
 from cgd_lightning.errors import InputError, printable
 from cgd_lightning.sampling.processes import Devices
@@ -32,7 +33,7 @@ from cgd_lightning.sampling.record import read_options
 from cgd_lightning.sampling.request import Request, RequestError
 from cgd_lightning.sampling.write import Place, write_samples
 
-SCALE_OF_A_RULE = re.compile(r"--guidance(\.init_args|\.rule)*\.scale(=|$)")
+SCALE_OF_A_RULE = re.compile(r"--guidance(\.(?!weight|image_weight)\w+)*\.scale(=|$)")
 
 
 def run(args: list[str]) -> None:
@@ -44,8 +45,8 @@ def run(args: list[str]) -> None:
         settings = options.parse_args([*_as_config(recorded, Path(folder)), *words])
     gate.check(vars(settings), "")
     _check_places(settings, recorded, gate)
-    _settle_scale(settings, words, recorded)
     ready = instantiate(options, settings)
+    _settle_scale(ready, words, recorded)
     unchanged = [name for name in ("classifier", "labels") if settings[name] == recorded.get(name)]
     place = Place(**{field.name: ready[field.name] for field in fields(Place)})
     try:
@@ -75,7 +76,7 @@ def say(text: str) -> None:
 def in_flags(message: str) -> str:
     """`message` with settings as the command line writes them: --scale 0 for scale=0."""
     names = "|".join(field.name for field in fields(Request))
-    message = re.sub(rf"(?<![\w.-])({names})=(?=\S)", r"--\1 ", message)
+    message = re.sub(rf"(?<![\w./\\-])({names})=(?=\S)", r"--\1 ", message)
     return re.sub(rf"`({names})`", r"--\1", message)
 
 
@@ -133,9 +134,13 @@ def _sampler_of(words: Sequence[str], recorded: Mapping[str, Any]) -> str:
 
 def _values_of(option: str, words: Sequence[str]) -> list[str]:
     """The values that `words` give to `option`, in order."""
-    apart = [value for word, value in zip(words, [*words[1:], ""]) if word == option]
-    joined = [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]
-    return apart + joined
+    found = []
+    for word, after in zip(words, [*words[1:], ""]):
+        if word == option:
+            found.append(after)
+        elif word.startswith(f"{option}="):
+            found.append(word.partition("=")[2])
+    return found
 
 
 def _take_recorded(words: list[str], gate: Gate) -> tuple[list[str], dict[str, Any]]:
@@ -189,32 +194,21 @@ def _check_places(settings: Namespace, recorded: Mapping[str, Any], gate: Gate) 
         raise InputError(f"--from: its model {ckpt} is not there; {moved}")
 
 
-def _settle_scale(settings: Namespace, words: Sequence[str], recorded: Mapping[str, Any]) -> None:
+def _settle_scale(ready: Namespace, words: Sequence[str], recorded: Mapping[str, Any]) -> None:
     """Leave one scale of the outermost rule; a recorded one gives way to one that is typed.
 
     Raises InputError if the user gives two.
     """
-    own = _outermost_scale(settings.guidance)
+    given = ready.guidance if isinstance(ready.guidance, list) else [ready.guidance]
+    outermost = Chain(given).outermost()
+    usual = None if outermost is None else signature(type(outermost)).parameters["scale"].default
+    own = Chain(given).strength
     typed = any(SCALE_OF_A_RULE.match(word) for word in words)
-    if settings.scale is None or not (typed or own not in (None, 1, recorded.get("scale"))):
+    if ready.scale is None or not (typed or own not in (None, 1, usual, recorded.get("scale"))):
         return
-    if _is_given("--scale", words) or settings.scale != recorded.get("scale"):
+    if _is_given("--scale", words) or ready.scale != recorded.get("scale"):
         raise InputError(
             "the scale of the outermost guidance rule is given twice; give it once, as --scale or "
             "in --guidance"
         )
-    settings.scale = None
-
-
-def _outermost_scale(guidance: Any) -> Any:
-    """The scale of the outermost rule with one in the parsed `--guidance`; None if none has."""
-    for spec in reversed(guidance if isinstance(guidance, list) else [guidance]):
-        init_args = spec.get("init_args") or Namespace()
-        for inner in ("rule", "rules"):
-            if inner in init_args:
-                found = _outermost_scale(init_args[inner])
-                if found is not None:
-                    return found
-        if "scale" in init_args:
-            return init_args["scale"]
-    return None
+    ready.scale = None

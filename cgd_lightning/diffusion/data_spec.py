@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from cgd_lightning.diffusion.codec import PIXELS, Codec
+from cgd_lightning.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class DataSpec:
     codec: Codec = PIXELS
 
     def __post_init__(self) -> None:
+        if isinstance(self.class_names, str):
+            raise InputError(f"class_names {self.class_names!r}: wanted a list of names")
         for name in ("shape", "class_names", "class_shares"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 

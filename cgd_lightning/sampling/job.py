@@ -12,7 +12,8 @@ from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.generate import Progress, Watch, generate, starts_of
 from cgd_lightning.diffusion.guidance import Rule
 from cgd_lightning.diffusion.guidance.rule import Guide
-from cgd_lightning.diffusion.targets import Target, parse_targets
+from cgd_lightning.diffusion.targets import Target, check_targets, parse_targets
+from cgd_lightning.sampling.checks import check_guide, check_labels, check_sampler
 from cgd_lightning.sampling.request import Request, RequestError
 
 OF_FILES = ("ckpt", "classifier", "weights", "precision")
@@ -56,17 +57,22 @@ class Job:
         known = (self.classifier or self.denoiser).data
         shares = known.class_shares if self.classifier else ()
         if self.asked is not None:
-            return list(self.asked), dict(enumerate(known.class_names))
+            names = known.class_names
+            return list(self.asked), {
+                target: names[target] if isinstance(target, int) else "several"
+                for target in self.asked
+            }
         request = self.request
         return parse_targets(request.labels, known.class_names, request.num_samples, shares)
 
-    def __len__(self) -> int:
+    @property
+    def total(self) -> int:
         """The number of samples in all."""
         return len(self.targets)
 
     def starts(self, shard: tuple[int, int] = (0, 1)) -> range:
         """The first samples of the chunks that process `shard`, (rank, processes), makes."""
-        return starts_of(len(self), self.request.batch_size, shard)
+        return starts_of(self.total, self.request.batch_size, shard)
 
     def chunks(
         self,
@@ -78,8 +84,16 @@ class Job:
         """(index of the first sample, samples) of each chunk, made when it is asked for.
 
         shard: (rank, processes) of this process. skip: chunks, by their first samples, that are
-        there already. progress, watch: as of `generate`, which says what it raises.
+        there already. progress, watch: as of `generate`, which says what it raises. Raises
+        RequestError for chunks in `skip` that are none of this job's.
         """
+        strange = set(skip) - set(self.starts())
+        if strange:
+            raise RequestError(
+                f" {self.request.batch_size}: no chunk of this job begins at {min(strange)}; skip "
+                "those of the same batch_size",
+                "batch_size",
+            )
         return generate(
             self.denoiser,
             self.targets,
@@ -108,12 +122,18 @@ class Job:
         Raises RequestError for settings that want other networks.
         """
         for name in OF_FILES:
-            if name in changes:
-                raise RequestError(" decides which networks are loaded: resolve a request", name)
-        job = replace(self, request=replace(self.request, **changes))
-        wanted = [name for name in job.rule.models if name not in self.models]
-        if wanted:
-            raise RequestError(f" names {wanted[0]}, which is not loaded", "guidance")
-        if job.rule.guides and self.classifier is None:
-            raise RequestError(" needs a classifier: resolve a request that does", "guidance")
+            if name in changes and changes[name] != getattr(self.request, name):
+                raise RequestError(
+                    " decides which networks are loaded; make another request, and resolve that",
+                    name,
+                )
+        asked = None if {"labels", "num_samples"} & changes.keys() else self.asked
+        job = replace(self, request=replace(self.request, **changes), asked=asked)
+        for name in job.rule.models:
+            raise RequestError(f" names {name}, which is not loaded", "guidance")
+        check_guide(job.rule, self.classifier)
+        check_sampler(job.request, self.denoiser, str(self.request.ckpt or "this network"))
+        if changes.get("labels") is not None:
+            check_labels(job.request, job.rule, self.denoiser)
+        check_targets(job.targets, (self.classifier or self.denoiser).class_names)
         return job

@@ -10,6 +10,7 @@ from cgd_lightning.checkpoints.calls import is_call, refusal
 from cgd_lightning.checkpoints.published import find_published, is_published
 from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.diffusion.guidance import Rule
+from cgd_lightning.sampling.checks import SEVERAL
 from cgd_lightning.sampling.request import Request, RequestError
 
 Say = Callable[[str], None]
@@ -17,8 +18,6 @@ Say = Callable[[str], None]
 
 Source: TypeAlias = Path | str | Mapping[str, Any]
 """Of a classifier: a file, the name of a published one, or class_path and init_args."""
-
-SEVERAL = "'[{class_path: ClassifierGuidance}, ...]'"
 
 
 def silent(text: str) -> None:

@@ -108,7 +108,7 @@ def write_record(request: Request, **others: Any) -> dict[str, Any]:
     These are the options that make the same samples again, and how to read the scale. others:
     further options of `cgd sample`.
     """
-    options = request.to_plain()
+    options = request.to_plain() | {"scale": request.strength}
     return {
         "made_by": f"cgd-lightning {version('cgd-lightning')}",
         "scale": SCALE,

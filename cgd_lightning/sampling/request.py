@@ -6,7 +6,6 @@ Where they are made, on which device and in how many processes, and where they a
 nothing of them.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -86,7 +85,9 @@ class Request:
             vars(self)["guidance"] = tuple(self.guidance)
         for name in ("num_samples", "batch_size"):
             value = getattr(self, name)
-            if type(value) is not int or not 1 <= value <= MOST_SAMPLES:
+            if type(value) is not int:
+                raise RequestError(f" {value!r}: wanted an integer, 1 to {MOST_SAMPLES:,}", name)
+            if not 1 <= value <= MOST_SAMPLES:
                 raise RequestError(f" {value}: wanted 1 to {MOST_SAMPLES:,}", name)
         for name, words in (("clamp", ClampPlace), ("weights", Weights)):
             if getattr(self, name) not in get_args(words):
@@ -96,11 +97,19 @@ class Request:
 
     def _check_types(self) -> None:
         rules = self.guidance if isinstance(self.guidance, list | tuple) else [self.guidance]
-        number = type(self.scale) in (int, float) and math.isfinite(self.scale or 0)
+        number = type(self.scale) in (int, float) and abs(self.scale or 0) < 2**63
+        own = self.classifier
+        spec = isinstance(own, Mapping) and isinstance(own.get("class_path"), str)
         for name, right, wanted in (
             ("scale", self.scale is None or number, "a finite number"),
             ("labels", isinstance(self.labels, str | None), "text, as '3,7'"),
-            ("seed", type(self.seed) is int, "an integer"),
+            ("seed", type(self.seed) is int and abs(self.seed) < 2**63, "an integer below 2^63"),
+            ("ckpt", isinstance(self.ckpt, str | Path | None), "a path"),
+            (
+                "classifier",
+                spec or isinstance(own, str | Path | None),
+                "a path, the name of a published one, or class_path and init_args",
+            ),
             ("sampler", isinstance(self.sampler, Sampler), "a Sampler, as DDIM(steps=20)"),
             ("guidance", all(isinstance(rule, Rule) for rule in rules), "a Rule, or a list"),
         ):
@@ -129,11 +138,17 @@ class Request:
         return (self.guidance,) if isinstance(self.guidance, Rule) else tuple(self.guidance)
 
     def scaled(self) -> "Request":
-        """This request with `scale`, if it is given, in its guidance too."""
+        """This request with `scale`, if it is given, in its guidance, and no longer beside it."""
         if self.scale is None:
             return self
         rules = Chain(self.rules).scaled(self.scale).parts()
-        return replace(self, guidance=rules[0] if isinstance(self.guidance, Rule) else rules)
+        guidance = rules[0] if isinstance(self.guidance, Rule) else rules
+        return replace(self, guidance=guidance, scale=None)
+
+    @property
+    def strength(self) -> float | None:
+        """The scale of the outermost rule, wherever it is given."""
+        return Chain(self.rules).strength if self.scale is None else self.scale
 
     def rule(self, codec: Codec = PIXELS) -> Rule:
         """The whole guidance as one rule: with `scale`, and the clamp where `codec` has bounds."""

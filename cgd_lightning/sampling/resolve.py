@@ -14,13 +14,15 @@ from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.checkpoints.foreign import own_classifier
 from cgd_lightning.checkpoints.published import is_published, published_classifier
 from cgd_lightning.diffusion.classifier import NoisyClassifier
+from cgd_lightning.diffusion.codec import Pixels
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.guidance import Rule
 from cgd_lightning.errors import InputError
+from cgd_lightning.sampling.checks import check_labels, check_sampler
 from cgd_lightning.sampling.hardware import PRECISIONS, pick_device, pick_dtype
 from cgd_lightning.sampling.job import Job
-from cgd_lightning.sampling.pair import SEVERAL, Pair, Say, find_pair, silent
-from cgd_lightning.sampling.request import Request, RequestError
+from cgd_lightning.sampling.pair import Pair, Say, find_pair, silent
+from cgd_lightning.sampling.request import Request
 
 
 def resolve(
@@ -72,12 +74,17 @@ class Loader:
         )
         return self._compiled(denoiser)
 
-    def model(self, source: Any, pair: Pair) -> Any:
-        """The model that `source` means: that of a file, a published classifier, or one's own."""
-        shape = pair.card.image_shape
+    def model(self, source: Any, pair: Pair, denoiser: Denoiser) -> Any:
+        """The model that `source` means: that of a file, a published classifier, or one's own.
+
+        It is for x0 of `denoiser`, the model of `pair`.
+        """
+        shape = denoiser.image_shape
         if isinstance(source, Mapping):
             return self._compiled(own_classifier(source, shape, self.device, self.trust))
         if is_published(str(source)):
+            if not isinstance(denoiser.data.codec, Pixels):
+                raise InputError(f"{source}: reads pixels, and {pair.path} has a codec of its own")
             return self._compiled(published_classifier(str(source), shape, self.device))
         if is_call(str(source)):
             raise refusal(str(source))
@@ -105,39 +112,19 @@ def load_pair(
     """
     dtype = pick_dtype(request.precision, loader.device)
     denoiser = loader.denoiser(pair, request.weights)
-    _check_sampler(request, denoiser, pair.path)
-    models = {name: loader.model(name, pair) for name in pair.rule.models}
+    check_sampler(request, denoiser, str(pair.path))
+    models = {name: loader.model(name, pair, denoiser) for name in pair.rule.models}
     for name, file in loader.taken.items():
         say(f"model in the guidance: {name} is {file}")
     files = _absolute(pair.rule, loader.taken)
     rule = request.rule(denoiser.data.codec).with_models(models)
     if request.labels is not None and "labels" not in lenient:
-        _check_labels(request, rule, denoiser)
+        check_labels(request, rule, denoiser)
     if denoiser.conditional and NoisyClassifier in rule.guides:
         say(_told_twice(denoiser))
-    classifier = None if pair.classifier is None else loader.model(pair.classifier, pair)
-    known = {files.get(name, name): model for name, model in models.items()}
+    classifier = None if pair.classifier is None else loader.model(pair.classifier, pair, denoiser)
+    known = models | {files.get(name, name): model for name, model in models.items()}
     return Job(_settled(request, pair, files, dtype), denoiser, classifier, known, dtype)
-
-
-def _check_sampler(request: Request, denoiser: Denoiser, path: Path) -> None:
-    """Raises RequestError where the sampler does not go with the network or the clamp."""
-    limited = request.rule(denoiser.data.codec).parts()[-1].limits
-    try:
-        request.sampler.check(denoiser, limited, str(path))
-    except InputError as error:
-        raise RequestError(f".{error}", "sampler") from error
-
-
-def _check_labels(request: Request, rule: Rule, denoiser: Denoiser) -> None:
-    """Raises RequestError if the classes asked for change nothing."""
-    off = rule.strength == 0
-    if not (off or denoiser.conditional or rule.guides or rule.reads_labels):
-        raise RequestError(
-            f" {request.labels}: neither the diffusion model nor the guidance is told the class "
-            f"of an image; leave it out, or add guidance by a classifier, as in {SEVERAL}",
-            "labels",
-        )
 
 
 def _told_twice(denoiser: Denoiser) -> str:
@@ -157,7 +144,6 @@ def _settled(request: Request, pair: Pair, files: Mapping[str, str], dtype: torc
         ckpt=str(pair.path.absolute()),
         classifier=str(classifier.absolute()) if isinstance(classifier, Path) else classifier,
         guidance=rules[0] if isinstance(request.guidance, Rule) else rules,
-        scale=pair.rule.strength,
         precision=next(name for name, value in PRECISIONS.items() if value == dtype),
     )
     return settled.scaled()

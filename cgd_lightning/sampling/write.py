@@ -90,6 +90,6 @@ def _write(job: Job, place: Place, processes: Processes, under: Path) -> Path | 
 
 
 def _animation(job: Job) -> Animation:
-    shown = job.targets[: min(job.request.batch_size, len(job))]
+    shown = job.targets[: min(job.request.batch_size, job.total)]
     codec = job.denoiser.data.codec
     return Animation(shown, job.written, job.request.sampler.evaluations, codec)

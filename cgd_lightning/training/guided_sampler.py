@@ -162,7 +162,7 @@ class GuidedSampler(Callback):
         layout = Layout(names, self.columns, self.unguided_columns, self.num_metric_samples)
         columns = self.columns if guided is None else self.unguided_columns
         try:
-            left = make(replace(plain, asked=layout.shown(columns)), trainer)
+            left = make(replace(plain, asked=layout.shown(columns)), trainer) if columns else None
             right = None
             if guided is not None:
                 right = make(replace(guided, asked=layout.guided), trainer)

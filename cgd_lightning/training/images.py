@@ -28,7 +28,7 @@ def make(job: Job, trainer: Trainer) -> Tensor:
 
     Each process makes its share, and all have all. Raises on all processes alike.
     """
-    samples = torch.zeros(len(job), *job.denoiser.data.shape, dtype=torch.uint8)
+    samples = torch.zeros(job.total, *job.denoiser.data.shape, dtype=torch.uint8)
     problem = None
     try:
         for start, chunk in job.chunks((trainer.global_rank, trainer.world_size)):

@@ -65,18 +65,17 @@ class Layout:
         """
         return list(range(self.rows)) * columns
 
-    def picture(self, plain: Tensor, guided: Tensor | None) -> Image:
+    def picture(self, plain: Tensor | None, guided: Tensor | None) -> Image:
         """The grid of the uint8 images `plain` and `guided` (N, C, H, W).
 
-        It is that of `plain` alone where nothing guides.
+        It is that of one of them alone where there is no other.
         """
         names = self.class_names[: self.rows]
-        left = self.by_class(plain)
-        if guided is None:
-            return grid(list(left), names)
-        right = self.by_class(guided[: self.rows * self.columns])
-        gap = torch.full_like(right[:, :1], 255)
-        parts = [left, gap, right] if self.unguided_columns else [right]
+        parts = [] if plain is None else [self.by_class(plain)]
+        if guided is not None:
+            right = self.by_class(guided[: self.rows * self.columns])
+            gap = torch.full_like(right[:, :1], 255)
+            parts += [gap, right] if parts else [right]
         return grid(list(torch.cat(parts, dim=1)), names)
 
     def by_class(self, images: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from cgd_lightning import (
     Attribute,
     Autoguidance,
     ClassifierGuidance,
+    CleanGuidance,
     Heun,
     Interval,
     Request,
@@ -116,7 +117,7 @@ def test_a_loop_over_scales_loads_the_networks_once(
 
 def test_what_wants_other_networks_is_refused(workplace: Path) -> None:
     job = resolve(replace(FEW, scale=0), device="cpu")
-    with pytest.raises(RequestError, match="needs a classifier"):
+    with pytest.raises(RequestError, match="needs a NoisyClassifier, and none was loaded"):
         job.again(scale=1)
     with pytest.raises(RequestError, match="ckpt decides which networks are loaded"):
         job.again(ckpt="runs/other")
@@ -126,7 +127,7 @@ def test_what_wants_other_networks_is_refused(workplace: Path) -> None:
 
 def test_a_job_stops_anywhere_and_goes_on(workplace: Path) -> None:
     job = resolve(replace(FEW, num_samples=7, batch_size=2), device="cpu")
-    assert len(job) == 7
+    assert job.total == 7
     whole = dict(job)
     assert list(whole) == [0, 2, 4, 6]
     begun = job.chunks()
@@ -207,6 +208,8 @@ VALUES = {
     "guidance 'Rescale': wanted a Rule, or a list": {"guidance": "Rescale"},
     "scale 'high': wanted a finite number": {"scale": "high"},
     "scale nan: wanted a finite number": {"scale": float("nan")},
+    "scale inf: wanted a finite number": {"scale": float("inf")},
+    "classifier {}: wanted a path": {"classifier": {}},
     r"labels \[3, 7\]: wanted text": {"labels": [3, 7]},
     "seed 0.5: wanted an integer": {"seed": 0.5},
     "sampler 'DDIM': wanted a Sampler": {"sampler": "DDIM"},
@@ -217,3 +220,48 @@ VALUES = {
 def test_values_out_of_range_are_refused_when_the_request_is_made(says: str, values: dict) -> None:
     with pytest.raises(RequestError, match=says):
         Request(**values)
+
+
+def test_again_checks_what_resolve_checks(workplace: Path) -> None:
+    job = resolve(FEW, device="cpu")
+    for changes, says in (
+        ({"sampler": DDPM(4, mean_shift=True)}, "add clamp=inside"),
+        ({"sampler": DDPM(4, variance="learned")}, "did not learn any"),
+        ({"labels": "12"}, "label 12"),
+        ({"guidance": CleanGuidance()}, "needs a CleanClassifier"),
+    ):
+        with pytest.raises(InputError, match=says):
+            job.again(**changes)
+    assert job.again(ckpt=job.request.ckpt).samples().shape[0] == 5
+
+
+def test_a_new_guidance_brings_its_own_scale(workplace: Path) -> None:
+    job = resolve(replace(FEW, scale=2), device="cpu")
+    rule = ClassifierGuidance(30.0)
+    wanted = sample(replace(FEW, guidance=rule), device="cpu")
+    assert torch.equal(job.again(guidance=rule).samples(), wanted)
+    assert torch.equal(sample(replace(job.request, guidance=rule), device="cpu"), wanted)
+
+
+def test_a_job_names_its_models_as_its_request_did(workplace: Path) -> None:
+    job = resolve(replace(FEW, guidance=Autoguidance("runs/diffusion", 0.5)), device="cpu")
+    again = job.again(guidance=Autoguidance("runs/diffusion", 2.0))
+    assert again.rule.strength == 2.0
+    assert again.rule.parts()[0].weak is job.models["runs/diffusion"]
+    assert again.samples().shape == job.samples().shape
+
+
+def test_chunks_of_another_batch_size_are_not_skipped(workplace: Path) -> None:
+    job = resolve(replace(FEW, num_samples=8, batch_size=4), device="cpu")
+    with pytest.raises(RequestError, match="no chunk of this job begins at 2"):
+        job.chunks(skip={0, 2})
+
+
+def test_a_limiter_outside_the_guidance_is_no_clamp(workplace: Path) -> None:
+    request = replace(
+        FEW,
+        sampler=DDPM(3, mean_shift=True),
+        guidance=[ClassifierGuidance(), Rescale()],
+        clamp="inside",
+    )
+    assert sample(request, device="cpu").shape[0] == 5

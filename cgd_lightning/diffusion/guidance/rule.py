@@ -138,6 +138,8 @@ def _rules_in(values: Sequence[Any]) -> Iterator[Rule]:
             yield value
         elif isinstance(value, list | tuple):
             yield from _rules_in(value)
+        elif isinstance(value, Mapping):
+            yield from _rules_in(list(value.values()))
 
 
 def _put(rules: Iterator[Rule], value: Any) -> Any:
@@ -146,6 +148,8 @@ def _put(rules: Iterator[Rule], value: Any) -> Any:
         return next(rules)
     if isinstance(value, list | tuple):
         return type(value)([_put(rules, part) for part in value])
+    if isinstance(value, Mapping):
+        return {name: _put(rules, part) for name, part in value.items()}
     return value
 
 

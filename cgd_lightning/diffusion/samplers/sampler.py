@@ -42,7 +42,8 @@ class Sampler(Value, ABC):
         respaced = respaced_steps(self.spacing)
         if respaced is None:
             return
-        usual = signature(type(self)).parameters["steps"].default
+        declared = signature(type(self)).parameters.get("steps")
+        usual = None if declared is None else declared.default
         if self.steps not in (respaced, usual):
             raise InputError(
                 f"{self.steps} steps with spacing {self.spacing!r}, which says {respaced} itself: "

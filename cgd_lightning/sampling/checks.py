@@ -1,0 +1,44 @@
+"""What settings of a request do not go with each other, or with its networks."""
+
+from cgd_lightning.diffusion.denoiser import Denoiser
+from cgd_lightning.diffusion.guidance import Rule
+from cgd_lightning.diffusion.guidance.rule import Guide
+from cgd_lightning.errors import InputError
+from cgd_lightning.sampling.request import Request, RequestError
+
+SEVERAL = "'[{class_path: ClassifierGuidance}, ...]'"
+
+
+def check_sampler(request: Request, denoiser: Denoiser, called: str) -> None:
+    """Raises RequestError where the sampler does not go with the network or the clamp.
+
+    called: how the user knows the denoiser.
+    """
+    clamped = request.clamp == "outside" and denoiser.data.codec.bounds is not None
+    try:
+        request.sampler.check(denoiser, clamped, called)
+    except InputError as error:
+        raise RequestError(f".{error}", "sampler") from error
+
+
+def check_labels(request: Request, rule: Rule, denoiser: Denoiser) -> None:
+    """Raises RequestError if the labels have no effect."""
+    off = rule.strength == 0
+    if not (off or denoiser.conditional or rule.guides or rule.reads_labels):
+        raise RequestError(
+            f" {request.labels}: neither the diffusion model nor the guidance is told the class "
+            f"of an image; leave it out, or add guidance by a classifier, as in {SEVERAL}",
+            "labels",
+        )
+
+
+def check_guide(rule: Rule, classifier: Guide | None) -> None:
+    """Raises RequestError if the rule wants a classifier of another kind than this one."""
+    for kind in rule.guides:
+        if not isinstance(classifier, kind):
+            got = "none was loaded" if classifier is None else f"a {type(classifier).__name__} was"
+            raise RequestError(
+                f" needs a {kind.__name__}, and {got}; make another request with it, and resolve "
+                "that",
+                "guidance",
+            )
