@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cgd_lightning.diffusion.codec import Pixels as Pixels
     from cgd_lightning.diffusion.data_spec import DataSpec as DataSpec
     from cgd_lightning.diffusion.denoiser import Denoiser as Denoiser
+    from cgd_lightning.diffusion.denoiser import Prediction as Prediction
     from cgd_lightning.diffusion.generate import generate as generate
     from cgd_lightning.diffusion.guidance import Attribute as Attribute
     from cgd_lightning.diffusion.guidance import Autoguidance as Autoguidance
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from cgd_lightning.diffusion.guidance import Rule as Rule
     from cgd_lightning.diffusion.guidance import SqrtBeta as SqrtBeta
     from cgd_lightning.diffusion.guidance import UnitGradient as UnitGradient
+    from cgd_lightning.diffusion.level import Level as Level
     from cgd_lightning.diffusion.likelihood import Likelihood as Likelihood
     from cgd_lightning.diffusion.samplers import DDIM as DDIM
     from cgd_lightning.diffusion.samplers import DDPM as DDPM
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from cgd_lightning.diffusion.samplers import Sampler as Sampler
     from cgd_lightning.diffusion.samplers.inversion import invert as invert
     from cgd_lightning.diffusion.schedules import NoiseSchedule as NoiseSchedule
+    from cgd_lightning.evaluation.feature_metric import FeatureMetric as FeatureMetric
+    from cgd_lightning.evaluation.features import JudgeFeatures as JudgeFeatures
     from cgd_lightning.evaluation.report import Measure as Measure
     from cgd_lightning.networks import EncoderUNet as EncoderUNet
     from cgd_lightning.networks import Network as Network
@@ -64,6 +68,10 @@ if TYPE_CHECKING:
     from cgd_lightning.training.modules import JudgeModule as JudgeModule
 
 _HOMES = {
+    "Level": "diffusion.level",
+    "Prediction": "diffusion.denoiser",
+    "FeatureMetric": "evaluation.feature_metric",
+    "JudgeFeatures": "evaluation.features",
     "Measure": "evaluation.report",
     "NoiseSchedule": "diffusion.schedules",
     "Sampler": "diffusion.samplers",

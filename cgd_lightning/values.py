@@ -18,7 +18,7 @@ class Value:
 
     def __new__(cls, *args: Any, **options: Any) -> "Value":
         value = super().__new__(cls)
-        if not _takes_its_fields(cls):  # type: ignore[arg-type]  (a class is hashable)
+        if not _takes_its_fields(cls):  # type: ignore[arg-type]
             vars(value)["init_args"] = named_arguments(cls, args, options)
         return value
 

@@ -31,7 +31,7 @@ __all__ = [
 
 KEYS = ("class_path", "init_args")
 
-MOST_DEPTH = 30
+MOST_DEPTH = 6
 """Of objects in objects."""
 
 

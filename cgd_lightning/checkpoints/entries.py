@@ -10,6 +10,7 @@ from cgd_lightning.checkpoints import schema
 from cgd_lightning.checkpoints.card import FORMAT, KINDS, Card
 from cgd_lightning.checkpoints.classes import describe_object
 from cgd_lightning.checkpoints.contradictions import contradiction
+from cgd_lightning.checkpoints.listed import SHORT
 from cgd_lightning.diffusion.codec import PIXELS
 from cgd_lightning.errors import InputError
 from cgd_lightning.limits import MOST_CLASSES, MOST_PIXELS
@@ -73,8 +74,9 @@ def _has_twice_the_channels(values: dict[str, Any]) -> bool:
 
 def _spec(value: Any) -> dict[str, Any]:
     spec = schema.mapping(value, ("class_path", "init_args"))
+    class_path = schema.text(spec.get("class_path"), 300)
     return {
-        "class_path": schema.text(spec.get("class_path"), 300),
+        "class_path": SHORT.get(class_path, class_path),
         "init_args": schema.plain(schema.mapping(spec.get("init_args") or {})),
     }
 

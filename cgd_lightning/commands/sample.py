@@ -32,6 +32,7 @@ from cgd_lightning.sampling.processes import Devices
 from cgd_lightning.sampling.record import read_options
 from cgd_lightning.sampling.request import Request, RequestError
 from cgd_lightning.sampling.write import Place, write_samples
+from cgd_lightning.values import Value, arguments
 
 SCALE_OF_A_RULE = re.compile(r"--guidance(\.(?!weight|image_weight)\w+)*\.scale(=|$)")
 
@@ -46,6 +47,10 @@ def run(args: list[str]) -> None:
     gate.check(vars(settings), "")
     _check_places(settings, recorded, gate)
     ready = instantiate(options, settings)
+    ready.classifier = _plain(ready.classifier)
+    _check_described([ready.sampler, ready.guidance])
+    if settings["from"] not in (None, os.environ.get("CGD_SAMPLE__FROM")):
+        raise InputError("from: stands in a file; give it on the command line, --from FILE")
     _settle_scale(ready, words, recorded)
     unchanged = [name for name in ("classifier", "labels") if settings[name] == recorded.get(name)]
     place = Place(**{field.name: ready[field.name] for field in fields(Place)})
@@ -150,15 +155,21 @@ def _take_recorded(words: list[str], gate: Gate) -> tuple[list[str], dict[str, A
     """
     place = next((i for i, w in enumerate(words) if w == "--from" or w.startswith("--from=")), None)
     if place is None:
-        return words, {}
+        name = os.environ.get("CGD_SAMPLE__FROM")
+        return words, {} if name is None else _not_given(read_options(name, gate.trust), words)
     joined = words[place] != "--from"
     name = words[place].partition("=")[2] if joined else "".join(words[place + 1 : place + 2])
     recorded = read_options(name, gate.trust)
     rest = [*words[:place], *words[place + (1 if joined else 2) :]]
+    return rest, _not_given(recorded, rest)
+
+
+def _not_given(recorded: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """Of `recorded`, what a guidance or a sampler in `words` does not take the place of."""
     for whole, given in (("--guidance", ("guidance", "scale")), ("--sampler", ("sampler",))):
-        if _is_given(whole, rest):
+        if _is_given(whole, words):
             recorded = {name: value for name, value in recorded.items() if name not in given}
-    return rest, recorded
+    return recorded
 
 
 def _is_given(option: str, words: Sequence[str]) -> bool:
@@ -192,6 +203,32 @@ def _check_places(settings: Namespace, recorded: Mapping[str, Any], gate: Gate) 
     if ckpt == recorded.get("ckpt") and not Path(ckpt).exists():
         moved = "if it was moved, name it with --ckpt, and its classifier with --classifier"
         raise InputError(f"--from: its model {ckpt} is not there; {moved}")
+
+
+def _plain(value: Any) -> Any:
+    """`value`, of a parser, as plain data."""
+    if isinstance(value, Namespace | Mapping):
+        items = vars(value) if isinstance(value, Namespace) else value
+        return {name: _plain(part) for name, part in items.items()}
+    return [_plain(part) for part in value] if isinstance(value, list) else value
+
+
+def _check_described(values: Sequence[Any]) -> None:
+    """Raises InputError for an object that was described and not made.
+
+    Nothing says there what it is to be: the argument of a user's class has no type.
+    """
+    for value in values:
+        if isinstance(value, list | tuple):
+            _check_described(value)
+        elif isinstance(value, Value):
+            for name, part in arguments(value).items():
+                if isinstance(part, Namespace | Mapping) and "class_path" in part:
+                    raise InputError(
+                        f"{type(value).__name__}.{name}: describes an object, and its type is not "
+                        "declared; annotate it, as Rule"
+                    )
+                _check_described([part])
 
 
 def _settle_scale(ready: Namespace, words: Sequence[str], recorded: Mapping[str, Any]) -> None:

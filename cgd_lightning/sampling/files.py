@@ -109,16 +109,17 @@ class SampleFolder:
         names = [_shown(self.written[target]) for target in places]
         grid(rows, names).save(self.unfinished / "grid.png")
         counted = {"count": len(self.targets), **write_targets(self.targets)}
-        text = json.dumps({**settings, "images": counted}, indent=1)
+        with whole(self.unfinished / "samples.json") as file:
+            file.write_text(json.dumps({**settings, "images": counted}, indent=1), encoding="utf-8")
 
+        # From here on files only change their names, which wants no room on the disk.
         check_free(self.folder)
         if self.kind == "png":
             os.rename(self.pieces, self.folder / "images")
         for name in ("samples.npz", "grid.png", "animation.gif"):
             if (self.unfinished / name).exists():
                 os.replace(self.unfinished / name, self.folder / name)
-        with whole(self.folder / "samples.json") as file:
-            file.write_text(text, encoding="utf-8")
+        os.replace(self.unfinished / "samples.json", self.folder / "samples.json")
         return self.folder / "grid.png"
 
     def _array(self) -> NDArray[np.uint8]:

@@ -27,7 +27,7 @@ def in_folder(chosen: Any, folder: Path, trust_wandb: bool) -> list[Any]:
         cls = class_of(settings.class_path)
         if issubclass(cls, CSVLogger):
             continue
-        options, own = settings.get("init_args", {}), {"save_dir": str(folder)}
+        options, own = settings.get("init_args") or {}, {"save_dir": str(folder)}
         if issubclass(cls, TensorBoardLogger):
             own |= {"name": "", "version": "tensorboard"}
         elif issubclass(cls, WandbLogger):

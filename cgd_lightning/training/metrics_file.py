@@ -16,6 +16,9 @@ from cgd_lightning.files import open_plain, whole
 MOST_BYTES = 2**26
 """Of a metrics.csv that is gone on with, whose rows are read."""
 
+MOST_CELLS = 10_000_000
+"""Columns times rows of it."""
+
 
 class RunCSVLogger(CSVLogger):
     """Writes metrics.csv into the folder of a run, and keeps the rows that stand there already.
@@ -31,7 +34,10 @@ class RunCSVLogger(CSVLogger):
         self.file = folder / "metrics.csv"
         self.rows: list[dict[str, Any]] = []
         first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
-        self.columns = read_header(self.file) if first and os.path.lexists(self.file) else []
+        self.columns: list[str] = []
+        if first and os.path.lexists(self.file):
+            self.columns = read_header(self.file)
+            drop_half_row(self.file)
 
     @property
     def experiment(self) -> Any:
@@ -80,6 +86,16 @@ class RunCSVLogger(CSVLogger):
             table.writerows(rows)
 
 
+def drop_half_row(file: Path) -> None:
+    """Take a last row away that was not written to its end, as on a disk that was full."""
+    with open_plain(file, MOST_BYTES) as opened:
+        contents = opened.read()
+    end = contents.rfind(b"\n") + 1
+    if 0 < end < len(contents):
+        with whole(file) as unfinished:
+            unfinished.write_bytes(contents[:end])
+
+
 def read_header(file: Path) -> list[str]:
     """The names of the columns in a metrics.csv.
 
@@ -89,8 +105,11 @@ def read_header(file: Path) -> list[str]:
         with io.TextIOWrapper(open_plain(file, MOST_BYTES), encoding="utf-8", newline="") as lines:
             table = csv.reader(lines, strict=True)
             header = next(table, [])
-            if not all(len(row) <= len(header) for row in table):
-                raise ValueError("a row with more columns than the first one")
+            for count, row in enumerate(table, start=1):
+                if len(row) > len(header):
+                    raise ValueError("a row with more columns than the first one")
+                if count * len(header) > MOST_CELLS:
+                    raise ValueError(f"more than {MOST_CELLS:,} cells")
     except (csv.Error, OSError, ValueError) as error:
         raise InputError(
             f"{file}: not the metrics of a run ({one_line(error)}); remove it, or start the run "

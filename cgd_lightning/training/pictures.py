@@ -71,7 +71,8 @@ class Layout:
         It is that of one of them alone where there is no other.
         """
         names = self.class_names[: self.rows]
-        parts = [] if plain is None else [self.by_class(plain)]
+        shown = guided is None or self.unguided_columns > 0
+        parts = [self.by_class(plain)] if plain is not None and shown else []
         if guided is not None:
             right = self.by_class(guided[: self.rows * self.columns])
             gap = torch.full_like(right[:, :1], 255)

@@ -96,8 +96,10 @@ def check_training(file: Path, kind: str | None) -> None:
 def check_own_files(folder: Path) -> None:
     """Raises InputError for a link or a pipe among the files of a run.
 
-    These are `folder`, and what lies directly in it or in its samples.
+    These are `folder`, and what lies directly in it or in its samples. Deeper down, where loggers
+    keep links of their own, a link may lead to a place in `folder`.
     """
+    _check_below(folder)
     for path in (folder, *folder.iterdir(), *(folder / "samples").glob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             what = "a link" if path.is_symlink() else "no regular file"
@@ -105,6 +107,19 @@ def check_own_files(folder: Path) -> None:
                 f"{path}: {what}; a run that goes on writes into its own files alone: remove it, "
                 "or put the file itself there"
             )
+
+
+def _check_below(folder: Path) -> None:
+    """Raises InputError for a link in `folder`, however deep, that leads out of it."""
+    own = os.path.realpath(folder)
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(place, name)
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(own):
+                raise InputError(
+                    f"{path}: a link that leads out of the run; a run that goes on writes into its "
+                    "own files alone: remove it"
+                )
 
 
 def discard_unused() -> None:

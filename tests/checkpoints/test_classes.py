@@ -163,7 +163,7 @@ def test_objects_stand_in_each_other_to_a_depth() -> None:
 
     assert isinstance(construct(nested(MOST_DEPTH - 1), Rule, "file", NO_TRUST), Chain)
     for depth in (MOST_DEPTH + 1, 300):
-        with pytest.raises(InputError, match=r"more than 30 objects in each other"):
+        with pytest.raises(InputError, match=r"more than 6 objects in each other"):
             construct(nested(depth), Rule, "file", NO_TRUST)
 
 

@@ -294,6 +294,22 @@ def test_a_run_that_goes_on_follows_no_link_in_its_folder(
     )
 
 
+@pytest.mark.parametrize("name", ["sub", "hparams.yaml"])
+def test_a_run_that_goes_on_follows_no_link_that_leads_out_of_it(
+    name: str, workplace: Path, cgd: Cgd
+) -> None:
+    deep = Path("runs/classifier/version_0/tensorboard")
+    deep.mkdir()
+    (deep / "within").symlink_to(deep.absolute().parent / "config.yaml")  # as wandb has them
+    (deep / name).symlink_to(workplace / "nowhere")
+    code, _, err = cgd("fit", *ON)
+    assert code == 1
+    assert f"{name}: a link that leads out of the run" in errors(err)[0]
+    assert not (workplace / "nowhere").exists()
+    (deep / name).unlink()
+    assert cgd("fit", *ON)[0] == 0
+
+
 LASTS: dict[str, Callable[[Path], object]] = {
     "empty": lambda last: last.write_bytes(b""),
     "cut": lambda last: last.write_bytes(last.read_bytes()[:-3000]),

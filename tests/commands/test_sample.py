@@ -565,3 +565,20 @@ def test_a_pair_of_other_shape_or_classes_is_refused_with_both_files_and_both_va
         assert code == 1
         assert all(part in error for part in (*values, file, "runs/diffusion/version_0/")), error
     assert not Path("result").exists()
+
+
+def test_a_record_is_named_by_the_environment_and_not_by_a_configuration(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd
+) -> None:
+    assert cgd(*SAMPLE, "--num_samples=2", "--seed=7", "--out=one")[0] == 0
+    Path("from.yaml").write_text("from: one/samples.json\n")
+    assert "give it on the command line" in cgd(*SAMPLE, "--config=from.yaml", "--out=two")[2]
+    monkeypatch.setenv("CGD_SAMPLE__FROM", "one/samples.json")
+    assert cgd("sample", "--out=two")[0] == 0
+    assert images(Path("one")) == images(Path("two"))
+
+
+def test_the_last_sampler_that_is_typed_brings_its_defaults(workplace: Path, cgd: Cgd) -> None:
+    few = ("sample", "--ckpt=runs/diffusion", "--device=cpu", "--num_samples=1", "--scale=0")
+    assert cgd(*few, "--sampler=DDPM", "--sampler", "DPMSolver", "--out=last")[0] == 0
+    assert options_of("last")["init_args"] == {"steps": 20, "spacing": "log_snr"}

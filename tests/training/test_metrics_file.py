@@ -104,3 +104,22 @@ def test_what_is_no_table_is_refused_and_kept(
     file.write_text("step\n" + "1\n" * 10)
     with pytest.raises(InputError, match="at most 10 are read"):
         RunCSVLogger(folder)
+
+
+def test_a_last_row_that_was_cut_off_is_taken_away_and_the_table_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "version_0"
+    folder.mkdir(parents=True)
+    (folder / "metrics.csv").write_bytes(b"loss,step\r\n1.5,0\r\n2.3064")
+    logger = RunCSVLogger(folder)
+    logger.log_metrics({"loss": 3.5}, step=1)
+    logger.save()
+    assert (folder / "metrics.csv").read_bytes() == b"loss,step\r\n1.5,0\r\n3.5,1\r\n"
+
+
+def test_a_small_file_of_very_many_cells_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "version_0"
+    folder.mkdir(parents=True)
+    names = ",".join(f"n{i}" for i in range(3000))
+    (folder / "metrics.csv").write_text(f"{names}\n" + "1\n" * 100_000)
+    with pytest.raises(InputError, match="more than 10,000,000 cells"):
+        RunCSVLogger(folder)
