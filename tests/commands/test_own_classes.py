@@ -210,12 +210,12 @@ def test_an_own_metric(mine: Path, cgd: Cgd) -> None:
 
 
 def test_an_argument_without_a_type_is_no_place_for_an_object(mine: Path, cgd: Cgd) -> None:
-    Path("mine.py").write_text(
+    Path("mine_untyped.py").write_text(
         MINE.read_text()
         + "\n\n@dataclass(frozen=True)\nclass Untyped(Brighter):\n    inner: Any = None\n"
     )
-    text = "{class_path: mine.Untyped, init_args: {inner: {class_path: ClassifierGuidance}}}"
+    text = "{class_path: mine_untyped.Untyped, init_args: {inner: {class_path: ClassifierGuidance}}}"
     code, _, err = cgd(*SAMPLE, "--sampler.steps=2", f"--guidance={text}", "--out=result")
-    assert code == 1
+    assert code == 1, err
     assert "Untyped.inner: describes an object, and its type is not declared" in err
     assert not Path("result").exists()
