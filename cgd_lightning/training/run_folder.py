@@ -99,7 +99,6 @@ def check_own_files(folder: Path) -> None:
     These are `folder`, and what lies directly in it or in its samples. Deeper down, where loggers
     keep links of their own, a link may lead to a place in `folder`.
     """
-    _check_below(folder)
     for path in (folder, *folder.iterdir(), *(folder / "samples").glob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             what = "a link" if path.is_symlink() else "no regular file"
@@ -107,6 +106,7 @@ def check_own_files(folder: Path) -> None:
                 f"{path}: {what}; a run that goes on writes into its own files alone: remove it, "
                 "or put the file itself there"
             )
+    _check_below(folder)
 
 
 def _check_below(folder: Path) -> None:

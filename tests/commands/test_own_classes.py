@@ -214,7 +214,8 @@ def test_an_argument_without_a_type_is_no_place_for_an_object(mine: Path, cgd: C
         MINE.read_text()
         + "\n\n@dataclass(frozen=True)\nclass Untyped(Brighter):\n    inner: Any = None\n"
     )
-    text = "{class_path: mine_untyped.Untyped, init_args: {inner: {class_path: ClassifierGuidance}}}"
+    inner = "{class_path: ClassifierGuidance}"
+    text = f"{{class_path: mine_untyped.Untyped, init_args: {{inner: {inner}}}}}"
     code, _, err = cgd(*SAMPLE, "--sampler.steps=2", f"--guidance={text}", "--out=result")
     assert code == 1, err
     assert "Untyped.inner: describes an object, and its type is not declared" in err
