@@ -1,4 +1,7 @@
-"""What a case costs: seconds, and bytes of memory above the start."""
+"""What a case costs: seconds of the processor, and bytes of memory above the start.
+
+A busy machine makes a case last longer, and cost no more; one that hangs is ended by `PATIENCE`.
+"""
 
 import os
 import resource
@@ -16,7 +19,7 @@ PATIENCE = 30.0
 
 
 class Meter:
-    """Seconds and peak memory between `start` and `stop`."""
+    """Processor seconds and peak memory between `start` and `stop`."""
 
     def start(self) -> None:
         """Begin to measure, and let the process have ROOM more and no further."""
@@ -24,11 +27,11 @@ class Meter:
         size, self._before, _ = _memory()
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, hard))
-        self._started = time.perf_counter()
+        self._started = time.process_time()
 
     def stop(self) -> None:
         """Leave the results in `seconds` and `bytes`."""
-        self.seconds = time.perf_counter() - self._started
+        self.seconds = time.process_time() - self._started
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
         self.bytes = _memory()[2] - self._before
