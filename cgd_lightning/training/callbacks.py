@@ -5,6 +5,7 @@ from typing import Any
 from lightning.pytorch import Callback
 
 from cgd_lightning.checkpoints.classes import Trust
+from cgd_lightning.training.curves import Curves
 from cgd_lightning.training.finite import FiniteLoss
 from cgd_lightning.training.guided_sampler import GuidedSampler
 from cgd_lightning.training.run import Run
@@ -25,5 +26,6 @@ def callbacks_of(options: Any, run: Run | None, trust: Trust) -> list[Callback]:
     bar = [StepBar()] if options.trainer.enable_progress_bar is not False else []
     checkpoint = RunCheckpoint(**vars(options.checkpoint), dirpath=folder)
     sampler = GuidedSampler(**vars(options.guided_sampler), folder=folder, trust=trust)
+    curves = [Curves()] if run else []
     own = listed(options.trainer.callbacks)
-    return [*stored, *own, FiniteLoss(), *bar, checkpoint, sampler]
+    return [*stored, *own, FiniteLoss(), *bar, checkpoint, sampler, *curves]

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from cgd_lightning.errors import InputError, one_line
 from cgd_lightning.files import open_plain, whole
+from cgd_lightning.training.history import History, wanted
 
 MOST_BYTES = 2**26
 """Of a metrics.csv that is gone on with, whose rows are read."""
@@ -24,7 +26,8 @@ class RunCSVLogger(CSVLogger):
     """Writes metrics.csv into the folder of a run, and keeps the rows that stand there already.
 
     Lightning's logger deletes them. A new name is a new column: the file is then written anew,
-    whole or not at all. Raises InputError for a metrics.csv that is no table.
+    whole or not at all. `history` holds the numbers of the rows that are there and of new ones.
+    Raises InputError for a metrics.csv that is no table.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,9 +38,11 @@ class RunCSVLogger(CSVLogger):
         self.rows: list[dict[str, Any]] = []
         first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
         self.columns: list[str] = []
+        self.history = History()
         if first and os.path.lexists(self.file):
             self.columns = read_header(self.file)
             drop_half_row(self.file)
+            self.remember()
 
     @property
     def experiment(self) -> Any:
@@ -48,6 +53,7 @@ class RunCSVLogger(CSVLogger):
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         row = {name: v.item() if isinstance(v, Tensor) else v for name, v in metrics.items()}
         self.rows.append({**row, "step": len(self.rows) if step is None else step})
+        self.history.add(row, self.rows[-1]["step"])
 
     @rank_zero_only
     def log_hyperparams(self, params: Any = None) -> None:
@@ -69,6 +75,18 @@ class RunCSVLogger(CSVLogger):
 
     def finalize(self, status: str) -> None:
         self.save()
+
+    def remember(self) -> None:
+        """Put the rows that stand in the file into the history, a row at a time."""
+        kept = [place for place, name in enumerate(self.columns) if wanted(name)]
+        if "step" not in self.columns or not kept:
+            return
+        step = self.columns.index("step")
+        with self.file.open(newline="", encoding="utf-8") as lines:
+            for row in islice(csv.reader(lines), 1, None):
+                if len(row) > step:
+                    values = {self.columns[i]: row[i] for i in kept if i < len(row) and row[i]}
+                    self.history.add(values, row[step])
 
     def stored_rows(self) -> list[dict[str, Any]]:
         """The rows that stand in the file."""

@@ -19,7 +19,7 @@ from cgd_lightning.data.images import ImageTensors, sample_images
 from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierFree, ClassifierGuidance
 from cgd_lightning.diffusion.samplers import DDIM, DPMSolver
 from cgd_lightning.errors import InputError
-from cgd_lightning.evaluation.features import look, look_with_guide
+from cgd_lightning.evaluation.features import GuideFeatures, JudgeFeatures
 from cgd_lightning.evaluation.metrics import accuracy, frechet_distance
 from cgd_lightning.evaluation.plots import stack
 from cgd_lightning.training.guided_sampler import GuidedSampler
@@ -149,10 +149,11 @@ def test_a_picture_and_measures_after_every_validation(
     assert bool((shown[:, 1] == 255).all())
     assert torch.equal(shown[:, 2:].transpose(0, 1).flatten(0, 1), images)
 
-    seen, classes = look(eyes, images)
+    look = JudgeFeatures(eyes)
+    seen, classes = look(images).features, look(images).classes
     data = Greys()
-    reference = look(eyes, data.split("val").images)[0]
-    real = look(eyes, sample_images(data.split("train"), 9).images)[0]
+    reference = look(data.split("val").images).features
+    real = look(sample_images(data.split("train"), 9).images).features
     wanted = {
         "guided/accuracy": accuracy(classes, torch.tensor(labels)),
         "guided/fid_lite": frechet_distance(reference, seen),
@@ -194,11 +195,12 @@ def test_the_classifier_is_watched_with_the_diffusion_model_as_partner(
     images = images_of(denoiser, [0, 1, 2] * 3, DDIM(3), rule, module.ema, batch_size=4)
     shown = cells(tmp_path / "samples" / "step_0000006.png", rows=3, columns=5)
     assert torch.equal(shown[:, 2:].transpose(0, 1).flatten(0, 1), images)
-    seen, classes = look_with_guide(module.ema, images)
+    look = GuideFeatures(module.ema)
+    seen, classes = look(images).features, look(images).classes
     assert trainer.callback_metrics["self_judged/accuracy"].item() == pytest.approx(
         accuracy(classes, torch.tensor([0, 1, 2] * 3))
     )
-    reference = look_with_guide(module.ema, Greys().split("val").images)[0]
+    reference = look(Greys().split("val").images).features
     assert trainer.callback_metrics["self_judged/fid_lite"].item() == pytest.approx(
         frechet_distance(reference, seen), rel=1e-5
     )
@@ -392,7 +394,7 @@ def test_a_network_with_label_dropout_guides_itself_from_its_own_conditional_ima
     shown = cells(tmp_path / "samples" / "step_0000006.png", rows=3, columns=5)
     assert torch.equal(shown[:, 0], plain)
     assert torch.equal(shown[:, 2:].transpose(0, 1).flatten(0, 1), guided)
-    _, classes = look(checkpoints.load(partners / "judge.ckpt"), guided)
+    classes = JudgeFeatures(checkpoints.load(partners / "judge.ckpt"))(guided).classes
     right = accuracy(classes, torch.tensor([0, 1, 2] * 3))
     assert trainer.callback_metrics["guided/accuracy"].item() == pytest.approx(right)
     assert "classifier: none named; the diffusion model guides itself" in capsys.readouterr().err
