@@ -2,21 +2,34 @@
 
 Such a metric is a `torchmetrics.Metric`: it takes features batch by batch, Lightning adds up its
 states over processes, and only `compute` looks at numbers, so that an update never waits for the
-device. `forward` makes no sense here, as one batch is of one side; call `update` and `compute`.
+device. `forward` makes no sense here, as one batch is of one side; call `update` and `compute`,
+or `estimates` for the numbers with their intervals.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
 from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.estimate import Estimate
 
 WITHOUT_FLOAT64 = frozenset({"mps"})
 """Types of devices that have no float64; what needs it is then computed on the CPU."""
+
+
+T = TypeVar("T")
+
+
+def _copy(state: Any, default: Any = None) -> Any:
+    """A copy of a state; None if that is still the `default`, which need not be kept twice."""
+    if isinstance(state, list):
+        return list(state)
+    same = isinstance(default, Tensor) and torch.equal(state, default.to(state))
+    return None if same else state.clone()
 
 
 class FeatureMetric(Metric):
@@ -48,6 +61,8 @@ class FeatureMetric(Metric):
         self.num_features, self.least, self.wants = num_features, least, wants
         for name in ("images", "not_finite"):
             self.add_state(name, torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
+        self._known: dict[str, tuple[Any, Any]] = {}
+        self._held: dict[str, Any] = {}
 
     @abstractmethod
     def add(self, features: Tensor, side: int) -> None:
@@ -57,16 +72,77 @@ class FeatureMetric(Metric):
     def value(self) -> Tensor | tuple[Tensor, ...]:
         """The scalar, or the scalars, that the states make."""
 
+    def intervals(self, values: Sequence[float]) -> Sequence[Estimate]:
+        """`values`, the numbers of `compute`, each with its interval where one is known."""
+        return [Estimate(value) for value in values]
+
+    def estimates(self, intervals: bool = True) -> dict[str, Estimate]:
+        """The numbers of `compute`, by name, with their `intervals` or without.
+
+        Raises InputError as `compute` does.
+        """
+        numbers = self.compute()
+        values = [x.item() for x in (numbers if isinstance(numbers, tuple) else (numbers,))]
+        found = self.intervals(values) if intervals else [Estimate(value) for value in values]
+        return dict(zip(self.names, found, strict=True))
+
+    @property
+    def generated(self) -> int:
+        """The number of generated images so far."""
+        return int(self.images[1])
+
+    def hold_real(self, features: Tensor) -> None:
+        """Take in `features` (N, d) of real images, and keep them when generated ones go."""
+        self.update(features, real=True)
+        self.hold()
+
+    def hold(self) -> None:
+        """Make what is known now the state that `forget_generated` goes back to."""
+        self._held = {name: _copy(getattr(self, name), d) for name, d in self._defaults.items()}
+
+    def forget_generated(self) -> None:
+        """Be as when `hold` was called."""
+        for name, default in self._defaults.items():
+            held = self._held.get(name)
+            if held is None and isinstance(default, Tensor):
+                held = default.to(getattr(self, name))
+            setattr(self, name, _copy(held))
+        self._known = {k: v for k, v in self._known.items() if k.startswith("real ")}
+        self._computed = None
+
+    def reset(self) -> None:
+        self._known = {}
+        super().reset()
+
+    def of_real(self, what: str, make: Callable[[], T]) -> T:
+        """What `make` gives of the real images, made once for as many of them."""
+        return self._remembered(f"real {what}", int(self.images[0]), make)
+
+    def of_generated(self, what: str, make: Callable[[], T]) -> T:
+        """What `make` gives of both sides, made once for the images that are there."""
+        return self._remembered(what, self.images.tolist(), make)
+
+    def _remembered(self, what: str, images: Any, make: Callable[[], T]) -> T:
+        # The numbers tell that states have come from other processes, or gone back.
+        if self._known.get(what, (None, None))[0] != images:
+            self._known[what] = images, make()
+        made: T = self._known[what][1]
+        return made
+
+    def _check_width(self, features: Tensor, side: str) -> None:
+        if features.ndim != 2 or features.shape[1] != self.num_features:
+            raise InputError(
+                f"{side} features of shape {tuple(features.shape)}: wanted (N, "
+                f"{self.num_features}), as many for every image"
+            )
+
     def update(self, features: Tensor, real: bool) -> None:
         """Take in `features` (N, d) of real or of generated images.
 
         Raises InputError if they are not of width d.
         """
-        if features.ndim != 2 or features.shape[1] != self.num_features:
-            raise InputError(
-                f"{_SIDES[not real]} features of shape {tuple(features.shape)}: wanted (N, "
-                f"{self.num_features}), as many for every image"
-            )
+        self._check_width(features, _SIDES[not real])
+        self._known = {k: v for k, v in self._known.items() if not real and k.startswith("real ")}
         self.images[int(not real)] += len(features)
         self.not_finite[int(not real)] += (~features.isfinite().all(dim=1)).sum()
         self.add(features, int(not real))
@@ -96,7 +172,9 @@ class FeatureMetric(Metric):
 _SIDES = ("real", "generated")
 
 
-def compare(metric: FeatureMetric, real: Tensor, generated: Tensor) -> dict[str, float]:
+def compare(
+    metric: FeatureMetric, real: Tensor, generated: Tensor, intervals: bool = True
+) -> dict[str, Estimate]:
     """The numbers of a fresh `metric`, by name, for features of real and generated images.
 
     The features are (N, d) and (M, d). They are all here: other processes of a training, which may
@@ -105,9 +183,7 @@ def compare(metric: FeatureMetric, real: Tensor, generated: Tensor) -> dict[str,
     metric.distributed_available_fn = _alone
     metric.update(real, real=True)
     metric.update(generated, real=False)
-    values = metric.compute()
-    scalars = values if isinstance(values, tuple) else (values,)
-    return dict(zip(metric.names, (scalar.item() for scalar in scalars), strict=True))
+    return metric.estimates(intervals)
 
 
 def _alone() -> bool:

@@ -1,48 +1,92 @@
-"""What a network sees in images: features, which metrics compare, and predicted classes.
+"""What a network sees in images: features, which metrics compare, and what it calls them.
 
 A feature network is a value: a network and a name for it, by which a report says whose numbers
-they are. Images are uint8 on the host; x0 is made of them, batch by batch, where the network is.
+they are, and the hash of its weights, by which it is known again. Images are uint8 on the host; x0
+is made of them, batch by batch, where the network is.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
-from cgd_lightning.diffusion.data_spec import Trained
+from cgd_lightning.diffusion.codec import PIXELS, Codec
+
+Bar = Callable[[Iterable[Tensor]], Iterable[Tensor]]
+"""Shows how many of the batches that go through it are done, as tqdm."""
+
+
+class Seen(NamedTuple):
+    """What a network sees in N images, on the host, in float32.
+
+    features: (N, d). logits: (N, K) of its classes; K is 0 if it has none.
+    """
+
+    features: Tensor
+    logits: Tensor
+
+    @property
+    def classes(self) -> Tensor:
+        """The class (N,) int64 that the network finds likeliest for each image."""
+        return self.logits.argmax(dim=-1)
 
 
 @dataclass(frozen=True)
 class FeatureNetwork(ABC):
-    """uint8 images -> their features and predicted classes. A subclass says what it sees in x0.
+    """uint8 images -> what it sees in them. A subclass says what it sees in x0.
 
-    network: with the data it was trained on. name: of it in reports. batch_size: images at a time.
+    network: a module, on its device. name: of it in reports. batch_size: images at a time.
     """
 
-    network: Trained
+    network: nn.Module
     name: str
     batch_size: int = 512
+
+    frechet: ClassVar[str] = "fid_lite"
+    """How the Frechet distance of its features is called."""
+
+    score: ClassVar[str] = "inception_score_lite"
+    """How the inception score of its classes is called."""
 
     @abstractmethod
     def see(self, x0: Tensor) -> tuple[Tensor, Tensor]:
         """(features (B, d), logits (B, K)) of clean images `x0` (B, C, H, W)."""
 
-    @torch.no_grad()
-    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (N, d) float32 and predicted classes (N,) int64 of uint8 images (N, C, H, W).
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of its classes; empty if it has none, or nobody said them."""
+        return ()
 
-        Both are on the host.
-        """
-        device = next(self.network.parameters()).device
-        encode = self.network.data.codec.encode
-        features, classes = [], []
-        for chunk in images.split(self.batch_size):
-            seen, logits = self.see(encode(chunk.to(device)))
-            features.append(seen)
-            classes.append(logits.argmax(dim=-1))
-        return torch.cat(features).cpu(), torch.cat(classes).cpu()
+    @property
+    def codec(self) -> Codec:
+        """How uint8 images become its x0."""
+        return PIXELS
+
+    @cached_property
+    def hash(self) -> str:
+        """The first 16 digits of the SHA-256 of its class, its weights and their names."""
+        digest = hashlib.sha256(type(self).__qualname__.encode())
+        for name, tensor in sorted(self.network.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()[:16]
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, bar: Bar = iter) -> Seen:
+        """What it sees in uint8 images (N, C, H, W)."""
+        device = next(self.network.parameters(), torch.empty(0)).device
+        parts = [
+            self.see(self.codec.encode(chunk.to(device)))
+            for chunk in bar(images.split(self.batch_size))
+        ]
+        features, logits = (torch.cat(side).float().cpu() for side in zip(*parts))
+        return Seen(features, logits)
 
 
 @dataclass(frozen=True)
@@ -51,6 +95,14 @@ class JudgeFeatures(FeatureNetwork):
 
     network: CleanClassifier
     name: str = "the judge"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.network.class_names
+
+    @property
+    def codec(self) -> Codec:
+        return self.network.data.codec
 
     def see(self, x0: Tensor) -> tuple[Tensor, Tensor]:
         features = self.network.features(x0)
@@ -64,18 +116,14 @@ class GuideFeatures(FeatureNetwork):
     network: NoisyClassifier
     name: str = "the guiding classifier itself"
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.network.class_names
+
+    @property
+    def codec(self) -> Codec:
+        return self.network.data.codec
+
     def see(self, x0: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.network.logits(x0, torch.zeros(len(x0), device=x0.device))
         return logits, logits
-
-
-def look(judge: CleanClassifier, images: Tensor, batch_size: int = 512) -> tuple[Tensor, Tensor]:
-    """What `JudgeFeatures` of the judge sees in uint8 images (N, C, H, W)."""
-    return JudgeFeatures(judge, batch_size=batch_size)(images)
-
-
-def look_with_guide(
-    classifier: NoisyClassifier, images: Tensor, batch_size: int = 512
-) -> tuple[Tensor, Tensor]:
-    """What `GuideFeatures` of the classifier sees in uint8 images (N, C, H, W)."""
-    return GuideFeatures(classifier, batch_size=batch_size)(images)

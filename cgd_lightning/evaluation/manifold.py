@@ -9,12 +9,17 @@ must be exact there: |a - b|^2 as |a|^2 + |b|^2 - 2 ab loses the images on it to
 all those that are in both sets.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.estimate import Estimate, about, share, within
 from cgd_lightning.evaluation.feature_metric import FeatureMetric, double
 from cgd_lightning.evaluation.neighbours import distance_to_nearest, in_a_ball
+from cgd_lightning.evaluation.subsamples import subsampled_variance
 
 
 class PrecisionRecall(FeatureMetric):
@@ -31,8 +36,8 @@ class PrecisionRecall(FeatureMetric):
     names = ("precision", "recall")
     higher_is_better = True
 
-    real: list[Tensor]
-    generated: list[Tensor]
+    real_features: list[Tensor]
+    generated_features: list[Tensor]
 
     def __init__(self, num_features: int, k: int = 3) -> None:
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
@@ -40,19 +45,40 @@ class PrecisionRecall(FeatureMetric):
         wants = f"precision and recall with k = {k} need more than {k} of each"
         super().__init__(num_features, k + 1, wants)
         self.k = k
-        for name in ("real", "generated"):
+        for name in ("real_features", "generated_features"):
             self.add_state(name, [], dist_reduce_fx="cat")
 
     def add(self, features: Tensor, side: int) -> None:
         # Flat, since a process that has no images gathers an empty vector, not an empty matrix.
-        (self.real, self.generated)[side].append(features.float().flatten())
+        (self.real_features, self.generated_features)[side].append(features.float().flatten())
 
     def value(self) -> tuple[Tensor, Tensor]:
+        real, generated = self._sides()
+        radius = self.of_real("radius", lambda: distance_to_nearest(real, self.k))
+        return in_a_ball(generated, real, radius).double().mean(), _covered(real, generated, self.k)
+
+    def intervals(self, values: Sequence[float]) -> list[Estimate]:
+        # With the manifold of real images fixed, precision is a share of independent images.
+        precision = share(values[0] * self.generated, self.generated)
+        if self.generated < 4 * (self.k + 1):
+            return [precision, Estimate(values[1])]
+        real, generated = self._sides()
+        found, degrees = subsampled_variance(
+            len(generated), lambda rows: _covered(real, generated[rows], self.k)
+        )
+        least = share(values[1] * len(real), len(real))
+        recall = about(values[1], found**0.5, degrees)
+        if 0 < values[1] < 1:
+            return [precision, within(recall, 0.0, 1.0)]
+        return [precision, replace(least, error=recall.error)]
+
+    def _sides(self) -> tuple[Tensor, Tensor]:
+        """The features of real and of generated images, in float64."""
         real, generated = (
             double(dim_zero_cat(state).reshape(-1, self.num_features))
-            for state in (self.real, self.generated)
+            for state in (self.real_features, self.generated_features)
         )
-        return _covered(generated, real, self.k), _covered(real, generated, self.k)
+        return real, generated
 
 
 def _covered(queries: Tensor, support: Tensor, k: int) -> Tensor:

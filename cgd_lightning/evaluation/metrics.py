@@ -21,10 +21,10 @@ def accuracy(classes: Tensor, targets: Sequence[Target] | Tensor) -> float:
 
 def frechet_distance(real: Tensor, generated: Tensor) -> float:
     """Frechet distance between features (N, d) and (M, d); see `FrechetDistance`."""
-    return compare(FrechetDistance(real.shape[-1]), real, generated)["fid_lite"]
+    return compare(FrechetDistance(real.shape[-1]), real, generated, False)["fid_lite"].value
 
 
 def precision_recall(real: Tensor, generated: Tensor, k: int = 3) -> tuple[float, float]:
     """Precision and recall from features (N, d) and (M, d); see `PrecisionRecall`."""
-    values = compare(PrecisionRecall(real.shape[-1], k), real, generated)
-    return values["precision"], values["recall"]
+    values = compare(PrecisionRecall(real.shape[-1], k), real, generated, False)
+    return values["precision"].value, values["recall"].value

@@ -23,7 +23,7 @@ def distance_to_nearest(x: Tensor, k: int) -> Tensor:
     count = min(k + 1 + SPARE, len(x))
     width = max(len(x), count * x.shape[1])
     radii, unsure = [], []
-    for part in _blocks(x, width):
+    for part in blocks_of_rows(x, width):
         squares, error = _squares(part, x)
         nearest = squares.topk(count, largest=False)
         # The nearest of all is the row itself, at distance 0.
@@ -32,7 +32,7 @@ def distance_to_nearest(x: Tensor, k: int) -> Tensor:
         others = nearest.values[:, -1] if count < len(x) else torch.inf
         unsure.append(others - error <= radius.square())
     radius, rows = torch.cat(radii), torch.cat(unsure).nonzero()[:, 0]
-    exact = [_distances(part, x).kthvalue(k + 1).values for part in _blocks(x[rows], width)]
+    exact = [_distances(part, x).kthvalue(k + 1).values for part in blocks_of_rows(x[rows], width)]
     return radius.index_copy(0, rows, torch.cat(exact))
 
 
@@ -42,7 +42,7 @@ def in_a_ball(x: Tensor, centres: Tensor, radius: Tensor) -> Tensor:
     centres: (M, d). A ball holds its surface. All is in float64.
     """
     insides, unsure = [], []
-    for part in _blocks(x, len(centres)):
+    for part in blocks_of_rows(x, len(centres)):
         squares, error = _squares(part, centres)
         apart = squares - radius.square()
         inside = (apart < -error[:, None]).any(dim=1)
@@ -50,12 +50,54 @@ def in_a_ball(x: Tensor, centres: Tensor, radius: Tensor) -> Tensor:
         unsure.append(~inside & (apart <= error[:, None]).any(dim=1))
     inside, rows = torch.cat(insides), torch.cat(unsure).nonzero()[:, 0]
     exact = [
-        (_distances(part, centres) <= radius).any(dim=1) for part in _blocks(x[rows], len(centres))
+        (_distances(part, centres) <= radius).any(dim=1)
+        for part in blocks_of_rows(x[rows], len(centres))
     ]
     return inside.index_copy(0, rows, torch.cat(exact))
 
 
-def _blocks(x: Tensor, width: int) -> tuple[Tensor, ...]:
+def visits(x: Tensor, centres: Tensor, radius: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    """Who lies in which balls, with surface, `radius` (M,) about `centres` (M, d).
+
+    (the number of balls in which each row of `x` (N, d) lies, (N,) int64; whether each ball holds a
+    row of each of so many `groups`, (groups, M) bool). Row i is of the group i modulo `groups`.
+    """
+    count = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    reached = torch.zeros(groups, len(centres), dtype=torch.bool, device=x.device)
+    bounds = radius.square()
+    for group in range(min(groups, len(x))):
+        rows = torch.arange(group, len(x), groups, device=x.device)
+        for part in blocks_of_rows(rows, len(centres)):
+            own = x[part]
+            squares, error = _squares(own, centres)
+            apart = squares - bounds
+            inside = apart <= 0
+            unsure = (apart.abs() <= error[:, None]).nonzero()
+            if len(unsure):
+                i, j = unsure.T
+                inside[i, j] = _distances(own[i, None], centres[j, None])[:, 0, 0] <= radius[j]
+            count[part] = inside.sum(dim=1)
+            reached[group] |= inside.any(dim=0)
+    return count, reached
+
+
+def nearest(x: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """(distance (N,), index (N,)) of the row of `others` (M, d) nearest to each row of `x` (N, d).
+
+    All is in float64; of several at the same distance it is one that is not sure.
+    """
+    count = min(1 + SPARE, len(others))
+    found = []
+    for part in blocks_of_rows(x, max(len(others), count * x.shape[1])):
+        squares, _ = _squares(part, others)
+        few = squares.topk(count, largest=False).indices
+        distances, place = _distances(part[:, None], others[few])[:, 0].min(dim=1)
+        found.append((distances, few.gather(1, place[:, None])[:, 0]))
+    distances, indices = (torch.cat(side) for side in zip(*found))
+    return distances, indices
+
+
+def blocks_of_rows(x: Tensor, width: int) -> tuple[Tensor, ...]:
     """The rows of `x`, in parts of which each makes a matrix of that width."""
     return x.split(max(1, BLOCK // width))
 

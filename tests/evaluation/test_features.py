@@ -13,7 +13,8 @@ DATA = DataSpec((1, 8, 8), tuple("abc"))
 def test_a_judge_looks_once_and_its_features_make_its_logits() -> None:
     judge = CleanClassifier(ConvNet(8, 1, 3, width=4), DATA).eval()
     images = torch.randint(256, (20, 1, 8, 8), dtype=torch.uint8)
-    features, classes = JudgeFeatures(judge, batch_size=7)(images)
+    seen = JudgeFeatures(judge, batch_size=7)(images)
+    features, classes = seen.features, seen.classes
     assert features.shape == (20, 16)
     logits = judge.logits(PIXELS.encode(images))
     torch.testing.assert_close(judge.logits_from(features), logits)
@@ -24,7 +25,8 @@ def test_a_judge_looks_once_and_its_features_make_its_logits() -> None:
 def test_a_guide_looks_at_clean_images_at_its_least_noisy_timestep() -> None:
     guide = NoisyClassifier(MLPClassifier(8, 1, 3, width=16), Linear(), DATA).eval()
     images = torch.randint(256, (9, 1, 8, 8), dtype=torch.uint8)
-    logits, classes = GuideFeatures(guide, batch_size=4)(images)
+    seen = GuideFeatures(guide, batch_size=4)(images)
+    logits, classes = seen.features, seen.classes
     torch.testing.assert_close(logits, guide.logits(PIXELS.encode(images), torch.zeros(9)))
     assert torch.equal(classes, logits.argmax(-1))
 

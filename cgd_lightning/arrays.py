@@ -1,0 +1,94 @@
+"""Arrays in an npz from outside, read without unpickling and within what the file holds.
+
+    with open_arrays(file) as arrays:
+        shape, dtype = arrays.header("mu")
+        mean = arrays.read("mu")
+
+An array is stored as it is, so that it is no larger than its file, and what its header says is held
+against its size before room is made for it.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cgd_lightning.zips import open_zip
+
+MOST_ARRAYS = 16
+
+BLOCK = 2**20
+"""Bytes that are read at once; the directory of the file must fit."""
+
+
+@contextmanager
+def open_arrays(file: BinaryIO) -> Iterator["Arrays"]:
+    """The arrays in `file`, a zip as `np.savez` writes it.
+
+    Raises BadZipFile, or what zipfile raises, if it is damaged, compressed, or holds more than
+    `MOST_ARRAYS` or two of one name.
+    """
+    with open_zip(file, BLOCK) as archive:
+        members = archive.infolist()
+        names = {member.filename for member in members}
+        if len(members) > MOST_ARRAYS or len(names) < len(members):
+            raise BadZipFile(f"wanted at most {MOST_ARRAYS} arrays of different names")
+        yield Arrays(archive)
+
+
+class Arrays:
+    """The arrays of an open npz, by name."""
+
+    def __init__(self, archive: ZipFile) -> None:
+        self._archive = archive
+
+    def __contains__(self, name: str) -> bool:
+        return f"{name}.npy" in self._archive.namelist()
+
+    def header(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """(shape, dtype) of an array.
+
+        Raises KeyError if it is not there; ValueError, or what numpy raises, if it is not in
+        version 1.0 of numpy's format, holds objects, is empty or is not as large as it says.
+        """
+        with self._archive.open(f"{name}.npy") as file:
+            return self._header(name, file)
+
+    def read(self, name: str) -> NDArray[Any]:
+        """The array. Raises what `header` raises, and BadZipFile if its checksum is wrong."""
+        with self._archive.open(f"{name}.npy") as file:
+            shape, dtype = self._header(name, file)
+            return _read_whole(file, shape, dtype)
+
+    def _header(self, name: str, file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("an array in another version of the format than 1.0")
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+        if dtype.hasobject:
+            raise ValueError(f"{name} holds pickled objects, which are never read")
+        plain = dtype.kind in "biuf" and dtype.isnative and not by_columns
+        if not plain or not all(type(n) is int and n > 0 for n in shape):
+            raise ValueError(
+                f"{name} has shape {list(shape)} and {dtype.str}"
+                f"{' by columns' * by_columns}, which is not read here"
+            )
+        size = self._archive.getinfo(f"{name}.npy").file_size - file.tell()
+        if math.prod(shape) * dtype.itemsize != size:
+            raise ValueError(f"{name} has shape {list(shape)} in {size} bytes")
+        return shape, dtype
+
+
+def _read_whole(file: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    array = np.empty(shape, dtype)
+    room = memoryview(array.data).cast("B")
+    filled = 0
+    while part := file.read(BLOCK):  # to the end, where zipfile checks its sum
+        room[filled : filled + len(part)] = part
+        filled += len(part)
+    if filled != len(room):
+        raise EOFError(f"an array of {filled} bytes where {len(room)} were wanted")
+    return array

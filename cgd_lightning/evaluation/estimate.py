@@ -1,0 +1,74 @@
+"""A number that was estimated from n images, with the interval that is right for it."""
+
+import math
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, and the ends of its 95% interval where one is known.
+
+    The interval is for what the number is on average over samples of this size, with the reference
+    fixed; for KID, which does not depend on the size, for its value in the population. error: the
+    standard error, where the interval was made of one.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    error: float | None = None
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __format__(self, spec: str) -> str:
+        text = format(self.value, spec)
+        if self.low is None or self.high is None:
+            return text
+        return f"{text} [{format(self.low, spec)}, {format(self.high, spec)}]"
+
+    def to_plain(self) -> dict[str, float]:
+        """The numbers that are known, by name, as a JSON holds them."""
+        known = {"value": self.value, "low": self.low, "high": self.high, "error": self.error}
+        return {name: number for name, number in known.items() if number is not None}
+
+
+def about(value: float, error: float, degrees: int, least: float = -math.inf) -> Estimate:
+    """`value` +- Student's t quantile of so many `degrees` of freedom times its standard `error`.
+
+    least: the number is never below it.
+    """
+    half = student(degrees) * error
+    return Estimate(value, max(least, value - half), value + half, error)
+
+
+def within(estimate: Estimate, least: float, most: float) -> Estimate:
+    """`estimate` with its interval cut to what the number can be."""
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    return replace(estimate, low=max(least, estimate.low), high=min(most, estimate.high))
+
+
+def student(degrees: int) -> float:
+    """The 97.5% quantile of Student's t, by Cornish and Fisher's expansion, to 1e-3 from 9 degrees.
+
+    Abramowitz and Stegun 1964, 26.7.5.
+    """
+    z = 1.959963984540054
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
+    return sum(term / degrees**power for power, term in enumerate(terms))
+
+
+def share(hits: float, n: int) -> Estimate:
+    """A share `hits` / `n` of independent images, with Wilson's interval (1927), for any share."""
+    z = 1.959963984540054
+    p = hits / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    # Rounding must not put the value itself outside.
+    return Estimate(p, max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))

@@ -1,0 +1,56 @@
+import pytest
+import torch
+from scipy.stats import t
+from torch import Tensor
+
+from cgd_lightning.evaluation.estimate import share, student
+from cgd_lightning.evaluation.jackknife import BLOCKS, block_of, jackknife_error, pairs
+
+
+def squared_mean(x: Tensor) -> tuple[float, float]:
+    """|mean|^2 of `x`, and its error."""
+    block = block_of(torch.arange(len(x)))
+    counts = torch.bincount(block, minlength=BLOCKS).double()
+    sums = torch.zeros(BLOCKS, x.shape[1], dtype=x.dtype).index_add(0, block, x)
+
+    def without(out: tuple[int, ...]) -> Tensor:
+        kept = torch.tensor([j not in out for j in range(BLOCKS)])
+        return (sums[kept].sum(dim=0) / counts[kept].sum()).square().sum()[None]
+
+    single = torch.stack([without((j,)) for j in range(BLOCKS)])
+    double = torch.stack([without(pair) for pair in pairs()])
+    whole = without(())
+    return whole.item(), jackknife_error(whole, single, double).item()
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.05, 0.5])
+def test_the_error_is_that_of_repeated_draws_also_where_the_first_order_vanishes(
+    shift: float,
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    found = torch.tensor(
+        [
+            squared_mean(torch.randn(100, 20, generator=generator, dtype=torch.float64) + shift)
+            for _ in range(400)
+        ]
+    )
+    assert found[:, 1].square().mean().sqrt() == pytest.approx(found[:, 0].std().item(), rel=0.2)
+
+
+def test_images_of_one_class_in_turn_are_spread_evenly_over_the_blocks() -> None:
+    for classes in (2, 3, 10, 20, 100):
+        own = block_of(torch.arange(0, 50 * BLOCKS * classes, classes))
+        counts = torch.bincount(own, minlength=BLOCKS)
+        assert counts.min() > 0.9 * counts.max()
+
+
+def test_students_quantile_is_scipys() -> None:
+    for degrees in (9, 19, 100, 10_000):
+        assert student(degrees) == pytest.approx(t.ppf(0.975, degrees), rel=2e-4)
+
+
+def test_wilsons_interval_of_a_share_holds_it_and_stays_within_0_and_1() -> None:
+    none, half, every = share(0, 50), share(25, 50), share(50, 50)
+    assert (none.value, none.low, every.value, every.high) == (0, 0, 1, 1)
+    assert none.high == pytest.approx(0.0713, abs=1e-3)  # Brown, Cai and DasGupta 2001
+    assert half.low == pytest.approx(0.3664, abs=1e-3)
