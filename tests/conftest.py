@@ -4,6 +4,7 @@ closed form.
 
 import math
 import os
+from collections.abc import Iterator
 
 import lightning.pytorch  # noqa: F401  (here, so that its log is bound to a stream that outlives a single test)
 import pytest
@@ -23,6 +24,15 @@ from cgd_lightning.diffusion.schedules import (
 from tests.command_line import cgd, trained, workplace  # noqa: F401  (fixtures)
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Features are kept in a folder of the tests, and not in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
 
 SHAPE = (1, 2, 2)
 NAMES, PRIOR = ("a", "b", "c"), (0.5, 0.3, 0.2)

@@ -8,7 +8,7 @@ tensor stays a reference to numbers that lie elsewhere in the file.
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from cgd_lightning.checkpoints.names import CALLS, NAMES
 from cgd_lightning.checkpoints.tensors import DTYPES, Storage
@@ -39,7 +39,8 @@ class Interpreter:
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
 
-    def run(self, pickle: bytes) -> Any:
+    def run(self, pickle: bytes | BinaryIO) -> Any:
+        """What the pickle holds; of a file, it is read to the end of the pickle."""
         for count, (opcode, argument, _) in enumerate(pickletools.genops(pickle)):
             if count > MOST_OPCODES:
                 raise ValueError(f"a description of more than {MOST_OPCODES} words")
@@ -104,7 +105,7 @@ class Interpreter:
         self.push(_Name(text))
 
     def reference(self, _: Any) -> None:
-        kind, storage_type, key, _location, count = self.stack.pop()
+        kind, storage_type, key, _location, count, *rest = self.stack.pop()
         if type(storage_type) is not _Name:
             raise ValueError("a storage of no type")
         dtype = DTYPES[storage_type.text.removeprefix("torch ")]
@@ -112,10 +113,15 @@ class Interpreter:
             kind != "storage"
             or type(key) is not str
             or type(count) is not int
-            or self.size_of(key) != count * dtype.itemsize
+            or rest not in ([], [None])  # a view of another storage, in older files
+            or not self.fits(Storage(dtype, key, count))
         ):
             raise ValueError("a storage of another size than the file holds")
         self.push(Storage(dtype, key, count))
+
+    def fits(self, storage: Storage) -> bool:
+        """Whether the file holds as many numbers as `storage` says."""
+        return self.size_of(storage.key) == storage.count * storage.dtype.itemsize
 
     def reduce(self, _: Any) -> None:
         arguments, made = self.stack.pop(), self.stack.pop()

@@ -1,24 +1,31 @@
-"""`cgd evaluate`: what a judge says of samples, beside what it says of as many real images."""
+"""`cgd evaluate`: what networks see in samples, beside what they see in as many real images."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from jsonargparse import Namespace
+from tqdm import tqdm
 
 from cgd_lightning import checkpoints
-from cgd_lightning.commands.stored_data import add_data_option, with_data
-from cgd_lightning.configuration.files import PackagedConfigFile
-from cgd_lightning.configuration.parser import OneLineErrors, take_trusted
+from cgd_lightning.checkpoints.listed import not_listed
+from cgd_lightning.commands.evaluate_options import JUDGE, parser
+from cgd_lightning.configuration.gate import Gate
+from cgd_lightning.configuration.parser import instantiate, take_trusted
 from cgd_lightning.diffusion.classifier import CleanClassifier
-from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import InputError
-from cgd_lightning.evaluation.features import JudgeFeatures
-from cgd_lightning.evaluation.report import DRAWS, METRICS, Measure, MetricFactory, Report
+from cgd_lightning.evaluation.features import FeatureNetwork, JudgeFeatures
+from cgd_lightning.evaluation.kept import cache_folder, is_lasting
+from cgd_lightning.evaluation.networks.named import feature_network
+from cgd_lightning.evaluation.reference import Reference, reference_of
+from cgd_lightning.evaluation.report import MetricFactory
+from cgd_lightning.sampling.evaluated import contact_sheet, nearest_sheet, told, write_evaluation
+from cgd_lightning.sampling.evaluation import Evaluation, Training, evaluate
 from cgd_lightning.sampling.hardware import pick_device
-from cgd_lightning.sampling.stored import read_samples
-
-IN_THE_TABLE = ("accuracy", "fid_lite", "precision", "recall")
+from cgd_lightning.sampling.references import read_reference, write_reference
+from cgd_lightning.sampling.sources import Samples, Shape, read_source
 
 
 def run(args: list[str]) -> None:
@@ -28,103 +35,160 @@ def run(args: list[str]) -> None:
     settings = options.parse_args(words)
     gate.check(vars(settings), "")
     gate.keep_downloads_here(settings.data)
-    if settings.samples is None or settings.judge is None:
+    _check(settings, gate)
+    eyes = _eyes(settings, gate)
+    if settings.reference is not None and not any(w.startswith("--data") for w in gate.options):
+        settings.data = None  # the judge's, for which nobody asked
+    ready = instantiate(options, settings)
+    data, names = ready.data, eyes.class_names(ready.data)
+    shape = eyes.image_shape or (None if data is None else data.image_shape)
+    samples = read_source(Path(settings.samples), shape, names, resize=settings.resize)
+    out = _place(settings, samples, gate)
+    reference = _reference(settings, eyes, samples, data)
+    evaluation = evaluate(
+        eyes.features,
+        reference,
+        samples,
+        _training(settings, samples, data),
+        _listed(ready.metrics),
+        eyes.judge,
+        _keep(settings, eyes.features),
+        _bar,
+    )
+    _write(settings, out, evaluation, samples, reference, eyes, names)
+    print("\n".join([*told(settings.samples, evaluation, eyes.features, eyes.judge), "", f"{out}"]))
+
+
+@dataclass(frozen=True)
+class _Eyes:
+    """The networks that look. image_shape: that the judge was trained on; None without a judge."""
+
+    features: FeatureNetwork
+    judge: JudgeFeatures | None
+    image_shape: Shape | None
+
+    def class_names(self, data: Any) -> tuple[str, ...]:
+        """The names of the classes that images may be asked for."""
+        if self.judge is not None:
+            return self.judge.class_names
+        return tuple(data.class_names) if data is not None else ()
+
+
+def _check(settings: Namespace, gate: Gate) -> None:
+    """Raises InputError for settings that do not suffice, or that a file may not give."""
+    without_judge = settings.judge is None and settings.features == JUDGE
+    if settings.samples is None or without_judge:
         raise InputError(
             "wanted the samples and the judge: cgd evaluate --samples "
-            "runs/diffusion/version_0/samples/0 --judge runs/judge"
+            "runs/diffusion/version_0/samples/0 --judge runs/judge; or, without a judge, other "
+            "--features, as efficientnet-lite0, and --data or --reference"
         )
-    path = checkpoints.find(settings.judge)
-    card = checkpoints.read(path)
-    if card.kind != "judge":
+    if settings.judge is None and settings.data is None and settings.reference is None:
+        raise InputError("which real images? give --reference FOLDER, --data NAME or --judge RUN")
+    if "." in settings.features and not gate.trusts(settings.features):
+        raise InputError(f"features: a file {not_listed(settings.features)}")
+    for name, least in (("batch_size", 1), ("num_training", 0)):
+        if settings[name] is not None and settings[name] < least:
+            raise InputError(f"--{name} {settings[name]}: wanted at least {least}")
+    if settings.write_reference is not None:
+        gate.check_place(settings.write_reference, "write_reference")
+
+
+def _eyes(settings: Namespace, gate: Gate) -> _Eyes:
+    device, judge = pick_device(settings.device), None
+    shape: Any = None
+    if settings.judge is not None:
+        path = checkpoints.find(settings.judge)
+        card = checkpoints.read(path)
+        if card.kind != "judge":
+            raise InputError(
+                f"--judge {path}: a {card.kind}, and a judge was wanted: cgd fit --config "
+                "judge.yaml"
+            )
+        network = checkpoints.load(path, CleanClassifier, device=device, trust=gate.trust)
+        judge, shape = JudgeFeatures(network, f"{path}"), tuple(card.image_shape)
+    if settings.features == JUDGE and settings.weights is not None:
+        raise InputError(f"--weights {settings.weights}: the judge has its own; give --features")
+    features: FeatureNetwork | None = judge
+    if settings.features != JUDGE:
+        features = feature_network(settings.features, settings.weights, device)
+    assert features is not None
+    if settings.batch_size is not None:
+        features = replace(features, batch_size=settings.batch_size)
+    return _Eyes(features, judge, shape)
+
+
+def _place(settings: Namespace, samples: Samples, gate: Gate) -> Path:
+    """The folder that is written to. Raises InputError if only a file can have said it."""
+    source = Path(settings.samples)
+    usual = source / "evaluation" if samples.ours else Path("evaluation") / source.stem
+    out = Path(settings.out) if settings.out is not None else usual
+    gate.check_place(out, "out")
+    return out
+
+
+def _reference(settings: Namespace, eyes: _Eyes, samples: Samples, data: Any) -> Reference:
+    keep, bar = _keep(settings, eyes.features), _bar("real images")
+    shape: Any = tuple(samples.images.shape[1:])
+    if settings.reference is not None:
+        path, names = Path(settings.reference), eyes.class_names(data)
+        return read_reference(path, eyes.features, shape, names, settings.resize, keep, bar)
+    if data is None:
         raise InputError(
-            f"--judge {path}: a {card.kind}, and a judge was wanted: cgd fit --config judge.yaml"
+            f"{settings.judge}: does not tell its data set; give it with --data, or real images "
+            "with --reference"
         )
-    images, targets = read_samples(Path(settings.samples), card.image_shape, card.class_names)
-    ready = with_data(options, settings, path)
-    judge = checkpoints.load(
-        path, CleanClassifier, device=pick_device(settings.device), trust=gate.trust
-    )
-    further = ready.metrics if isinstance(ready.metrics, list) else [ready.metrics]
-    metrics = [metric for metric in further if metric is not None]
-    print(table(JudgeFeatures(judge, f"{path}"), images, targets, ready.data, metrics))
-
-
-def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
-    """The options of `cgd evaluate`.
-
-    The data set is that of the judge in `words` unless the user names another.
-    """
-    description = (
-        "Accuracy, FID-lite, precision and recall of samples, by a judge, against the test images "
-        "of the judge's data set."
-    )
-    options = OneLineErrors(
-        prog="cgd evaluate",
-        default_env=True,
-        env_prefix="CGD_EVALUATE_",
-        description=description,
-        allow_abbrev=False,
-    )
-    options.add_argument("--config", action=PackagedConfigFile, help="YAML file with options.")
-    options.add_argument("--samples", type=str | None, help="Folder that cgd sample wrote.")
-    options.add_argument(
-        "--judge", type=str | None, help="Run, version folder or file of the judge."
-    )
-    options.add_argument(
-        "--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps, ..."
-    )
-    options.add_argument(
-        "--metrics",
-        type=MetricFactory | list[MetricFactory] | None,
-        help="Further metrics of the judge's features, your own by import path.",
-    )
-    add_data_option(options, words, "judge", "the judge", trust)
-    return options
-
-
-def table(
-    features: JudgeFeatures,
-    images: Tensor,
-    targets: list[Target],
-    data: Any,
-    metrics: Sequence[MetricFactory] = (),
-) -> str:
-    """A table: samples, and draws of as many real training images, against all test images.
-
-    metrics: further ones, a line each below it.
-    """
+    if tuple(data.image_shape) != shape:
+        raise InputError(
+            f"--data {data.name}: images of shape {list(data.image_shape)}; the samples are of "
+            f"shape {list(shape)}"
+        )
     from cgd_lightning.data.images import sample_images
 
     test = data.split("test")
-    held_out = sample_images(test, len(test))
-    measure = Measure(features, held_out.images, held_out.labels, (*METRICS, *metrics))
-    samples = measure(images, targets)
-    train = sample_images(data.split("train"), DRAWS * samples.n)
-    real = measure.real(train.images, samples.n)
-    return "\n".join(
-        [
-            f"judge {features.name}: recognises {measure.recognised:.2%} of {real.reference} "
-            f"test images of {data.name}",
-            "FID-lite in its features; precision and recall with k = 3; both against these "
-            f"{real.reference} images",
-            "",
-            f"{'':24}{'n':>6}  accuracy  FID-lite  precision  recall",
-            _row("samples", samples, f"{samples['accuracy']:.2%}"),
-            _row("real training images", real, ""),
-            "",
-            f"FID-lite of real images: mean of {len(real.draws)} draws, {min(real.draws):.4g} to "
-            f"{max(real.draws):.4g}",
-            *(
-                f"{name}: samples {value:.4g}, real training images {real[name]:.4g}"
-                for name, value in samples.values.items()
-                if name not in IN_THE_TABLE
-            ),
-        ]
-    )
+    real = sample_images(test, len(test))
+    name = f"test images of {data.name}"
+    return reference_of(eyes.features, real.images, real.labels, name, keep, bar)
 
 
-def _row(title: str, report: Report, accuracy: str) -> str:
-    return (
-        f"{title:24}{report.n:>6}  {accuracy:>8}  {report['fid_lite']:>8.4g}  "
-        f"{report['precision']:>9.3f}  {report['recall']:>6.3f}"
-    )
+def _training(settings: Namespace, samples: Samples, data: Any) -> Training | None:
+    if data is None:
+        return None
+    return Training.of(data.split("train"), len(samples.images), settings.num_training)
+
+
+def _keep(settings: Namespace, features: FeatureNetwork) -> Path | None:
+    return cache_folder() if not settings.no_cache and is_lasting(features) else None
+
+
+def _listed(metrics: Any) -> list[MetricFactory]:
+    given = metrics if isinstance(metrics, list) else [metrics]
+    return [metric for metric in given if metric is not None]
+
+
+def _bar(what: str) -> Any:
+    """A bar of the batches that are done, once it takes more than two seconds."""
+    return partial(tqdm, desc=what, unit="batch", delay=2)
+
+
+def _write(
+    settings: Namespace,
+    out: Path,
+    evaluation: Evaluation,
+    samples: Samples,
+    reference: Reference,
+    eyes: _Eyes,
+    names: tuple[str, ...],
+) -> None:
+    real = evaluation.real
+    facts = {
+        "made_by": f"cgd-lightning {version('cgd-lightning')}",
+        "samples": evaluation.report.to_plain(),
+        "real_training_images": None if real is None else real.to_plain(),
+        "judge": None if eyes.judge is None else {"name": eyes.judge.name, "hash": eyes.judge.hash},
+        "recognised": evaluation.recognised,
+    }
+    nearest = nearest_sheet(evaluation.nearest) if evaluation.nearest else None
+    if settings.write_reference is not None:
+        write_reference(Path(settings.write_reference), reference, eyes.features)
+    write_evaluation(out, facts, contact_sheet(samples.images, samples.targets, names), nearest)

@@ -19,7 +19,9 @@ commands:
   test        the same on test images:            cgd test --ckpt_path runs/classifier
   predict     class probabilities, as CSV:        cgd predict --ckpt_path runs/classifier
   evaluate    what a judge says of samples:       cgd evaluate --samples FOLDER --judge runs/judge
+  sweep       which scale to use:                 cgd sweep --ckpt runs/diffusion --scales 0,1,2,5
   likelihood  bits per dimension of test images:  cgd likelihood --ckpt runs/diffusion
+  diagnose    is a classifier fit to guide:       cgd diagnose --ckpt runs/classifier
   info        what a checkpoint is:               cgd info runs/diffusion
   demo        the whole story on handwritten digits, in minutes
 
@@ -38,7 +40,9 @@ COMMANDS = {
     "predict": "fit",
     "sample": "sample",
     "evaluate": "evaluate",
+    "sweep": "sweep",
     "likelihood": "likelihood",
+    "diagnose": "diagnose",
     "info": "info",
     "demo": "demo",
 }

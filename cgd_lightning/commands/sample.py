@@ -5,9 +5,9 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import fields
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -37,13 +37,38 @@ from cgd_lightning.values import Value, arguments
 SCALE_OF_A_RULE = re.compile(r"--guidance(\.(?!weight|image_weight)\w+)*\.scale(=|$)")
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What words ask for: a request, where its samples go, and what is trusted.
+
+    unchanged: fields of the request that an earlier one has and nobody asked for now.
+    """
+
+    request: Request
+    place: Place
+    trust: Trust
+    unchanged: tuple[str, ...]
+
+
 def run(args: list[str]) -> None:
     """Run `args`: "sample" and its options."""
-    words, gate = take_trusted(args[1:])
-    words, recorded = _take_recorded(words, gate)
+    asked = read(args[1:])
+    with in_words():
+        grid = write_samples(asked.request, asked.place, asked.trust, asked.unchanged, say)
+    if grid is not None:
+        print(grid)
+
+
+def read(words: Sequence[str], prog: str = "cgd sample") -> Asked:
+    """What `words`, options of `cgd sample`, ask for. prog: the command, for errors.
+
+    Raises InputError for options that cannot be met, as they are written on the command line.
+    """
+    rest, gate = take_trusted(words)
+    rest, recorded = _take_recorded(rest, gate)
     with tempfile.TemporaryDirectory(prefix=OWN_FILES) as folder:
-        options = parser(_sampler_of(words, recorded))
-        settings = options.parse_args([*_as_config(recorded, Path(folder)), *words])
+        options = parser(_sampler_of(rest, recorded), prog)
+        settings = options.parse_args([*_as_config(recorded, Path(folder)), *rest])
     gate.check(vars(settings), "")
     _check_places(settings, recorded, gate)
     ready = instantiate(options, settings)
@@ -51,16 +76,21 @@ def run(args: list[str]) -> None:
     _check_described([ready.sampler, ready.guidance])
     if settings["from"] not in (None, os.environ.get("CGD_SAMPLE__FROM")):
         raise InputError("from: stands in a file; give it on the command line, --from FILE")
-    _settle_scale(ready, words, recorded)
+    _settle_scale(ready, rest, recorded)
     unchanged = [name for name in ("classifier", "labels") if settings[name] == recorded.get(name)]
     place = Place(**{field.name: ready[field.name] for field in fields(Place)})
-    try:
+    with in_words():
         request = Request(**{field.name: ready[field.name] for field in fields(Request)})
-        grid = write_samples(request, place, _trust(request, gate), unchanged, say)
+    return Asked(request, place, _trust(request, gate), tuple(unchanged))
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """In this block errors name settings as the command line writes them."""
+    try:
+        yield
     except RequestError as error:
         raise InputError(in_flags(f"--{error}" if error.setting else str(error))) from error
-    if grid is not None:
-        print(grid)
 
 
 def _trust(request: Request, gate: Gate) -> Trust:
@@ -85,10 +115,10 @@ def in_flags(message: str) -> str:
     return re.sub(rf"`({names})`", r"--\1", message)
 
 
-def parser(sampler: str = "DDIM") -> OneLineErrors:
+def parser(sampler: str = "DDIM", prog: str = "cgd sample") -> OneLineErrors:
     """The options of `cgd sample`; `sampler` is the class whose defaults count."""
     options = OneLineErrors(
-        prog="cgd sample",
+        prog=prog,
         default_env=True,
         env_prefix="CGD_SAMPLE_",
         description="Make guided images.",
@@ -103,7 +133,7 @@ def parser(sampler: str = "DDIM") -> OneLineErrors:
             Sampler, "sampler", default={"class_path": sampler}, help="sampler and its options"
         )
     except ValueError:  # no such class: said when the words are parsed
-        return parser()
+        return parser(prog=prog)
     options.add_argument(
         "--guidance",
         type=Rule | list[Rule],

@@ -2,7 +2,8 @@
 
 import struct
 import zlib
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
 
@@ -16,6 +17,12 @@ from cgd_lightning.limits import MOST_PIXELS
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """The formats of these endings alone: for EPS, Pillow runs Ghostscript, whatever the ending."""
+
+MODES = {1: "L", 3: "RGB"}
+"""Pillow's, by the number of channels."""
+
+GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "F"}
+"""Pillow's modes of images without colour."""
 
 ROWS = 256
 """Of an image that are laid on white at once."""
@@ -36,7 +43,23 @@ def decode(file: Path, image_shape: tuple[int, int, int]) -> Tensor:
     Raises InputError, naming the file, if it cannot be read or has more than MOST_PIXELS pixels.
     """
     channels, height, width = image_shape
-    mode = "L" if channels == 1 else "RGB"
+    with _opened(file) as image:
+        flat = _flatten(image, MODES[channels])
+        return _to_tensor(ImageOps.fit(flat, (width, height), Image.Resampling.BICUBIC))
+
+
+def decode_as_it_is(file: Path) -> Tensor:
+    """The image in `file`, uint8 (C, H, W), upright, in its own size; C is 1 if it is grey, else 3.
+
+    Raises InputError as `decode` does.
+    """
+    with _opened(file) as image:
+        return _to_tensor(_flatten(image, "L" if image.mode in GREY else "RGB"))
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Image.Image]:
+    """The image in `file`, upright. What fails on it within becomes an InputError."""
     try:
         with Image.open(file, formats=FORMATS) as image:
             most = MOST_PIXELS // 2 if image.format in ("GIF", "WEBP") else MOST_PIXELS
@@ -47,8 +70,7 @@ def decode(file: Path, image_shape: tuple[int, int, int]) -> Tensor:
                 )
             with _large if image.width * image.height > MOST_PIXELS // 4 else nullcontext():
                 ImageOps.exif_transpose(image, in_place=True)
-                flat = _flatten(image, mode)
-                fitted = ImageOps.fit(flat, (width, height), Image.Resampling.BICUBIC)
+                yield image
     except InputError:
         raise
     except Image.DecompressionBombError as error:
@@ -60,8 +82,11 @@ def decode(file: Path, image_shape: tuple[int, int, int]) -> Tensor:
         raise InputError(
             f"{file}: not an image that can be read ({why}); repair it or take it away"
         ) from error
-    pixels = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8)
-    return pixels.reshape(height, width, channels).permute(2, 0, 1)
+
+
+def _to_tensor(image: Image.Image) -> Tensor:
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return pixels.reshape(image.height, image.width, -1).permute(2, 0, 1)
 
 
 def _flatten(image: Image.Image, mode: str) -> Image.Image:

@@ -82,7 +82,7 @@ class FeatureNetwork(ABC):
         """What it sees in uint8 images (N, C, H, W)."""
         device = next(self.network.parameters(), torch.empty(0)).device
         parts = [
-            self.see(self.codec.encode(chunk.to(device)))
+            self.see(self.codec.encode(chunk.contiguous().to(device)))
             for chunk in bar(images.split(self.batch_size))
         ]
         features, logits = (torch.cat(side).float().cpu() for side in zip(*parts))

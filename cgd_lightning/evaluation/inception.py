@@ -14,7 +14,7 @@ from torchmetrics import Metric
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.estimate import Estimate, about
 from cgd_lightning.evaluation.feature_metric import WITHOUT_FLOAT64
-from cgd_lightning.evaluation.jackknife import BLOCKS, block_of, jackknife_error, pairs
+from cgd_lightning.evaluation.jackknife import BLOCKS, DEGREES, block_of, jackknife_error, pairs
 
 
 class InceptionScore(Metric):
@@ -71,7 +71,7 @@ class InceptionScore(Metric):
             return Estimate(value.item())
         without = self._scores([*[(j,) for j in range(BLOCKS)], *pairs()])[:, None]
         error = jackknife_error(value[None], without[:BLOCKS], without[BLOCKS:])
-        return about(value.item(), error.item(), BLOCKS - 1, least=1.0)
+        return about(value.item(), error.item(), DEGREES, least=1.0)
 
     def _scores(self, outs: list[tuple[int, ...]]) -> Tensor:
         """The scores (S,) without the blocks of each of S tuples, on the host."""

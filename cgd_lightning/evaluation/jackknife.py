@@ -14,6 +14,9 @@ from torch import Tensor
 
 BLOCKS = 20
 
+DEGREES = 9
+"""Degrees of freedom of the error: fewer than B - 1, since what is taken off is estimated too."""
+
 GOLDEN = (5**0.5 - 1) / 2
 
 STRIDES = (1, 7)

@@ -17,8 +17,11 @@ from torch import Tensor
 
 from cgd_lightning.arrays import Arrays, open_arrays
 from cgd_lightning.errors import InputError, one_line
-from cgd_lightning.evaluation.features import Seen
+from cgd_lightning.evaluation.features import FeatureNetwork, Seen
 from cgd_lightning.files import open_plain, whole
+
+LASTING = {"cgd_lightning", "torch", "torch_fidelity", "torchvision"}
+"""Packages whose networks are told apart by their weights."""
 
 MOST_NUMBERS = 2**16
 """Features and logits of an image."""
@@ -39,6 +42,16 @@ def cache_folder() -> Path | None:
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))
     home = given if given.is_absolute() else Path(os.path.expanduser("~")) / ".cache"
     return home / "cgd-lightning" / "features" if home.is_absolute() else None
+
+
+def is_lasting(features: FeatureNetwork) -> bool:
+    """Whether the same weights mean the same features, today and tomorrow.
+
+    They do for the classes of this package and of libraries. The code of anybody else's may have
+    changed since, which no hash of weights tells.
+    """
+    homes = {type(part).__module__.partition(".")[0] for part in features.network.modules()}
+    return homes | {type(features).__module__.partition(".")[0]} <= LASTING
 
 
 def read_kept(folder: Path, images: str, network: str, n: int) -> Seen | None:

@@ -15,7 +15,14 @@ from torchmetrics.utilities import dim_zero_cat
 
 from cgd_lightning.evaluation.estimate import Estimate, about
 from cgd_lightning.evaluation.feature_metric import FeatureMetric, double
-from cgd_lightning.evaluation.jackknife import BLOCKS, block_of, error_of, interactions, variance
+from cgd_lightning.evaluation.jackknife import (
+    BLOCKS,
+    DEGREES,
+    block_of,
+    error_of,
+    interactions,
+    variance,
+)
 from cgd_lightning.evaluation.neighbours import blocks_of_rows
 
 
@@ -47,7 +54,7 @@ class KernelDistance(FeatureMetric):
     def intervals(self, values: Sequence[float]) -> list[Estimate]:
         if self.images.min() < 2 * BLOCKS:
             return [Estimate(value) for value in values]
-        return [about(values[0], self._kernel_sums().error().item(), BLOCKS - 1)]
+        return [about(values[0], self._kernel_sums().error().item(), DEGREES)]
 
     def _kernel_sums(self) -> "KernelSums":
         real, generated = (
@@ -83,12 +90,12 @@ class KernelSums:
         whole = self.distance()[None]
         total, twice = torch.zeros_like(whole), torch.zeros_like(whole)
         singles = []
-        for single, double in (
+        for single, two in (
             (self._without(every, [()]), self._without(both, [()])),
             (self._without([()], every).T, self._without([()], both).T),
         ):
             total += variance(single)
-            twice += interactions(whole, single, double, both)
+            twice += interactions(whole, single, two, both)
             singles.append(single)
         across = whole - singles[0] - singles[1].T + self._without(every, every)
         # The centred sums have (B - 1)^2 degrees of freedom.

@@ -19,6 +19,7 @@ from cgd_lightning.evaluation.estimate import Estimate, about
 from cgd_lightning.evaluation.feature_metric import FeatureMetric, double
 from cgd_lightning.evaluation.jackknife import (
     BLOCKS,
+    DEGREES,
     block_of,
     error_of,
     interactions,
@@ -79,7 +80,7 @@ class MongeDistance(FeatureMetric):
         some, one, two = (self._without(block, out) for out in outs)
         share = interactions(some, one, two) / variance(one).clamp(min=1e-300)
         error = error_of(found, share * found)
-        return [about(values[0], error.item(), BLOCKS - 1, least=0.0)]
+        return [about(values[0], error.item(), DEGREES, least=0.0)]
 
     def _pulls(self) -> Tensor:
         """How much each generated image draws the distance its way, (N,), summing to 0.

@@ -185,7 +185,7 @@ class Measure:
         parts = features[order][: len(features) // size * size].split(size)
         frechet = [make for make in self._made if isinstance(make, FrechetDistance)][:1]
         name = self.features.frechet
-        draws = tuple(self._compare(part, frechet)[name].value for part in parts) if frechet else ()
+        draws = tuple(self._compare(part, frechet, False)[name].value for part in parts if frechet)
         estimates = self._compare(parts[0], self._made)
         if draws:
             estimates[name] = replace(estimates[name], value=mean(draws))
@@ -199,7 +199,8 @@ class Measure:
             frechet = [metric for metric in made if isinstance(metric, FrechetDistance)]
             assert self.known.moments is not None
             for one in frechet:
-                one.set_moments(*self.known.moments, self.known.n)
+                # Of how many images they are need not be known.
+                one.set_moments(*self.known.moments, max(2, self.known.n))
                 one.hold()
             return [*frechet]
         for metric in made:
@@ -207,12 +208,14 @@ class Measure:
             metric.hold_real(self.reference)
         return made
 
-    def _compare(self, features: Tensor, metrics: Sequence[FeatureMetric]) -> dict[str, Estimate]:
+    def _compare(
+        self, features: Tensor, metrics: Sequence[FeatureMetric], intervals: bool = True
+    ) -> dict[str, Estimate]:
         values: dict[str, Estimate] = {}
         for metric in metrics:
             metric.forget_generated()
             metric.update(features, real=False)
-            found = metric.estimates()
+            found = metric.estimates(intervals)
             if isinstance(metric, FrechetDistance):
                 found = {self.features.frechet: found["fid_lite"]}
             twice = ", ".join(sorted(found.keys() & values.keys()))
@@ -300,7 +303,7 @@ def _notes(n: int, reference: int, names: Any, frechet: str) -> tuple[str, ...]:
         if frechet in names:
             notes.append(
                 f"n = {n}: {frechet} is larger than with more samples, and compares only with "
-                f"values at this n and against these {reference} images"
+                f"values at this n and against the same {reference or ''} images".replace("  ", " ")
             )
         if "recall" in names:
             notes.append(

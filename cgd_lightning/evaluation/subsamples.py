@@ -16,8 +16,11 @@ from torch import Tensor
 LARGEST = 1250
 """At most so many images are in a subsample."""
 
-DEGREES = 10
-"""So many differences of subsamples are taken at least; fewer only for a large n."""
+DEGREES = 8
+"""Degrees of freedom of the variance: subsamples of several rounds overlap, and n is beyond all."""
+
+ROUNDS = 20
+"""So many differences of subsamples are taken, in at most as many rounds of drawing them."""
 
 GROUPS = 16
 """What a statistic of groups is made from: halves and quarters of so many groups of images."""
@@ -31,14 +34,14 @@ def subsampled_variance(n: int, value: Callable[[Tensor], Tensor]) -> tuple[floa
     value: the statistic of the images of these indices.
     """
     count = max(2, -(-n // LARGEST))
-    rounds = max(1, -(-DEGREES // (count - 1)))
+    rounds = max(2, ROUNDS // (count - 1))
     generator = torch.Generator().manual_seed(0)
     spreads = []
     for _ in range(rounds):
         parts = torch.randperm(n, generator=generator)[: n // count * count].split(n // count)
         spreads.append(torch.stack([value(part).cpu() for part in parts]).var())
     scale = (n // count) / n
-    return scale * torch.stack(spreads).mean().item(), (count - 1) * rounds
+    return scale * torch.stack(spreads).mean().item(), DEGREES
 
 
 def extrapolated_variance(reached: Tensor) -> float:

@@ -19,6 +19,7 @@ from cgd_lightning.data.digits import Digits
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import JudgeFeatures
 from cgd_lightning.evaluation.metrics import accuracy, frechet_distance, precision_recall
+from cgd_lightning.evaluation.reference import hash_of
 from cgd_lightning.sampling.files import write_targets
 from cgd_lightning.sampling.record import MOST_VALUES
 from cgd_lightning.sampling.stored import read_samples
@@ -53,6 +54,10 @@ def place(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def columns(line: str) -> list[str]:
+    return re.split(r"  +", line.strip())
+
+
 @pytest.mark.parametrize("kind", ["png", "npz"])
 def test_the_table_holds_what_the_judge_sees(
     kind: str, place: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd
@@ -67,29 +72,33 @@ def test_the_table_holds_what_the_judge_sees(
             torch.from_numpy(arrays["arr_0"]).permute(0, 3, 1, 2),
             torch.from_numpy(arrays["arr_1"]),
         )
-    reference, classes = look(test.images)
-    seen, seen_classes = look(images)
-    assert f"recognises {accuracy(classes, test.labels):.2%} of 250 test images of digits" in out
-    wanted = [
-        accuracy(seen_classes, labels),
-        frechet_distance(reference, seen),
-        *precision_recall(reference, seen),
-    ]
-    row = re.search(
-        r"^samples +(\d+) +([\d.]+)% +([\d.]+) +([\d.]+) +([\d.]+)$", out, flags=re.MULTILINE
-    )
-    assert row
-    n, share, *rest = map(float, row.groups())
-    assert n == 20
-    assert [share / 100, *rest] == pytest.approx(wanted, rel=1e-3, abs=1e-3)
-    assert re.search(r"^real training images +20 ", out, flags=re.MULTILINE)
-    assert out.splitlines()[1:4] == [
-        "FID-lite in its features; precision and recall with k = 3; both against these 250 images",
-        "",
-        "                             n  accuracy  FID-lite  precision  recall",
-    ]
-    draws = r"FID-lite of real images: mean of 10 draws, [\d.e+-]+ to [\d.e+-]+"
-    assert re.search(rf"\n\n{draws}\n$", out)
+    reference, real = look(test.images), look(test.images).classes
+    seen = look(images)
+    assert f"recognises {accuracy(real, test.labels):.2%} of them" in out
+    assert f"reference: 250 test images of digits (hash {hash_of(test.images, test.labels)})" in out
+    assert f"(hash {look.hash})" in out
+    wanted = {
+        "accuracy": accuracy(seen.classes, labels),
+        "fid_lite": frechet_distance(reference.features, seen.features),
+        **dict(zip(("precision", "recall"), precision_recall(reference.features, seen.features))),
+    }
+    told = {
+        name.removesuffix("@20"): rest
+        for name, *rest in map(columns, out.splitlines())
+        if name.endswith("@20")
+    }
+    assert {"kid", "mind", "density", "coverage", "nearest_training"} <= told.keys()
+    for name, value in wanted.items():
+        number = told[name][0].partition(" ")[0]
+        shown = float(number.removesuffix("%")) / (100 if number.endswith("%") else 1)
+        assert shown == pytest.approx(value, rel=1e-3, abs=1e-3)
+    written = json.loads(Path(kind, "evaluation/evaluation.json").read_text())
+    for name, value in wanted.items():
+        number = written["samples"]["estimates"][f"{name}@20"]["value"]
+        assert number == pytest.approx(value, rel=1e-5, abs=1e-6)
+    draws = r"\nfid_lite of real images: mean of 10 draws, [\d.e+-]+ to [\d.e+-]+\n"
+    assert re.search(draws, out)
+    assert out.splitlines()[-1] == f"{kind}/evaluation"
 
 
 def test_a_setting_of_the_data_changes_those_that_the_judge_was_trained_on(
@@ -112,13 +121,24 @@ def test_wrong_inputs_get_one_line(
     (wide / "samples.json").write_text(json.dumps({"images": {"labels": [0, 1, 2]}}))
     for words, says, *other in (
         (["--judge=runs/judge"], "wanted the samples and the judge"),
+        (["--samples=png"], "wanted the samples and the judge"),
+        (["--samples=png", "--features=random"], "which real images? give --reference FOLDER"),
+        (["--samples=png", "--judge=runs/judge", "--features=vgg"], "no such network"),
+        (["--samples=png", "--judge=runs/judge", "--weights=x.pth"], "the judge has its own"),
+        (["--samples=png", "--judge=runs/judge", "--batch_size=0"], "wanted at least 1"),
+        (["--samples=png", "--judge=runs/judge", "--reference=nowhere"], "nowhere: not there"),
+        (
+            ["--samples=png", "--features=random", "--data=Digits", "--data.held=1"],
+            "held",
+            2,
+        ),
         (
             ["--samples=png", f"--judge={trained / 'runs/classifier'}"],
             "a classifier, and a judge was wanted",
         ),
         (
             ["--samples=nowhere", "--judge=runs/judge"],
-            "--samples nowhere: not a folder that cgd sample wrote whole",
+            "--samples nowhere: not there; wanted a folder that cgd sample wrote",
         ),
         ([f"--samples={wide}", "--judge=runs/judge"], "images of shape [1, 8, 8]"),
         (["--samples=png", "--judge=nowhere"], "nowhere: no such checkpoint"),
@@ -266,10 +286,13 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: npz(f, arr_0=np.zeros((3, 4), np.uint8)),
         "arr_0 is uint8 of shape [3, 4]",
     ),
-    "an array of pickles": (lambda f: npz(f, arr_0=np.full((3, 4, 4, 1), None)), "does not write"),
+    "an array of pickles": (
+        lambda f: npz(f, arr_0=np.full((3, 4, 4, 1), None)),
+        "pickled objects, which are never read",
+    ),
     "an array by columns": (
         lambda f: npz(f, arr_0=np.zeros((3, 4, 4, 2), np.uint8, order="F")),
-        "does not write",
+        "not read here",
     ),
     "a shape that is not there": (
         lambda f: members(f, "arr_0.npy", contents=array((3, 99999, 99999, 1), 48)),
@@ -277,7 +300,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a shape below 0": (
         lambda f: members(f, "arr_0.npy", contents=array((-3, -4, 4, 1), 48)),
-        "does not write",
+        "not read here",
     ),
     "a long header": (
         lambda f: members(f, "arr_0.npy", contents=b"\x93NUMPY\1\0\xff\xff" + b"(" * 65535),

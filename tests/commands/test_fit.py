@@ -20,6 +20,7 @@ def test_a_run_is_a_folder_with_configuration_checkpoints_and_metrics(workplace:
         "best.ckpt",
         "last.ckpt",
         "metrics.csv",
+        "curves.png",
     }
     assert (
         yaml.safe_load((folder / "config.yaml").read_text())["model"]["init_args"]["network"][

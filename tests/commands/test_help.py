@@ -7,7 +7,7 @@ import pytest
 from jsonargparse import ArgumentParser
 
 from cgd_lightning.checkpoints.listed import NO_TRUST, OURS
-from cgd_lightning.commands import evaluate, fit, likelihood, sample
+from cgd_lightning.commands import evaluate_options, fit, likelihood, sample
 from cgd_lightning.configuration.gate import Gate
 
 Cgd = Callable[..., tuple[int, str, str]]
@@ -63,7 +63,7 @@ def test_every_option_of_a_training_has_a_help_text(command: str) -> None:
 
 def test_every_option_of_the_other_commands_has_a_help_text() -> None:
     assert without_text(sample.parser()) == []
-    assert without_text(evaluate.parser([], NO_TRUST)) == []
+    assert without_text(evaluate_options.parser([], NO_TRUST)) == []
     assert without_text(likelihood.parser([], NO_TRUST)) == []
 
 

@@ -204,7 +204,7 @@ def test_an_own_metric(mine: Path, cgd: Cgd) -> None:
     digits = Digits().split("test")
     made = Measure(JudgeFeatures(judge), digits.images, metrics=[partial(MeanDistance, power=2.0)])
     report = made(read_samples(Path("made"))[0])
-    shown = re.search(r"mean_distance: samples ([\d.e+-]+),", typed[1])
+    shown = re.search(r"^mean_distance@8 +([\d.e+-]+)", typed[1], flags=re.MULTILINE)
     assert shown
     assert float(shown[1]) == pytest.approx(report["mean_distance"], rel=1e-3)
 

@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 
 from cgd_lightning import checkpoints
-from cgd_lightning.commands.evaluate import read_samples
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser, Prediction
 from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.networks import ConvNet, EncoderUNet, UNet
 from cgd_lightning.sampling.animation import FRAMES, LAST, MILLISECONDS, Animation
+from cgd_lightning.sampling.stored import read_samples
 
 SAMPLE = ("sample", "--ckpt=runs/diffusion", "--device=cpu", "--sampler.steps=4")
 Cgd = Callable[..., tuple[int, str, str]]

@@ -124,6 +124,7 @@ def test_two_processes_train_one_run_on_different_images_and_noise(tmp_path: Pat
         "best.ckpt",
         "last.ckpt",
         "metrics.csv",
+        "curves.png",
     }
     seen = [
         [torch.load(tmp_path / f"seen-{rank}-{step}.pt") for step in range(1, 5)]

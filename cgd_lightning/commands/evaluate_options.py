@@ -1,0 +1,100 @@
+"""The options of `cgd evaluate`."""
+
+from typing import Any
+
+from cgd_lightning import checkpoints
+from cgd_lightning.commands.stored_data import add_data_option
+from cgd_lightning.configuration.files import PackagedConfigFile
+from cgd_lightning.configuration.parser import OneLineErrors
+from cgd_lightning.evaluation.report import MetricFactory
+
+JUDGE = "judge"
+"""The name of the features that are the judge's."""
+
+
+def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
+    """The options of `cgd evaluate`.
+
+    The data set is that of the judge in `words` unless the user names another.
+    """
+    description = (
+        "Distances, precision, recall and class accuracy of samples of any origin, by a judge or "
+        "another network, against real images that nothing was trained on."
+    )
+    options = OneLineErrors(
+        prog="cgd evaluate",
+        default_env=True,
+        env_prefix="CGD_EVALUATE_",
+        description=description,
+        allow_abbrev=False,
+    )
+    options.add_argument("--config", action=PackagedConfigFile, help="YAML file with options.")
+    options.add_argument(
+        "--samples",
+        type=str | None,
+        help="Folder that cgd sample wrote, any folder of images, or an npz with arr_0.",
+    )
+    options.add_argument(
+        "--judge",
+        type=str | None,
+        help="Run, version folder or file of the judge; without one there is no accuracy.",
+    )
+    _add_networks(options)
+    _add_places(options)
+    options.add_argument(
+        "--metrics",
+        type=MetricFactory | list[MetricFactory] | None,
+        help="Further metrics of the features, your own by import path.",
+    )
+    add_data_option(options, words, "judge", "the judge", trust)
+    return options
+
+
+def _add_networks(options: OneLineErrors) -> None:
+    options.add_argument(
+        "--features",
+        type=str,
+        default=JUDGE,
+        help="Network whose features are compared: judge, efficientnet-lite0, inception, dinov2, "
+        "random, or your own module by import path.",
+    )
+    options.add_argument(
+        "--weights", type=str | None, help="File of its weights, where they are not found."
+    )
+    options.add_argument(
+        "--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps, ..."
+    )
+    options.add_argument(
+        "--batch_size", type=int | None, help="Images at a time; by default the network's own."
+    )
+    options.add_argument(
+        "--num_training",
+        type=int,
+        default=10_000,
+        help="Training images that samples are held against as copies; 0 for none.",
+    )
+
+
+def _add_places(options: OneLineErrors) -> None:
+    options.add_argument(
+        "--reference",
+        type=str | None,
+        help="Real images in the place of the data set's: a folder, or an npz of ADM's with arr_0, "
+        "or with mu and sigma.",
+    )
+    options.add_argument(
+        "--write_reference",
+        type=str | None,
+        help="npz to which mean and covariance of the reference are written, as ADM has them.",
+    )
+    options.add_argument(
+        "--out",
+        type=str | None,
+        help="Folder of the results; by default evaluation in the folder of samples of ours, else "
+        "evaluation/NAME.",
+    )
+    switch: dict[str, Any] = {"type": bool, "nargs": "?", "const": True, "default": False}
+    options.add_argument("--resize", **switch, help="bring images of a folder to the wanted size")
+    options.add_argument(
+        "--no_cache", **switch, help="neither keep nor read features of real images"
+    )

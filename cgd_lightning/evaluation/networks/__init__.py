@@ -1,0 +1,1 @@
+"""Feature networks: what each sees in images, and where its weights come from."""

@@ -1,0 +1,136 @@
+"""Samples of any origin: a folder of ours, a folder of images, or an npz as ADM writes it.
+
+ADM's (Dhariwal and Nichol 2021, arXiv:2105.05233) is `arr_0`, uint8 (N, H, W, C), and `arr_1`, the
+classes, if there are any; `np.savez` writes it.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cgd_lightning.arrays import open_arrays
+from cgd_lightning.data.pictures import ENDINGS, decode, decode_as_it_is
+from cgd_lightning.diffusion.targets import Target, check_targets
+from cgd_lightning.errors import InputError
+from cgd_lightning.files import open_plain
+from cgd_lightning.sampling.arrays import read_images, read_labels
+from cgd_lightning.sampling.stored import DAMAGE, read_samples
+
+MOST_BYTES = 2**35
+"""Of all images of a folder together."""
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """uint8 images (N, C, H, W), and what each was asked to be, where that is known.
+
+    ours: whether cgd sample wrote them.
+    """
+
+    images: Tensor
+    targets: list[Target] | None
+    ours: bool = False
+
+
+def read_source(
+    path: Path,
+    image_shape: Shape | None = None,
+    class_names: Sequence[str] = (),
+    option: str = "--samples",
+    resize: bool = False,
+) -> Samples:
+    """The images at `path`.
+
+    image_shape: the (C, H, W) that is wanted; that of the first image if it is None. class_names:
+    classes that targets must know, and by which sub-folders of images are known; empty if there are
+    none. option: the user named the path by it. resize: whether images of a folder are brought to
+    that shape. Raises InputError, which begins with the option, if there are no such images.
+    """
+    if path.is_dir() and os.path.lexists(path / "samples.json"):
+        return Samples(*read_samples(path, image_shape, class_names or None), ours=True)
+    where = f"{option} {path}"
+    try:
+        if path.is_dir():
+            return _read_folder(path, image_shape, class_names, resize)
+        if path.suffix == ".npz" and os.path.lexists(path):
+            return _read_npz(path, image_shape, class_names)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    except DAMAGE as error:
+        why = " ".join(str(error).split())[:300] or type(error).__name__
+        raise InputError(f"{where}: cannot be read ({why})") from error
+    raise InputError(
+        f"{where}: not there; wanted a folder that cgd sample wrote, a folder of images, or an npz "
+        "with the array arr_0"
+    )
+
+
+def _read_npz(path: Path, image_shape: Shape | None, class_names: Sequence[str]) -> Samples:
+    with open_plain(path) as file, open_arrays(file) as arrays:
+        images = read_images(arrays, image_shape)
+        labels = read_labels(arrays, len(images)) if "arr_1" in arrays else None
+    if labels is None or labels.min() < 0:  # ours has -1 where weights were asked for
+        return Samples(images, None)
+    targets: list[Target] = labels.tolist()
+    if class_names:
+        check_targets(targets, class_names)
+    return Samples(images, targets)
+
+
+def _read_folder(
+    root: Path, image_shape: Shape | None, class_names: Sequence[str], resize: bool
+) -> Samples:
+    files = sorted(
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() in ENDINGS
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
+    if not files:
+        raise InputError(f"no images in it; wanted files that end in {', '.join(sorted(ENDINGS))}")
+    shape = image_shape or _shape_of(decode_as_it_is(files[0]))
+    if len(files) * torch.Size(shape).numel() > MOST_BYTES:
+        raise InputError(
+            f"{len(files)} images of shape {list(shape)}: more than {MOST_BYTES} bytes"
+        )
+
+    def read(file: Path) -> Tensor:
+        return decode(file, shape) if resize else _exactly(file, shape)
+
+    with ThreadPoolExecutor() as pool:
+        images = torch.stack(list(pool.map(read, files)))
+    return Samples(images, _targets_of_folders(files, root, class_names))
+
+
+def _shape_of(image: Tensor) -> Shape:
+    channels, height, width = image.shape
+    return channels, height, width
+
+
+def _exactly(file: Path, shape: Shape) -> Tensor:
+    image = decode_as_it_is(file)
+    if _shape_of(image) != tuple(shape):
+        raise InputError(
+            f"{file.name!a} has shape {list(image.shape)}; wanted {list(shape)}, or --resize to "
+            "bring images to it"
+        )
+    return image
+
+
+def _targets_of_folders(
+    files: Sequence[Path], root: Path, class_names: Sequence[str]
+) -> list[Target] | None:
+    """The classes by whose names the sub-folders of `root` are called, if all of them are."""
+    places = {name: place for place, name in enumerate(class_names)}
+    parts = [file.relative_to(root).parts for file in files]
+    if not all(len(part) > 1 and part[0] in places for part in parts):
+        return None
+    return [places[part[0]] for part in parts]

@@ -1,0 +1,108 @@
+"""What a sweep leaves beside its points: sweep.csv, sweep.json and the figures."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from cgd_lightning.diffusion.targets import Target
+from cgd_lightning.evaluation.choice import DISTANCE, shown
+from cgd_lightning.evaluation.estimate import Estimate
+from cgd_lightning.evaluation.sweep_figures import Line, write_figures, write_strip
+from cgd_lightning.files import whole
+from cgd_lightning.sampling.stored import read_samples
+from cgd_lightning.sampling.sweep_run import Point, SweepResult
+
+IN_THE_TABLE = ("accuracy", "fid_lite", "fid", "kid", "precision", "recall", DISTANCE)
+
+ROWS_OF_A_STRIP = 10
+
+
+def write_sweep(result: SweepResult, out: Path, class_names: Sequence[str] = ()) -> list[Path]:
+    """Write all of it into the folder `out`, and tell the files.
+
+    class_names: what the samples' classes are called.
+    """
+    rows = result.table
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(dict.fromkeys(name for row in rows for name in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    chosen = result.chosen
+    facts = {
+        "made_by": f"cgd-lightning {version('cgd-lightning')}",
+        "chosen": {**chosen.variant.settings, "scale": chosen.scale, "folder": str(chosen.folder)},
+        "advice": list(result.advice),
+        "as_good": [
+            {**points[0].variant.settings, "scales": [points[i].scale for i in choice.as_good]}
+            for points, choice in zip(result.variants, result.choices)
+        ],
+        "points": [
+            {**row, "folder": str(point.folder), "request": point.request.to_plain()}
+            for row, point in zip(rows, result.points)
+        ],
+    }
+    files = {"sweep.csv": table.getvalue(), "sweep.json": json.dumps(facts, indent=1)}
+    for name, text in files.items():
+        with whole(out / name) as file:
+            file.write_text(text, encoding="utf-8")
+    lines = [
+        Line(points[0].variant.name, [p.measured for p in points], choice.best)
+        for points, choice in zip(result.variants, result.choices)
+    ]
+    figures = write_figures(out, lines, result.real)
+    of_chosen = next(points for points in result.variants if chosen in points)
+    _strip(out / "strip.png", of_chosen, class_names)
+    return [*(out / name for name in files), *figures, out / "strip.png"]
+
+
+def _strip(path: Path, points: Sequence[Point], class_names: Sequence[str]) -> None:
+    """The strip of the first sample of each target, of the variant that was chosen."""
+    columns, named = [], []
+    for point in points:
+        images, targets = read_samples(point.folder)
+        first: dict[Target, int] = {}
+        for place, target in enumerate(targets):
+            first.setdefault(target, place)
+        chosen = dict(list(first.items())[:ROWS_OF_A_STRIP])
+        columns.append(images[list(chosen.values())].clone())
+        named = [_name(target, class_names) for target in chosen]
+    rows = list(torch.stack(columns, dim=1))
+    write_strip(path, [point.scale for point in points], rows, named)
+
+
+def _name(target: Target, class_names: Sequence[str]) -> str:
+    """How a target is called: a class, or those that have a weight."""
+    asked = [target] if isinstance(target, int) else [k for k, w in enumerate(target) if w > 0]
+    words = [class_names[k] if k < len(class_names) else str(k) for k in asked]
+    text = "|".join(words) if len(words) <= 3 else f"{words[0]}|... ({len(words)})"
+    return "".join(c if c.isprintable() else "_" for c in text[:40])
+
+
+def told(result: SweepResult) -> list[str]:
+    """The lines of a table: a row a point, and real training images where they were measured."""
+    points = [(p.variant.settings, p.measured) for p in result.points]
+    settings = list(result.points[0].variant.settings)
+    names = [n for n in IN_THE_TABLE if n in points[0][1].estimates]
+    rows = [[*settings, "scale", "n", *names]]
+    for values, measured in points:
+        cells = [values[name] for name in settings]
+        rows.append([*cells, f"{measured.scale:g}", f"{measured.n}"])
+        rows[-1] += [_with_ends(name, measured.estimates[name]) for name in names]
+    if result.real is not None:
+        known = result.real.estimates
+        rows.append([*("" for _ in settings), "real", f"{result.real.n}"])
+        rows[-1] += [_with_ends(name, known[name]) if name in known else "" for name in names]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join(c.rjust(w) for c, w in zip(row, widths)).rstrip() for row in rows]
+
+
+def _with_ends(name: str, estimate: Estimate) -> str:
+    value = shown(name, estimate.value)
+    if estimate.low is None or estimate.high is None:
+        return value
+    return f"{value} [{shown(name, estimate.low)}, {shown(name, estimate.high)}]"

@@ -1,0 +1,124 @@
+"""The points of a sweep on the disk: what is finished there is read and not made again.
+
+    OUT/points/NAME/samples.npz, samples.json, grid.png    as `cgd sample --format npz` writes them
+    OUT/points/NAME/report.json                            what was measured of them
+
+NAME tells what differs, and a hash of the whole request and of the weights of its networks: other
+samples never lie under the same name. A report says of itself by which features and against which
+images it was made, and is made again where these are others.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
+from cgd_lightning.diffusion.targets import Target
+from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.by_class import ByClass
+from cgd_lightning.evaluation.choice import Measured
+from cgd_lightning.evaluation.estimate import Estimate
+from cgd_lightning.files import whole
+from cgd_lightning.sampling.claim import claim
+from cgd_lightning.sampling.files import SampleFolder
+from cgd_lightning.sampling.job import Job
+from cgd_lightning.sampling.record import read_json, read_request, write_record
+from cgd_lightning.sampling.request import Request
+from cgd_lightning.sampling.stored import read_samples
+
+LEFT = ("samples.npz", "grid.png", ".samples.json.tmp", ".report.json.tmp")
+"""What a job that was killed while it finished leaves without its samples.json."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The folder of one point, whose samples `request` makes. trust: what the files may name."""
+
+    path: Path
+    request: Request
+    trust: Trust = NO_TRUST
+
+    @property
+    def made(self) -> bool:
+        """Whether the samples are there.
+
+        Raises InputError for a samples.json that is damaged or of another request.
+        """
+        record = self.path / "samples.json"
+        if not record.is_file():
+            return False
+        if read_request(record, self.trust) != self.request:
+            raise InputError(
+                f"{self.path}: holds samples of another request than this point's; remove it, or "
+                "give another --out"
+            )
+        return True
+
+    def make(self, job: Job, progress: Any) -> None:
+        """Make the samples, `progress` being called after each step of each chunk.
+
+        The folder is this sweep's alone, so that what a killed one left is removed.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name in LEFT:
+            (self.path / name).unlink(missing_ok=True)
+        device = next(job.denoiser.parameters()).device
+        record = write_record(job.request, format="npz", device=str(device), compile=False)
+        with claim(self.path, record["options"]) as own:
+            files = SampleFolder(own, job.targets, job.written, "npz")
+            for start, chunk in job.chunks(progress=progress):
+                files.add(start, chunk)
+            files.finish(record)
+
+    def read_samples(self) -> tuple[Tensor, list[Target]]:
+        """(uint8 images (N, C, H, W), what each was asked to show)."""
+        return read_samples(self.path)
+
+    def read_report(self, key: Mapping[str, str], scale: float) -> Measured | None:
+        """What was measured, if it was by and against what `key` says; None if not."""
+        # Of a file that is damaged or of an older form: it is measured again.
+        with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+            kept = read_json(self.path / "report.json")
+            if kept["measured_by"] == dict(key):
+                estimates = {str(name): Estimate(**e) for name, e in kept["estimates"].items()}
+                distance = ByClass.from_plain(kept["distance"])
+                return Measured(int(kept["n"]), scale, estimates, distance)
+        return None
+
+    def write_report(self, measured: Measured, key: Mapping[str, str]) -> None:
+        """Keep what was measured."""
+        plain = {
+            "measured_by": dict(key),
+            "n": measured.n,
+            "estimates": {name: e.to_plain() for name, e in measured.estimates.items()},
+            "distance": measured.distance.to_plain(),
+        }
+        with whole(self.path / "report.json") as file:
+            file.write_text(json.dumps(plain, indent=1), encoding="utf-8")
+
+
+def folder_name(settings: Mapping[str, str], scale: float, request: Request, weights: str) -> str:
+    """The name of a point: what differs, and a hash of all that decides its samples."""
+    words = [*(f"{name}-{value}" for name, value in settings.items()), f"scale-{scale:g}"]
+    text = re.sub(r"[^A-Za-z0-9.+-]+", "_", "_".join(words))[:100].lstrip(".-_")
+    plain = json.dumps([request.to_plain(), weights], sort_keys=True, default=str)
+    return f"{text}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
+
+
+def weights_hash(job: Job) -> str:
+    """A hash of the weights of all networks that a job has, so that others are known as such."""
+    digest = hashlib.sha256()
+    networks = {id(m): m for m in (job.denoiser, job.classifier, *job.models.values()) if m}
+    for network in networks.values():
+        for name, tensor in sorted(network.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -1,0 +1,212 @@
+"""Runs a sweep: makes the points that are missing, measures them, and chooses.
+
+    request = Request(ckpt="runs/diffusion", num_samples=1000)
+    result = sweep(request, (1, 2, 5), measure, out="sweep")
+    result.chosen.scale, result.advice
+
+Interrupted anywhere, the same call goes on where it was. One point's samples are in memory at a
+time.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
+from cgd_lightning.diffusion.guidance import Chain
+from cgd_lightning.diffusion.targets import Target
+from cgd_lightning.evaluation.choice import Choice, Measured, choose, choose_among
+from cgd_lightning.evaluation.report import Measure
+from cgd_lightning.evaluation.scale_measure import ScaleMeasure
+from cgd_lightning.sampling.claim import claim
+from cgd_lightning.sampling.hardware import pick_device
+from cgd_lightning.sampling.job import OF_FILES, Job
+from cgd_lightning.sampling.pair import Say, find_pair, silent
+from cgd_lightning.sampling.request import Request
+from cgd_lightning.sampling.resolve import Loader, load_pair
+from cgd_lightning.sampling.sweep import SCALES, Sweep, Variant
+from cgd_lightning.sampling.sweep_points import Folder, folder_name, weights_hash
+
+Real = Callable[[Sequence[Target]], Measured | None]
+"""What is measured of as many real images of these targets; None if there are not so many."""
+
+HELD = {"sweep": "the points of cgd sweep"}
+"""What the claim of a sweep's folder says: whichever sweep was killed there, another goes on."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a sweep: its variant, request and targets, its folder, and what was measured."""
+
+    variant: Variant
+    request: Request
+    targets: Sequence[Target]
+    folder: Path
+    measured: Measured
+
+    @property
+    def scale(self) -> float:
+        """Of its guidance."""
+        return self.measured.scale
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep found. points: variant by variant, by rising scale.
+
+    choices: of each variant, in the order of the points. notes: what a reader of the distances must
+    know. real: as many real training images, measured in the same way, where they were given.
+    """
+
+    points: tuple[Point, ...]
+    choices: tuple[Choice, ...]
+    notes: tuple[str, ...] = ()
+    real: Measured | None = None
+
+    @property
+    def variants(self) -> list[list[Point]]:
+        """The points of each variant."""
+        size = len(self.points) // len(self.choices)
+        return [list(self.points[i : i + size]) for i in range(0, len(self.points), size)]
+
+    @property
+    def comparable(self) -> bool:
+        """Whether all points have the same noise and labels."""
+        return all(p.variant.pairs_with(self.points[0].variant) for p in self.points)
+
+    @property
+    def chosen(self) -> Point:
+        """The best of all points, if they can be compared, else that of the first variant."""
+        if not self.comparable:
+            return self.points[self.choices[0].best]
+        return min(self.points, key=lambda point: point.measured.distance.value)
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """A row a point: its settings, its scale, n, and each number with its interval."""
+        return [_row(point) for point in self.points]
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What to choose, why, how sure it is, and what guidance makes worse, a line each."""
+        if len(self.choices) == 1:
+            return (f"choose {self.choices[0].sure}", *self.choices[0].lines[1:], *self.notes)
+        lines = []
+        if self.comparable:
+            called = [f"{p.variant.name} scale {p.scale:g}" for p in self.points]
+            lines.append(f"choose {choose_among([p.measured for p in self.points], called)}")
+        for points, choice in zip(self.variants, self.choices):
+            name = points[0].variant.name
+            lines += [f"{name}: {line}" for line in choice.lines]
+        return (*lines, *self.notes)
+
+
+def _row(point: Point) -> dict[str, Any]:
+    row: dict[str, Any] = {**point.variant.settings, "scale": point.scale, "n": point.measured.n}
+    for name, estimate in point.measured.estimates.items():
+        row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return row
+
+
+def sweep(
+    request: Request | Sweep,
+    scales: Sequence[float] = SCALES,
+    measure: Measure | ScaleMeasure | None = None,
+    axes: Mapping[str, Sequence[Any]] | None = None,
+    out: str | Path = "sweep",
+    *,
+    real: Real | None = None,
+    device: str | torch.device = "auto",
+    trust: Trust | str | Sequence[str] = NO_TRUST,
+    compile: bool = False,
+    say: Say = silent,
+) -> SweepResult:
+    """The samples of `request` at `scales`, and for all values of `axes`, made and measured.
+
+    measure: what looks at the samples. axes: as of `Sweep.of`. out: the folder of the points.
+    real: what is measured of real training images of these targets. Raises InputError as `resolve`
+    and `ScaleMeasure` do, and for a folder that holds other samples.
+    """
+    if measure is None:
+        raise TypeError("sweep: wanted a Measure, of features, real images and their labels")
+    look = ScaleMeasure(measure) if isinstance(measure, Measure) else measure
+    plan = request if isinstance(request, Sweep) else Sweep.of(request, scales, axes)
+    device = pick_device(device) if isinstance(device, str) else device
+    loader = Loader(device, Trust.of(trust), compile)
+    made: dict[int, list[Point]] = {}
+    with claim(Path(out), HELD), _bar(plan) as bar:
+        for group in plan.groups():
+            job = _load(group[0], plan, loader, say)
+            weights = weights_hash(job)
+            for variant in group:
+                made[id(variant)] = list(
+                    _points(variant, plan, job, weights, look, Path(out) / "points", loader, bar)
+                )
+    points = [made[id(variant)] for variant in plan.variants]
+    choices = tuple(choose([point.measured for point in one]) for one in points)
+    every = tuple(point for one in points for point in one)
+    beside = None if real is None else real(every[0].targets)
+    return SweepResult(every, choices, look.notes, beside)
+
+
+def _load(variant: Variant, plan: Sweep, loader: Loader, say: Say) -> Job:
+    """The job of a variant at its largest scale, with all networks that any scale wants."""
+    request = variant.at(plan.scales[-1])
+    return load_pair(
+        request, find_pair(request, variant.lenient, say), loader, variant.lenient, say
+    )
+
+
+def _points(
+    variant: Variant,
+    plan: Sweep,
+    job: Job,
+    weights: str,
+    look: ScaleMeasure,
+    under: Path,
+    loader: Loader,
+    bar: tqdm,
+) -> Iterator[Point]:
+    """The points of a variant, made and measured where that is not done."""
+    for scale in plan.scales:
+        own = _again(job, variant, scale)
+        look.check(own.targets)
+        name = folder_name(variant.settings, scale, own.request, weights)
+        folder = Folder(under / name, own.request, loader.trust)
+        bar.set_postfix_str(f"{variant.name} scale {scale:g}".strip())
+        if folder.made:
+            bar.total -= _steps(own.request)
+            bar.refresh()
+        else:
+            folder.make(own, bar.update)
+        measured = folder.read_report(look.key, scale)
+        if measured is None:
+            bar.set_postfix_str(f"{variant.name} scale {scale:g}, measuring".strip())
+            measured = look(*folder.read_samples(), scale)
+            folder.write_report(measured, look.key)
+        yield Point(variant, own.request, own.targets, folder.path, measured)
+
+
+def _again(job: Job, variant: Variant, scale: float) -> Job:
+    """The job of a variant at a scale, by the networks of `job`."""
+    request = variant.request
+    if Chain(request.rules).names:
+        # Variants of the same networks have the same guidance; the job knows where its models are.
+        request = replace(request, guidance=job.request.guidance)
+    wanted = vars(replace(request, scale=scale).scaled())
+    return job.again(**{name: value for name, value in wanted.items() if name not in OF_FILES})
+
+
+def _steps(request: Request) -> int:
+    return math.ceil(request.num_samples / request.batch_size) * request.sampler.steps
+
+
+def _bar(plan: Sweep) -> tqdm:
+    """Shows how much is left of all points."""
+    total = sum(_steps(variant.request) for variant in plan.variants) * len(plan.scales)
+    return tqdm(total=total, unit="step", desc="sweep")
