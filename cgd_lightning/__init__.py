@@ -51,8 +51,11 @@ if TYPE_CHECKING:
     from cgd_lightning.diffusion.samplers import Sampler as Sampler
     from cgd_lightning.diffusion.samplers.inversion import invert as invert
     from cgd_lightning.diffusion.schedules import NoiseSchedule as NoiseSchedule
+    from cgd_lightning.evaluation.diagnosis.diagnose import diagnose as diagnose
     from cgd_lightning.evaluation.feature_metric import FeatureMetric as FeatureMetric
+    from cgd_lightning.evaluation.features import FeatureNetwork as FeatureNetwork
     from cgd_lightning.evaluation.features import JudgeFeatures as JudgeFeatures
+    from cgd_lightning.evaluation.report import ALL_METRICS as ALL_METRICS
     from cgd_lightning.evaluation.report import Measure as Measure
     from cgd_lightning.networks import EncoderUNet as EncoderUNet
     from cgd_lightning.networks import Network as Network
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
     from cgd_lightning.sampling.request import Request as Request
     from cgd_lightning.sampling.resolve import resolve as resolve
     from cgd_lightning.sampling.resolve import sample as sample
+    from cgd_lightning.sampling.sweep_run import sweep as sweep
     from cgd_lightning.training.guided_sampler import GuidedSampler as GuidedSampler
     from cgd_lightning.training.modules import ClassifierModule as ClassifierModule
     from cgd_lightning.training.modules import DiffusionModule as DiffusionModule
@@ -70,7 +74,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "Level": "diffusion.level",
     "Prediction": "diffusion.denoiser",
+    "ALL_METRICS": "evaluation.report",
     "FeatureMetric": "evaluation.feature_metric",
+    "FeatureNetwork": "evaluation.features",
+    "diagnose": "evaluation.diagnosis.diagnose",
+    "sweep": "sampling.sweep_run",
     "JudgeFeatures": "evaluation.features",
     "Measure": "evaluation.report",
     "NoiseSchedule": "diffusion.schedules",

@@ -65,6 +65,7 @@ def write_figures(folder: Path, lines: Sequence[Line], real: Measured | None = N
     if "accuracy" in names:
         figure, (axes,) = panels(1, width=5.2, height=4.0)
         _trade(axes, lines, "accuracy", DISTANCE, real)
+        _spread_the_good(axes, lines)
         caption(axes, "Fidelity against accuracy", "accuracy", _called(DISTANCE))
         save(figure, folder / "fidelity.png")
         written.append(folder / "fidelity.png")
@@ -114,6 +115,22 @@ def _trade(axes: "Axes", lines: Sequence[Line], x: str, y: str, real: Measured |
                 label="real training images",
             )
     axes.margins(0.1)
+
+
+def _spread_the_good(axes: "Axes", lines: Sequence[Line]) -> None:
+    """Give room to accuracies near 1 and to small distances, where the good scales crowd."""
+    accuracies = [value for line in lines for value in line.values("accuracy")]
+    distances = [value for line in lines for value in line.values(DISTANCE)]
+    with default_looks():
+        if min(distances) > 0:
+            axes.set_yscale("log")
+        if min(accuracies) > 0 and max(accuracies) < 1:
+            axes.set_xscale("logit")
+            ticks = (0.01, 0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
+            low, high = min(accuracies), max(accuracies)
+            shown = [x for x in ticks if low / 2 < x < 1 - (1 - high) / 2]
+            axes.set_xticks(shown, [f"{x:.3g}" for x in shown])
+            axes.minorticks_off()
 
 
 def _metrics(

@@ -30,7 +30,7 @@ RARELY = 20
 
 QUARTILES = ("least noise", "2nd quarter of t", "3rd quarter of t", "most noise")
 
-SEEN_BY = {"guided": "seen by the judge", "self_judged": "seen by the guide itself"}
+SEEN_BY = {"guided": "by the judge", "self_judged": "by the guide itself"}
 """What the measures of guided samples are called, and who measured them."""
 
 TITLES = {"loss": "loss", "accuracy": "accuracy", "vlb": "variational bound, bits per dimension"}

@@ -134,7 +134,7 @@ WRONG = {
     "--scales": "--scales none: wanted numbers",
     "--scale=3": "--scale: not for cgd sweep; give --scales 0,1,2,5",
     "--num_samples=39": "--num_samples 39 of 10 labels: too few to compare; wanted at least 40",
-    "--colour=red": "Unrecognized arguments: --colour",
+    "--colour=red": "unrecognized arguments: --colour",
     "--sampler.stepps=3": "stepps",
     "--ckpt=runs/nothing": "runs/nothing: no such checkpoint",
     "--judge=runs/classifier": "a judge was wanted",

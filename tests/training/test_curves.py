@@ -99,9 +99,9 @@ def test_guided_samples_stand_beside_real_images_and_with_their_interval() -> No
     own, theirs, recognised = (
         {axes.get_title(loc="left"): axes for axes in figure.axes}[title]
         for title in (
-            "FID-lite of 16 guided samples, seen by the judge",
-            "FID-lite of guided samples, seen by the guide itself",
-            "accuracy of 16 guided samples, seen by the judge",
+            "FID-lite of 16 guided samples, by the judge",
+            "FID-lite of guided samples, by the guide itself",
+            "accuracy of 16 guided samples, by the judge",
         )
     )
     assert [list(line.get_ydata()) for line in own.lines] == [[30.0, 4.0, 2.5], [2.0, 2.0]]
@@ -261,4 +261,4 @@ def test_guided_samples_of_a_run_are_drawn_as_they_were_logged(workplace: Path) 
     for title, name in (("FID-lite", "fid_lite"), ("accuracy", "accuracy")):
         points = column(folder / "metrics.csv", f"self_judged/{name}")
         assert len(points) == 2
-        assert points in panels[f"{title} of 20 guided samples, seen by the guide itself"].values()
+        assert points in panels[f"{title} of 20 guided samples, by the guide itself"].values()
