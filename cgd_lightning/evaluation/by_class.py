@@ -175,5 +175,5 @@ def check_enough(targets: Sequence[Target]) -> None:
     least = max(2 * BLOCKS, LEAST * len(counts))
     if len(targets) < 2 * BLOCKS or min(counts.values()) < LEAST:
         raise InputError(
-            f"num_samples={len(targets)} of {len(counts)} labels: too few to compare; wanted at least {least}"
+            f"{len(targets)} of {len(counts)} labels: too few to compare; wanted at least {least}"
         )

@@ -20,6 +20,8 @@ from tqdm import tqdm
 from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.diffusion.guidance import Chain
 from cgd_lightning.diffusion.targets import Target
+from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.by_class import check_enough
 from cgd_lightning.evaluation.choice import Choice, Measured, choose, choose_among
 from cgd_lightning.evaluation.report import Measure
 from cgd_lightning.evaluation.scale_measure import ScaleMeasure
@@ -27,7 +29,7 @@ from cgd_lightning.sampling.claim import claim
 from cgd_lightning.sampling.hardware import pick_device
 from cgd_lightning.sampling.job import OF_FILES, Job
 from cgd_lightning.sampling.pair import Say, find_pair, silent
-from cgd_lightning.sampling.request import Request
+from cgd_lightning.sampling.request import Request, RequestError
 from cgd_lightning.sampling.resolve import Loader, load_pair
 from cgd_lightning.sampling.sweep import SCALES, Sweep, Variant
 from cgd_lightning.sampling.sweep_points import Folder, folder_name, weights_hash
@@ -175,6 +177,7 @@ def _points(
     """The points of a variant, made and measured where that is not done."""
     for scale in plan.scales:
         own = _again(job, variant, scale)
+        _check_enough(own.targets)
         look.check(own.targets)
         name = folder_name(variant.settings, scale, own.request, weights)
         folder = Folder(under / name, own.request, loader.trust)
@@ -190,6 +193,13 @@ def _points(
             measured = look(*folder.read_samples(), scale)
             folder.write_report(measured, look.key)
         yield Point(variant, own.request, own.targets, folder.path, measured)
+
+
+def _check_enough(targets: Sequence[Target]) -> None:
+    try:
+        check_enough(targets)
+    except InputError as error:
+        raise RequestError(f" {error}", "num_samples") from error
 
 
 def _again(job: Job, variant: Variant, scale: float) -> Job:
