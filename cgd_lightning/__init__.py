@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from cgd_lightning.evaluation.feature_metric import FeatureMetric as FeatureMetric
     from cgd_lightning.evaluation.features import FeatureNetwork as FeatureNetwork
     from cgd_lightning.evaluation.features import JudgeFeatures as JudgeFeatures
-    from cgd_lightning.evaluation.report import ALL_METRICS as ALL_METRICS
     from cgd_lightning.evaluation.report import Measure as Measure
     from cgd_lightning.networks import EncoderUNet as EncoderUNet
     from cgd_lightning.networks import Network as Network
@@ -74,7 +73,6 @@ if TYPE_CHECKING:
 _HOMES = {
     "Level": "diffusion.level",
     "Prediction": "diffusion.denoiser",
-    "ALL_METRICS": "evaluation.report",
     "FeatureMetric": "evaluation.feature_metric",
     "FeatureNetwork": "evaluation.features",
     "diagnose": "evaluation.diagnosis.diagnose",
