@@ -54,6 +54,7 @@ class NearestTraining(FeatureMetric):
         Raises InputError if they are not of width d.
         """
         self._check_width(features, "held-out")
+        self._known, self._computed = {}, None
         self.held_out.append(features.float().flatten())
 
     def value(self) -> tuple[Tensor, Tensor]:
