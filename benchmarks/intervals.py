@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cgd_lightning.evaluation.feature_metric import FeatureMetric, compare
 from cgd_lightning.evaluation.kernel import KernelDistance
-from cgd_lightning.evaluation.report import ALL_METRICS
+from cgd_lightning.evaluation.measure import ALL_METRICS
 
 Draw = Callable[[int], Tensor]
 

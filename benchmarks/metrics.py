@@ -11,8 +11,8 @@ from argparse import ArgumentParser
 import torch
 
 from cgd_lightning.evaluation.inception import InceptionScore
+from cgd_lightning.evaluation.measure import ALL_METRICS
 from cgd_lightning.evaluation.memorisation import NearestTraining
-from cgd_lightning.evaluation.report import ALL_METRICS
 
 
 def main() -> None:

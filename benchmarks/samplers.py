@@ -22,7 +22,7 @@ from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.diffusion.guidance import ClassifierGuidance, Ramp
 from cgd_lightning.diffusion.samplers import DDIM, DDPM, DPMSolver, DPMSolverSDE, Heun
 from cgd_lightning.evaluation.features import JudgeFeatures
-from cgd_lightning.evaluation.report import Measure
+from cgd_lightning.evaluation.measure import Measure
 from cgd_lightning.sampling.request import Request
 from cgd_lightning.sampling.stored import read_samples
 from cgd_lightning.sampling.write import Place, write_samples

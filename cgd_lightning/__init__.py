@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from cgd_lightning.evaluation.feature_metric import FeatureMetric as FeatureMetric
     from cgd_lightning.evaluation.features import FeatureNetwork as FeatureNetwork
     from cgd_lightning.evaluation.features import JudgeFeatures as JudgeFeatures
-    from cgd_lightning.evaluation.report import Measure as Measure
+    from cgd_lightning.evaluation.measure import Measure as Measure
     from cgd_lightning.networks import EncoderUNet as EncoderUNet
     from cgd_lightning.networks import Network as Network
     from cgd_lightning.networks import UNet as UNet
@@ -78,7 +78,7 @@ _HOMES = {
     "diagnose": "evaluation.diagnosis.diagnose",
     "sweep": "sampling.sweep_run",
     "JudgeFeatures": "evaluation.features",
-    "Measure": "evaluation.report",
+    "Measure": "evaluation.measure",
     "NoiseSchedule": "diffusion.schedules",
     "Sampler": "diffusion.samplers",
     "Rule": "diffusion.guidance",

@@ -13,7 +13,8 @@ from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.diffusion.samplers import DDIM
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import JudgeFeatures
-from cgd_lightning.evaluation.report import Measure, Report
+from cgd_lightning.evaluation.measure import Measure
+from cgd_lightning.evaluation.report import Report
 from cgd_lightning.sampling.request import Request
 from cgd_lightning.sampling.stored import read_samples
 from cgd_lightning.sampling.write import Place, write_samples

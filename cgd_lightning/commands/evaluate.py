@@ -18,9 +18,9 @@ from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import FeatureNetwork, JudgeFeatures
 from cgd_lightning.evaluation.kept import cache_folder, is_lasting
+from cgd_lightning.evaluation.measure import MetricFactory
 from cgd_lightning.evaluation.networks.named import feature_network
 from cgd_lightning.evaluation.reference import Reference, reference_of
-from cgd_lightning.evaluation.report import MetricFactory
 from cgd_lightning.sampling.evaluated import contact_sheet, nearest_sheet, told, write_evaluation
 from cgd_lightning.sampling.evaluation import Evaluation, Training, evaluate
 from cgd_lightning.sampling.hardware import pick_device

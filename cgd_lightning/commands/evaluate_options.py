@@ -6,7 +6,7 @@ from cgd_lightning import checkpoints
 from cgd_lightning.commands.stored_data import add_data_option
 from cgd_lightning.configuration.files import PackagedConfigFile
 from cgd_lightning.configuration.parser import OneLineErrors
-from cgd_lightning.evaluation.report import MetricFactory
+from cgd_lightning.evaluation.measure import MetricFactory
 
 JUDGE = "judge"
 """The name of the features that are the judge's."""

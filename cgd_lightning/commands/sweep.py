@@ -22,10 +22,11 @@ from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.choice import Measured
 from cgd_lightning.evaluation.features import FeatureNetwork, JudgeFeatures
+from cgd_lightning.evaluation.inception import InceptionScore
 from cgd_lightning.evaluation.kept import cache_folder
+from cgd_lightning.evaluation.measure import ALL_METRICS, Measure
 from cgd_lightning.evaluation.networks.named import feature_network
 from cgd_lightning.evaluation.reference import reference_of
-from cgd_lightning.evaluation.report import ALL_METRICS, Measure
 from cgd_lightning.evaluation.scale_measure import ScaleMeasure
 from cgd_lightning.sampling.hardware import pick_device
 from cgd_lightning.sampling.sweep import SCALES, Sweep, Variant
@@ -247,7 +248,9 @@ def _look(
     real = sample_images(test, len(test))
     name = f"test images of {data.name}"
     reference = reference_of(features, real.images, real.labels, name, cache_folder())
-    return ScaleMeasure(Measure(features, reference, metrics=ALL_METRICS, judge=judges))
+    return ScaleMeasure(
+        Measure(features, reference, metrics=(*ALL_METRICS, InceptionScore), judge=judges)
+    )
 
 
 def _real(look: ScaleMeasure, data: Any, targets: Sequence[Target]) -> Measured | None:

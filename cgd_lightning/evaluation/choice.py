@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from cgd_lightning.evaluation.by_class import ByClass, error
-from cgd_lightning.evaluation.estimate import Estimate
+from cgd_lightning.evaluation.estimate import Estimate, student
 from cgd_lightning.evaluation.jackknife import BLOCKS
 
 DISTANCE = "energy_by_class"
@@ -109,16 +109,9 @@ def nearest(distances: Sequence[ByClass]) -> tuple[int, tuple[int, ...]]:
 def critical(comparisons: int, degrees: int = BLOCKS - 1) -> float:
     """How many errors a difference must have to be sure at 95%, in so many comparisons, one-sided.
 
-    Student's t by Cornish and Fisher's expansion, Abramowitz and Stegun 1964, 26.7.5.
+    Of a difference of paired samples the error is well known, so that it has all B - 1 degrees.
     """
-    z = NormalDist().inv_cdf(1 - 0.05 / max(1, comparisons))
-    terms = (
-        z,
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-    )
-    return sum(term / degrees**power for power, term in enumerate(terms))
+    return student(degrees, 1 - 0.05 / max(1, comparisons))
 
 
 def _sure(points: Sequence[Measured], best: int, as_good: Sequence[int]) -> str:

@@ -12,16 +12,14 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchmetrics.utilities import dim_zero_cat
 
-from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.all_features import AllFeatures, check_whole_number
 from cgd_lightning.evaluation.estimate import Estimate, about, within
-from cgd_lightning.evaluation.feature_metric import FeatureMetric, double
 from cgd_lightning.evaluation.neighbours import distance_to_nearest, visits
 from cgd_lightning.evaluation.subsamples import GROUPS, extrapolated_variance
 
 
-class DensityCoverage(FeatureMetric):
+class DensityCoverage(AllFeatures):
     """(density from 0, coverage from 0 to 1), as scalars in float64.
 
     Density is about 1 for images of the real distribution, and more where samples crowd among the
@@ -35,21 +33,11 @@ class DensityCoverage(FeatureMetric):
     names = ("density", "coverage")
     higher_is_better = True
 
-    real_features: list[Tensor]
-    generated_features: list[Tensor]
-
     def __init__(self, num_features: int, k: int = 5) -> None:
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise InputError(f"k {k!r} of density and coverage: wanted a whole number from 1")
+        check_whole_number(k, "k of density and coverage")
         wants = f"density and coverage with k = {k} need more than {k} of each"
         super().__init__(num_features, k + 1, wants)
         self.k = k
-        for name in ("real_features", "generated_features"):
-            self.add_state(name, [], dist_reduce_fx="cat")
-
-    def add(self, features: Tensor, side: int) -> None:
-        # Flat, since a process that has no images gathers an empty vector, not an empty matrix.
-        (self.real_features, self.generated_features)[side].append(features.float().flatten())
 
     def value(self) -> tuple[Tensor, Tensor]:
         count, reached = self._visits()
@@ -67,13 +55,10 @@ class DensityCoverage(FeatureMetric):
         return [density, within(about(values[1], spread, n - 1), 0.0, 1.0)]
 
     def _visits(self) -> tuple[Tensor, Tensor]:
-        return self.of_generated("visits", self._look)
+        return self.of_both("visits", self._look)
 
     def _look(self) -> tuple[Tensor, Tensor]:
-        real, generated = (
-            double(dim_zero_cat(state).reshape(-1, self.num_features))
-            for state in (self.real_features, self.generated_features)
-        )
+        real, generated = self.sides()
         generator = torch.Generator().manual_seed(0)
         order = torch.randperm(len(generated), generator=generator).to(real.device)
         radius = self.of_real("radius", lambda: distance_to_nearest(real, self.k))

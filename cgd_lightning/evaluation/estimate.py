@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,12 @@ def within(estimate: Estimate, least: float, most: float) -> Estimate:
     return replace(estimate, low=max(least, estimate.low), high=min(most, estimate.high))
 
 
-def student(degrees: int) -> float:
-    """The 97.5% quantile of Student's t, by Cornish and Fisher's expansion, to 1e-3 from 9 degrees.
+def student(degrees: int, level: float = 0.975) -> float:
+    """A quantile of Student's t, by Cornish and Fisher's expansion, to 1e-3 from 9 degrees.
 
     Abramowitz and Stegun 1964, 26.7.5.
     """
-    z = 1.959963984540054
+    z = NormalDist().inv_cdf(level)
     terms = (
         z,
         (z**3 + z) / 4,
@@ -66,7 +67,7 @@ def student(degrees: int) -> float:
 
 def share(hits: float, n: int) -> Estimate:
     """A share `hits` / `n` of independent images, with Wilson's interval (1927), for any share."""
-    z = 1.959963984540054
+    z = NormalDist().inv_cdf(0.975)
     p = hits / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))

@@ -20,19 +20,24 @@ from cgd_lightning.evaluation.estimate import Estimate
 WITHOUT_FLOAT64 = frozenset({"mps"})
 """Types of devices that have no float64; what needs it is then computed on the CPU."""
 
-
 T = TypeVar("T")
 
 
-def _copy(state: Any, default: Any = None) -> Any:
-    """A copy of a state; None if that is still the `default`, which need not be kept twice."""
-    if isinstance(state, list):
-        return list(state)
-    same = isinstance(default, Tensor) and torch.equal(state, default.to(state))
-    return None if same else state.clone()
+class DoubleMetric(Metric):
+    """A metric of which some states are sums in float64: they stay where there is float64."""
+
+    doubles: ClassVar[tuple[str, ...]] = ()
+    """States in float64."""
+
+    full_state_update = False
+    is_differentiable = False
+
+    def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = ()) -> nn.Module:
+        lacks = fn(torch.zeros(())).device.type in WITHOUT_FLOAT64
+        return super()._apply(fn, (*exclude_state, *(self.doubles if lacks else ())))
 
 
-class FeatureMetric(Metric):
+class FeatureMetric(DoubleMetric):
     """Numbers about generated images beside real ones, from the features of both.
 
     A subclass names its numbers, adds states in `add` and makes the numbers in `value`. Row 0 of a
@@ -46,12 +51,6 @@ class FeatureMetric(Metric):
 
     names: ClassVar[tuple[str, ...]]
     """How a report calls the numbers, in the order of `value`."""
-
-    doubles: ClassVar[tuple[str, ...]] = ()
-    """States in float64."""
-
-    full_state_update = False
-    is_differentiable = False
 
     images: Tensor
     not_finite: Tensor
@@ -76,73 +75,13 @@ class FeatureMetric(Metric):
         """`values`, the numbers of `compute`, each with its interval where one is known."""
         return [Estimate(value) for value in values]
 
-    def estimates(self, intervals: bool = True) -> dict[str, Estimate]:
-        """The numbers of `compute`, by name, with their `intervals` or without.
-
-        Raises InputError as `compute` does.
-        """
-        numbers = self.compute()
-        values = [x.item() for x in (numbers if isinstance(numbers, tuple) else (numbers,))]
-        found = self.intervals(values) if intervals else [Estimate(value) for value in values]
-        return dict(zip(self.names, found, strict=True))
-
-    @property
-    def generated(self) -> int:
-        """The number of generated images so far."""
-        return int(self.images[1])
-
-    def hold_real(self, features: Tensor) -> None:
-        """Take in `features` (N, d) of real images, and keep them when generated ones go."""
-        self.update(features, real=True)
-        self.hold()
-
-    def hold(self) -> None:
-        """Make what is known now the state that `forget_generated` goes back to."""
-        self._held = {name: _copy(getattr(self, name), d) for name, d in self._defaults.items()}
-
-    def forget_generated(self) -> None:
-        """Be as when `hold` was called."""
-        for name, default in self._defaults.items():
-            held = self._held.get(name)
-            if held is None and isinstance(default, Tensor):
-                held = default.to(getattr(self, name))
-            setattr(self, name, _copy(held))
-        self._known = {k: v for k, v in self._known.items() if k.startswith("real ")}
-        self._computed = None
-
-    def reset(self) -> None:
-        self._known = {}
-        super().reset()
-
-    def of_real(self, what: str, make: Callable[[], T]) -> T:
-        """What `make` gives of the real images, made once for as many of them."""
-        return self._remembered(f"real {what}", int(self.images[0]), make)
-
-    def of_generated(self, what: str, make: Callable[[], T]) -> T:
-        """What `make` gives of both sides, made once for the images that are there."""
-        return self._remembered(what, self.images.tolist(), make)
-
-    def _remembered(self, what: str, images: Any, make: Callable[[], T]) -> T:
-        # The numbers tell that states have come from other processes, or gone back.
-        if self._known.get(what, (None, None))[0] != images:
-            self._known[what] = images, make()
-        made: T = self._known[what][1]
-        return made
-
-    def _check_width(self, features: Tensor, side: str) -> None:
-        if features.ndim != 2 or features.shape[1] != self.num_features:
-            raise InputError(
-                f"{side} features of shape {tuple(features.shape)}: wanted (N, "
-                f"{self.num_features}), as many for every image"
-            )
-
     def update(self, features: Tensor, real: bool) -> None:
         """Take in `features` (N, d) of real or of generated images.
 
         Raises InputError if they are not of width d.
         """
         self._check_width(features, _SIDES[not real])
-        self._known = {k: v for k, v in self._known.items() if not real and k.startswith("real ")}
+        self._forget(real=real)
         self.images[int(not real)] += len(features)
         self.not_finite[int(not real)] += (~features.isfinite().all(dim=1)).sum()
         self.add(features, int(not real))
@@ -152,6 +91,25 @@ class FeatureMetric(Metric):
 
         Raises InputError if there are too few images of either side, or if features are not finite.
         """
+        return self._checked()
+
+    def estimates(self, intervals: bool = True) -> dict[str, Estimate]:
+        """The numbers of `compute`, by name, with their `intervals` or without.
+
+        They are of the images of all processes, each of which must call it. Raises InputError as
+        `compute` does.
+        """
+        with self.sync_context(
+            dist_sync_fn=self.dist_sync_fn,
+            should_sync=self._to_sync,
+            should_unsync=self._should_unsync,
+        ):
+            numbers = self._checked()
+            values = [x.item() for x in (numbers if isinstance(numbers, tuple) else (numbers,))]
+            found = self.intervals(values) if intervals else [Estimate(value) for value in values]
+        return dict(zip(self.names, found, strict=True))
+
+    def _checked(self) -> Tensor | tuple[Tensor, ...]:
         real, generated = counts = self.images.tolist()
         if min(counts) < self.least:
             raise InputError(f"{real} real and {generated} generated images: {self.wants}")
@@ -163,13 +121,80 @@ class FeatureMetric(Metric):
                 )
         return self.value()
 
+    @property
+    def generated(self) -> int:
+        """The number of generated images so far."""
+        return int(self.images[1])
+
+    def hold(self) -> None:
+        """Make what is known now the state that `forget_generated` goes back to."""
+        self._held = {name: _copy(getattr(self, name), d) for name, d in self._defaults.items()}
+
+    def forget_generated(self) -> None:
+        """Be as when `hold` was called, with what was made of the real images kept."""
+        for name, default in self._defaults.items():
+            held = self._held.get(name)
+            if held is None:  # as it was at first
+                held = default.to(getattr(self, name)) if isinstance(default, Tensor) else []
+            setattr(self, name, _copy(held))
+        self._forget(real=False)
+
+    def reset(self) -> None:
+        self._held = {}
+        self._forget(real=True)
+        super().reset()
+
+    def of_real(self, what: str, make: Callable[[], T]) -> T:
+        """What `make` gives of the real images, made once for as many of them."""
+        return self._remembered(f"real {what}", int(self.images[0]), make)
+
+    def of_both(self, what: str, make: Callable[[], T]) -> T:
+        """What `make` gives of both sides, made once for the images that are there."""
+        return self._remembered(what, self.images.tolist(), make)
+
+    def _remembered(self, what: str, images: Any, make: Callable[[], T]) -> T:
+        # The numbers tell that states have come from other processes, or gone back.
+        if self._known.get(what, (None, None))[0] != images:
+            self._known[what] = images, make()
+        made: T = self._known[what][1]
+        return made
+
+    def _forget(self, real: bool) -> None:
+        """Forget what was made of images; that of the `real` ones only if they change."""
+        kept = {} if real else {k: v for k, v in self._known.items() if k.startswith("real ")}
+        self._known, self._computed = kept, None
+
+    def _check_width(self, features: Tensor, side: str) -> None:
+        if features.ndim != 2 or features.shape[1] != self.num_features:
+            raise InputError(
+                f"{side} features of shape {tuple(features.shape)}: wanted (N, "
+                f"{self.num_features}), as many for every image"
+            )
+
     def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = ()) -> nn.Module:
-        """As torchmetrics moves states to another device, but for float64 where it has none."""
-        lacks = fn(torch.zeros(())).device.type in WITHOUT_FLOAT64
-        return super()._apply(fn, (*exclude_state, *(self.doubles if lacks else ())))
+        self._forget(real=True)
+        self._held = {name: _moved(held, fn) for name, held in self._held.items()}
+        return super()._apply(fn, exclude_state)
 
 
 _SIDES = ("real", "generated")
+
+
+def _copy(state: Any, default: Any = None) -> Any:
+    """A copy of a state; None if that is still the `default`, which need not be kept twice."""
+    if isinstance(state, list):
+        return list(state)
+    same = isinstance(default, Tensor) and torch.equal(state, default.to(state))
+    return None if same else state.clone()
+
+
+def _moved(held: Any, fn: Callable[..., Any]) -> Any:
+    """A state that is held, moved by `fn` unless it is of float64 and that has none."""
+    if isinstance(held, list):
+        return [fn(part) for part in held]
+    lacks = isinstance(held, Tensor) and held.dtype == torch.float64
+    lacks = lacks and fn(torch.zeros(())).device.type in WITHOUT_FLOAT64
+    return held if held is None or lacks else fn(held)
 
 
 def compare(
@@ -180,13 +205,14 @@ def compare(
     The features are (N, d) and (M, d). They are all here: other processes of a training, which may
     not measure, are not waited for.
     """
-    metric.distributed_available_fn = _alone
+    metric.distributed_available_fn = alone
     metric.update(real, real=True)
     metric.update(generated, real=False)
     return metric.estimates(intervals)
 
 
-def _alone() -> bool:
+def alone() -> bool:
+    """Whether there are other processes to wait for, to a metric whose images are all here."""
     return False
 
 

@@ -80,7 +80,7 @@ class FrechetDistance(FeatureMetric):
         mean, cov = mean.to(self.sums), cov.to(self.sums)
         if not (mean.isfinite().all() and cov.isfinite().all()):
             raise InputError("the mean or the covariance of the real images is not finite")
-        self._known, self._computed = {}, None
+        self._forget(real=True)
         self.images[0] = n
         self.sums.copy_(n * mean)
         self.products.copy_((n - 1) * cov + n * mean[:, None] * mean)

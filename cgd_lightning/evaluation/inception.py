@@ -9,15 +9,14 @@ called inception_score_lite.
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.estimate import Estimate, about
-from cgd_lightning.evaluation.feature_metric import WITHOUT_FLOAT64
+from cgd_lightning.evaluation.feature_metric import WITHOUT_FLOAT64, DoubleMetric
 from cgd_lightning.evaluation.jackknife import BLOCKS, DEGREES, block_of, jackknife_error, pairs
 
 
-class InceptionScore(Metric):
+class InceptionScore(DoubleMetric):
     """The score above as a scalar in float64.
 
     The states are sums over blocks of images: their number, their probabilities, and p log p.
@@ -26,8 +25,7 @@ class InceptionScore(Metric):
         num_classes: Number K of classes of the network.
     """
 
-    full_state_update = False
-    is_differentiable = False
+    doubles = ("counts", "probabilities", "negentropies")
     higher_is_better = True
 
     counts: Tensor
@@ -54,24 +52,35 @@ class InceptionScore(Metric):
         own = logits.cpu() if logits.device.type in WITHOUT_FLOAT64 else logits
         log_p = own.to(self.counts.device).double().log_softmax(dim=1)
         p = log_p.exp()
-        block = block_of(self.counts.sum() + torch.arange(len(p), device=p.device))
+        block = block_of(self.counts.sum().long() + torch.arange(len(p), device=p.device))
         self.counts.index_add_(0, block, torch.ones_like(p[:, 0]))
         self.probabilities.index_add_(0, block, p)
         self.negentropies.index_add_(0, block, (p * log_p.nan_to_num(neginf=0)).sum(dim=1))
 
     def compute(self) -> Tensor:
-        if not self.counts.sum():
-            raise InputError("no images: wanted at least one for an inception score")
-        return self._scores([()])[0]
+        return self._score()
 
     def estimate(self) -> Estimate:
         """The score with its interval."""
-        value = self.compute()
+        with self.sync_context(
+            dist_sync_fn=self.dist_sync_fn,
+            should_sync=self._to_sync,
+            should_unsync=self._should_unsync,
+        ):
+            return self._estimate()
+
+    def _estimate(self) -> Estimate:
+        value = self._score()
         if self.counts.min() < 2:
             return Estimate(value.item())
         without = self._scores([*[(j,) for j in range(BLOCKS)], *pairs()])[:, None]
         error = jackknife_error(value[None], without[:BLOCKS], without[BLOCKS:])
         return about(value.item(), error.item(), DEGREES, least=1.0)
+
+    def _score(self) -> Tensor:
+        if not self.counts.sum():
+            raise InputError("no images: wanted at least one for an inception score")
+        return self._scores([()])[0]
 
     def _scores(self, outs: list[tuple[int, ...]]) -> Tensor:
         """The scores (S,) without the blocks of each of S tuples, on the host."""

@@ -17,19 +17,32 @@ BLOCKS = 20
 DEGREES = 9
 """Degrees of freedom of the error: fewer than B - 1, since what is taken off is estimated too."""
 
-GOLDEN = (5**0.5 - 1) / 2
+STEPS = (1, 3, 7, 9, 11, 13, 17, 19)
+"""What has no divisor in common with BLOCKS: multiples of it reach every block."""
 
 STRIDES = (1, 7)
 """Pairs of blocks that are left out together: each with those so many places further on."""
 
 
-def block_of(indices: Tensor, blocks: int = BLOCKS) -> Tensor:
-    """The block (N,) int64 of the images of these `indices` (N,).
+def block_of(indices: Tensor) -> Tensor:
+    """The block (N,) int64 of the images of these `indices` (N,) int64.
 
-    Multiples of the golden ratio spread any regular part of them, as the images of one class in
-    turn, evenly over all blocks.
+    Of every `BLOCKS` images in turn each is of another block, in an order that changes from turn to
+    turn. So images that are sorted by class are spread evenly, class by class, and of others each
+    block is a random sample.
     """
-    return ((indices.double() * GOLDEN) % 1 * blocks).long()
+    turn, place = indices // BLOCKS, indices % BLOCKS
+    mixed = _mix(turn)
+    steps = torch.tensor(STEPS, device=indices.device)
+    return (steps[mixed % len(STEPS)] * place + mixed // len(STEPS)) % BLOCKS
+
+
+def _mix(x: Tensor) -> Tensor:
+    """Numbers from 0 to 2^32 - 1 without order, of numbers `x` int64: Wellons 2018, lowbias32."""
+    low = 2**32 - 1
+    x = (x ^ (x >> 16)) * 0x7FEB352D & low
+    x = (x ^ (x >> 15)) * 0x846CA68B & low
+    return x ^ (x >> 16)
 
 
 def pairs(blocks: int = BLOCKS) -> list[tuple[int, int]]:

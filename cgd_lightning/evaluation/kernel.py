@@ -3,9 +3,11 @@
     k(x, y) = (x.y / d + 1)^3
     KID = mean_{i != j} k(g_i, g_j) + mean_{i != j} k(r_i, r_j) - 2 mean_{ij} k(g_i, r_j)
 
-Binkowski et al. 2018 (arXiv:1801.01401), section 4. It has no bias at any n where images are
-drawn independently, and may be below 0; where the labels are dealt in turn it lies lower, by about
-1/n of the kernel's difference within and between classes. Its error takes in that of the reference.
+Binkowski et al. 2018 (arXiv:1801.01401), section 4. It may be below 0, and has no bias at any n
+where images are drawn independently. Where their classes are dealt out in fixed shares, as samples
+of all classes in turn, two of them are of one class less often than by chance: then their classes
+must be given, and k(g_i, g_i) is replaced not by the mean over all others but over those of its
+class. The error takes in that of the reference, which is a sample as well.
 """
 
 from collections.abc import Sequence
@@ -14,8 +16,9 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
+from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.all_features import AllFeatures
 from cgd_lightning.evaluation.estimate import Estimate, about
-from cgd_lightning.evaluation.feature_metric import FeatureMetric, double
 from cgd_lightning.evaluation.jackknife import (
     BLOCKS,
     DEGREES,
@@ -27,7 +30,7 @@ from cgd_lightning.evaluation.jackknife import (
 from cgd_lightning.evaluation.neighbours import blocks_of_rows
 
 
-class KernelDistance(FeatureMetric):
+class KernelDistance(AllFeatures):
     """KID as a scalar in float64, over all pairs, without subsets. The states are all features.
 
     Args:
@@ -37,33 +40,66 @@ class KernelDistance(FeatureMetric):
     names = ("kid",)
     higher_is_better = False
 
-    real_features: list[Tensor]
-    generated_features: list[Tensor]
+    real_classes: list[Tensor]
+    generated_classes: list[Tensor]
 
     def __init__(self, num_features: int) -> None:
         super().__init__(num_features, 2, "KID needs at least 2 of each")
-        for name in ("real_features", "generated_features"):
+        for name in ("real_classes", "generated_classes"):
             self.add_state(name, [], dist_reduce_fx="cat")
 
-    def add(self, features: Tensor, side: int) -> None:
-        # Flat, since a process that has no images gathers an empty vector, not an empty matrix.
-        (self.real_features, self.generated_features)[side].append(features.float().flatten())
+    def update(self, features: Tensor, real: bool, classes: Tensor | None = None) -> None:
+        """Take in `features` (N, d) of real or of generated images.
+
+        classes: (N,) int64, where their shares are fixed; all images of a side or none have them.
+        Raises InputError for features that are not of width d, and for classes of another number.
+        """
+        super().update(features, real)
+        if classes is None:
+            classes = torch.zeros(len(features), dtype=torch.int64, device=features.device)
+        if classes.shape != features.shape[:1]:
+            raise InputError(f"{len(features)} images and classes of shape {tuple(classes.shape)}")
+        # In float32, as a process that has no images gathers an empty vector of that.
+        (self.real_classes if real else self.generated_classes).append(classes.float())
 
     def value(self) -> Tensor:
-        return self._kernel_sums().distance()
+        return self._sums().distance()
 
     def intervals(self, values: Sequence[float]) -> list[Estimate]:
         if self.images.min() < 2 * BLOCKS:
             return [Estimate(value) for value in values]
-        return [about(values[0], self._kernel_sums().error().item(), DEGREES)]
+        return [about(values[0], self._sums().error().item(), DEGREES)]
 
-    def _kernel_sums(self) -> "KernelSums":
-        real, generated = (
-            double(dim_zero_cat(state).reshape(-1, self.num_features))
-            for state in (self.real_features, self.generated_features)
+    def _sums(self) -> "KernelSums":
+        real, generated = self.sides()
+        classes = [dim_zero_cat(state) for state in (self.real_classes, self.generated_classes)]
+        of_real = self.of_real("sums", lambda: Side(real, classes[0].to(real.device)))
+        return self.of_both(
+            "sums", lambda: KernelSums(of_real, Side(generated, classes[1].to(generated.device)))
         )
-        of_real = self.of_real("sums", lambda: _Side(real))
-        return self.of_generated("sums", lambda: KernelSums(of_real, _Side(generated)))
+
+
+class Side:
+    """Features (N, d) of one side, by their blocks, and the sums (B, B) of k over pairs of it.
+
+    classes: (N,). For k(x, x) stands the mean of k(x, y) over the others of the class of x.
+    """
+
+    def __init__(self, x: Tensor, classes: Tensor) -> None:
+        block = block_of(torch.arange(len(x))).to(x.device)
+        order = block.argsort(stable=True)
+        self.rows, classes = x[order], classes[order]
+        self.counts = torch.bincount(block, minlength=BLOCKS)
+        columns = _columns(self.rows, self.counts, self.rows)
+        own = _kernel(self.rows.square().sum(dim=1), x.shape[1])
+        mates = (columns.sum(dim=0) - own) / (len(x) - 1)
+        kinds = classes.unique()
+        for kind in kinds if len(kinds) > 1 else ():
+            chosen = (classes == kind).nonzero()[:, 0]
+            if len(chosen) > 1:
+                mates[chosen] = _others(self.rows[chosen], own[chosen])
+        self.sums = _grouped(columns, self.counts)
+        self.sums += _grouped((mates - own)[None], self.counts)[0].diag()
 
 
 class KernelSums:
@@ -72,10 +108,10 @@ class KernelSums:
     Without some blocks the distance is a matter of these few numbers alone.
     """
 
-    def __init__(self, real: "_Side", generated: "_Side") -> None:
-        self.n_real, self.n_generated = real.counts, generated.counts
+    def __init__(self, real: Side, generated: Side) -> None:
+        self.n_real, self.n_generated = real.counts.double(), generated.counts.double()
         self.of_real, self.of_generated = real.sums, generated.sums
-        self.across = _sums(real.rows, real.counts, generated.rows, generated.counts)
+        self.across = _grouped(_columns(real.rows, real.counts, generated.rows), generated.counts)
 
     def distance(self) -> Tensor:
         """KID of all images."""
@@ -108,10 +144,9 @@ class KernelSums:
     ) -> Tensor:
         """KID (S, T) without the blocks of each of S tuples, and of each of T tuples."""
         rows, columns = _kept(real).to(self.across), _kept(generated).to(self.across)
-        n_real, n_generated = rows @ self.n_real.double(), columns @ self.n_generated.double()
-        of_real = (rows @ self.of_real * rows).sum(dim=1) / (n_real * (n_real - 1))
-        of_generated = (columns @ self.of_generated * columns).sum(dim=1)
-        of_generated = of_generated / (n_generated * (n_generated - 1))
+        n_real, n_generated = rows @ self.n_real, columns @ self.n_generated
+        of_real = (rows @ self.of_real * rows).sum(dim=1) / n_real.square()
+        of_generated = (columns @ self.of_generated * columns).sum(dim=1) / n_generated.square()
         across = rows @ self.across @ columns.T / (n_real[:, None] * n_generated)
         return of_real[:, None] + of_generated - 2 * across
 
@@ -124,29 +159,28 @@ def _kept(outs: Sequence[tuple[int, ...]]) -> Tensor:
     return kept
 
 
-class _Side:
-    """Features (N, d) of one side, sorted by their blocks, and the sums within it."""
-
-    def __init__(self, x: Tensor) -> None:
-        block = block_of(torch.arange(len(x))).to(x.device)
-        self.rows = x[block.argsort(stable=True)]
-        self.counts = torch.bincount(block, minlength=BLOCKS)
-        self.sums = _sums(self.rows, self.counts, self.rows, self.counts, itself=True)
-
-
-def _sums(x: Tensor, n_x: Tensor, y: Tensor, n_y: Tensor, itself: bool = False) -> Tensor:
-    """The sums (B, B) of k over pairs from each two blocks, but of none with `itself`."""
+def _columns(x: Tensor, counts: Tensor, y: Tensor) -> Tensor:
+    """For each row of `y` (M, d) the sum of k over each block of `x`, (B, M)."""
     totals = []
-    for rows in x.split(n_x.tolist()):
-        columns = torch.zeros(len(y), dtype=x.dtype, device=x.device)
+    for rows in x.split(counts.tolist()):
+        total = torch.zeros(len(y), dtype=x.dtype, device=x.device)
         for part in blocks_of_rows(rows, len(y)):
-            columns += _kernel(part @ y.T, x.shape[1]).sum(dim=0)
-        totals.append(torch.stack([part.sum() for part in columns.split(n_y.tolist())]))
-    sums = torch.stack(totals)
-    if itself:
-        own = _kernel(x.square().sum(dim=1), x.shape[1])
-        sums -= torch.stack([part.sum() for part in own.split(n_x.tolist())]).diag()
-    return sums
+            total += _kernel(part @ y.T, x.shape[1]).sum(dim=0)
+        totals.append(total)
+    return torch.stack(totals)
+
+
+def _others(x: Tensor, own: Tensor) -> Tensor:
+    """The mean of k over the other rows of `x` (n, d), for each of them (n,). own: k(x, x)."""
+    total = torch.cat(
+        [_kernel(part @ x.T, x.shape[1]).sum(dim=1) for part in blocks_of_rows(x, len(x))]
+    )
+    return (total - own) / (len(x) - 1)
+
+
+def _grouped(x: Tensor, counts: Tensor) -> Tensor:
+    """The sums over the blocks of the columns of `x` (S, N), (S, B)."""
+    return torch.stack([part.sum(dim=1) for part in x.split(counts.tolist(), dim=1)], dim=1)
 
 
 def _kernel(products: Tensor, width: int) -> Tensor:

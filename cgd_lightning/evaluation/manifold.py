@@ -13,16 +13,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import Tensor
-from torchmetrics.utilities import dim_zero_cat
 
-from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.all_features import AllFeatures, check_whole_number
 from cgd_lightning.evaluation.estimate import Estimate, about, share, within
-from cgd_lightning.evaluation.feature_metric import FeatureMetric, double
 from cgd_lightning.evaluation.neighbours import distance_to_nearest, in_a_ball
 from cgd_lightning.evaluation.subsamples import subsampled_variance
 
 
-class PrecisionRecall(FeatureMetric):
+class PrecisionRecall(AllFeatures):
     """(precision, recall), each from 0 to 1, as scalars in float64.
 
     The states are all features, in float32. Distances are sums of squared differences in float64,
@@ -36,24 +34,14 @@ class PrecisionRecall(FeatureMetric):
     names = ("precision", "recall")
     higher_is_better = True
 
-    real_features: list[Tensor]
-    generated_features: list[Tensor]
-
     def __init__(self, num_features: int, k: int = 3) -> None:
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise InputError(f"k {k!r} of precision and recall: wanted a whole number from 1")
+        check_whole_number(k, "k of precision and recall")
         wants = f"precision and recall with k = {k} need more than {k} of each"
         super().__init__(num_features, k + 1, wants)
         self.k = k
-        for name in ("real_features", "generated_features"):
-            self.add_state(name, [], dist_reduce_fx="cat")
-
-    def add(self, features: Tensor, side: int) -> None:
-        # Flat, since a process that has no images gathers an empty vector, not an empty matrix.
-        (self.real_features, self.generated_features)[side].append(features.float().flatten())
 
     def value(self) -> tuple[Tensor, Tensor]:
-        real, generated = self._sides()
+        real, generated = self.sides()
         radius = self.of_real("radius", lambda: distance_to_nearest(real, self.k))
         return in_a_ball(generated, real, radius).double().mean(), _covered(real, generated, self.k)
 
@@ -62,7 +50,7 @@ class PrecisionRecall(FeatureMetric):
         precision = share(values[0] * self.generated, self.generated)
         if self.generated < 4 * (self.k + 1):
             return [precision, Estimate(values[1])]
-        real, generated = self._sides()
+        real, generated = self.sides()
         found, degrees = subsampled_variance(
             len(generated), lambda rows: _covered(real, generated[rows], self.k)
         )
@@ -71,14 +59,6 @@ class PrecisionRecall(FeatureMetric):
         if 0 < values[1] < 1:
             return [precision, within(recall, 0.0, 1.0)]
         return [precision, replace(least, error=recall.error)]
-
-    def _sides(self) -> tuple[Tensor, Tensor]:
-        """The features of real and of generated images, in float64."""
-        real, generated = (
-            double(dim_zero_cat(state).reshape(-1, self.num_features))
-            for state in (self.real_features, self.generated_features)
-        )
-        return real, generated
 
 
 def _covered(queries: Tensor, support: Tensor, k: int) -> Tensor:

@@ -12,18 +12,18 @@ training images gives less, and more. Distances are of features.
 from collections.abc import Sequence
 
 from torch import Tensor
-from torchmetrics.utilities import dim_zero_cat
 
 from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.all_features import AllFeatures
 from cgd_lightning.evaluation.estimate import Estimate, about, share
-from cgd_lightning.evaluation.feature_metric import FeatureMetric, double
+from cgd_lightning.evaluation.feature_metric import double
 from cgd_lightning.evaluation.neighbours import nearest
 
 NEAR = 0.01
 """So many of the held-out images count as near."""
 
 
-class NearestTraining(FeatureMetric):
+class NearestTraining(AllFeatures):
     """(nearest_training from 0, copied from 0 to 1), as scalars in float64.
 
     The real images are those of the training; held-out ones come by `update_held_out`. The states
@@ -35,18 +35,11 @@ class NearestTraining(FeatureMetric):
 
     names = ("nearest_training", "copied")
 
-    real_features: list[Tensor]
-    generated_features: list[Tensor]
     held_out: list[Tensor]
 
     def __init__(self, num_features: int) -> None:
         super().__init__(num_features, 1, "distances to training images need at least 1 of each")
-        for name in ("real_features", "generated_features", "held_out"):
-            self.add_state(name, [], dist_reduce_fx="cat")
-
-    def add(self, features: Tensor, side: int) -> None:
-        # Flat, since a process that has no images gathers an empty vector, not an empty matrix.
-        (self.real_features, self.generated_features)[side].append(features.float().flatten())
+        self.add_state("held_out", [], dist_reduce_fx="cat")
 
     def update_held_out(self, features: Tensor) -> None:
         """Take in features (N, d) of real images that were not trained on.
@@ -54,7 +47,7 @@ class NearestTraining(FeatureMetric):
         Raises InputError if they are not of width d.
         """
         self._check_width(features, "held-out")
-        self._known, self._computed = {}, None
+        self._forget(real=True)
         self.held_out.append(features.float().flatten())
 
     def value(self) -> tuple[Tensor, Tensor]:
@@ -77,12 +70,10 @@ class NearestTraining(FeatureMetric):
         """The distance to the nearest training image: of samples (N,), of held-out images (H,)."""
         if not self.held_out:
             raise InputError("no held-out images: they tell which distance is usual; give some")
-        training, generated, held_out = (
-            double(dim_zero_cat(state).reshape(-1, self.num_features))
-            for state in (self.real_features, self.generated_features, self.held_out)
-        )
+        training, generated = self.sides()
+        held_out = self._whole(self.held_out)
         usual = self.of_real("usual", lambda: nearest(held_out, training)[0])
-        return self.of_generated("own", lambda: nearest(generated, training)[0]), usual
+        return self.of_both("own", lambda: nearest(generated, training)[0]), usual
 
 
 def closest(generated: Tensor, training: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -12,11 +12,9 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torchmetrics.utilities import dim_zero_cat
 
-from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.all_features import AllFeatures, check_whole_number
 from cgd_lightning.evaluation.estimate import Estimate, about
-from cgd_lightning.evaluation.feature_metric import FeatureMetric, double
 from cgd_lightning.evaluation.jackknife import (
     BLOCKS,
     DEGREES,
@@ -34,7 +32,7 @@ FOR_PAIRS = 32
 """So many directions tell which part of the variance two blocks make together."""
 
 
-class MongeDistance(FeatureMetric):
+class MongeDistance(AllFeatures):
     """MIND as a scalar in float64. The states are all features.
 
     Args:
@@ -46,20 +44,10 @@ class MongeDistance(FeatureMetric):
     names = ("mind",)
     higher_is_better = False
 
-    real_features: list[Tensor]
-    generated_features: list[Tensor]
-
     def __init__(self, num_features: int, directions: int = 1000, seed: int = 0) -> None:
-        if isinstance(directions, bool) or not isinstance(directions, int) or directions < 1:
-            raise InputError(f"directions {directions!r} of MIND: wanted a whole number from 1")
+        check_whole_number(directions, "directions of MIND")
         super().__init__(num_features, 2, "MIND needs at least 2 of each")
         self.directions, self.seed = directions, seed
-        for name in ("real_features", "generated_features"):
-            self.add_state(name, [], dist_reduce_fx="cat")
-
-    def add(self, features: Tensor, side: int) -> None:
-        # Flat, since a process that has no images gathers an empty vector, not an empty matrix.
-        (self.real_features, self.generated_features)[side].append(features.float().flatten())
 
     def value(self) -> Tensor:
         total = torch.zeros((), dtype=torch.float64)
@@ -115,10 +103,7 @@ class MongeDistance(FeatureMetric):
 
         (order (M, N), generated ones in order (M, N), real ones in order (M, R)).
         """
-        real, generated = (
-            double(dim_zero_cat(state).reshape(-1, self.num_features))
-            for state in (self.real_features, self.generated_features)
-        )
+        real, generated = self.sides()
         generator = torch.Generator().manual_seed(self.seed)
         directions = torch.randn(self.directions, self.num_features, generator=generator)[:count]
         directions = (directions / directions.norm(dim=1, keepdim=True)).to(real)

@@ -20,8 +20,8 @@ from cgd_lightning.evaluation.by_class import Distances, check_enough, error
 from cgd_lightning.evaluation.choice import DISTANCE, Measured
 from cgd_lightning.evaluation.estimate import Estimate, about
 from cgd_lightning.evaluation.jackknife import BLOCKS
+from cgd_lightning.evaluation.measure import Measure
 from cgd_lightning.evaluation.reference import Reference
-from cgd_lightning.evaluation.report import Measure
 
 NO_CLASSES = (
     "note: nobody knows the classes of the real images: the distance compares all samples with all "

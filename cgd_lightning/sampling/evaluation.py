@@ -7,7 +7,7 @@ Networks look once at every image, with a bar of how many are done.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -16,9 +16,11 @@ from torch.utils.data import Dataset
 from cgd_lightning.data.images import ImageBatch, sample_images
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import Bar, FeatureNetwork, Seen
+from cgd_lightning.evaluation.inception import InceptionScore
+from cgd_lightning.evaluation.measure import ALL_METRICS, DRAWS, Measure, MetricFactory
 from cgd_lightning.evaluation.memorisation import closest
 from cgd_lightning.evaluation.reference import Reference, check_finite, reference_of
-from cgd_lightning.evaluation.report import ALL_METRICS, DRAWS, Measure, MetricFactory, Report
+from cgd_lightning.evaluation.report import Report
 from cgd_lightning.sampling.sources import Samples
 
 PAIRS = 10
@@ -51,13 +53,13 @@ class Training:
     samples may be copies of; None if nobody asks.
     """
 
-    drawn: Tensor
+    drawn: ImageBatch
     compared: Tensor | None
 
     @classmethod
     def of(cls, data: Dataset[ImageBatch], n: int, compared: int) -> "Training":
         """Random ones of `data`, always the same, for `n` samples; at most so many `compared`."""
-        drawn = sample_images(data, DRAWS * n).images
+        drawn = sample_images(data, DRAWS * n)
         return cls(drawn, sample_images(data, compared).images if compared else None)
 
 
@@ -86,7 +88,7 @@ def evaluate(
     measure = Measure(
         features,
         reference,
-        metrics=(*ALL_METRICS, *metrics),
+        metrics=(*ALL_METRICS, InceptionScore, *metrics),
         judge=judge,
         training=None if known is None else known.features,
     )
@@ -95,11 +97,12 @@ def evaluate(
     judged = judge(samples.images, bars("judge")) if judge is not None and asks_judge else None
     told = samples.targets if measure.judge.class_names else None
     report = measure.of_seen(seen, told, judged)
+    if told is not None:
+        report = replace(report, by_class=measure.by_class(seen, told, judged))
     real = None
     if training is not None:
-        real = measure.of_real(
-            _look(features, training.drawn, "real training images", bars), report.n
-        )
+        drawn = _look(features, training.drawn.images, "real training images", bars)
+        real = measure.of_real(drawn, report.n, training.drawn.labels, samples.targets or ())
     return Evaluation(report, real, measure.recognised, _pairs(samples, seen, training, known))
 
 

@@ -23,7 +23,7 @@ from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.by_class import check_enough
 from cgd_lightning.evaluation.choice import Choice, Measured, choose, choose_among
-from cgd_lightning.evaluation.report import Measure
+from cgd_lightning.evaluation.measure import Measure
 from cgd_lightning.evaluation.scale_measure import ScaleMeasure
 from cgd_lightning.sampling.claim import claim
 from cgd_lightning.sampling.hardware import pick_device

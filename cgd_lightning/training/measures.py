@@ -14,7 +14,8 @@ from cgd_lightning.data.images import sample_images
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.evaluation.features import FeatureNetwork, GuideFeatures, JudgeFeatures
 from cgd_lightning.evaluation.frechet import FrechetDistance
-from cgd_lightning.evaluation.report import Measure, Report
+from cgd_lightning.evaluation.measure import Measure
+from cgd_lightning.evaluation.report import Report
 from cgd_lightning.training.module import TrainingModule
 from cgd_lightning.training.notices import Notices
 from cgd_lightning.training.partners import Loaded, Partners

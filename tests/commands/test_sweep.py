@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,12 +21,14 @@ SWEEP = ["sweep", "--ckpt=runs/diffusion", "--scales=1,5", *FEW]
 
 
 @pytest.fixture(scope="module")
-def judged(trained: Path) -> Path:
-    """runs/judge beside the other two."""
-    with inside(trained):
+def judged(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with runs/judge beside copies of the other two."""
+    folder = tmp_path_factory.mktemp("judged")
+    shutil.copytree(trained / "runs", folder / "runs")
+    with inside(folder):
         words = ["--config=judge.yaml", "--trainer.max_steps=12", "--trainer.accelerator=cpu"]
         assert status("fit", *words, "--trainer.enable_progress_bar=false") == 0
-    return trained
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +37,11 @@ def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def place(judged: Path, workplace: Path) -> Path:
-    return workplace
+def place(judged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: a copy of `judged` that a test may change."""
+    shutil.copytree(judged / "runs", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def rows(folder: str) -> list[dict[str, str]]:

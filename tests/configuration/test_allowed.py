@@ -36,7 +36,7 @@ from cgd_lightning.diffusion.samplers import Sampler
 from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.feature_metric import FeatureMetric
-from cgd_lightning.evaluation.report import MetricFactory
+from cgd_lightning.evaluation.measure import MetricFactory
 from cgd_lightning.networks import ConvNet, Network
 from cgd_lightning.training.module import NetworkFactory, OptimizerFactory, TrainingModule
 from tests.command_line import TINY_CLASSIFIER

@@ -37,11 +37,22 @@ def test_the_error_is_that_of_repeated_draws_also_where_the_first_order_vanishes
     assert found[:, 1].square().mean().sqrt() == pytest.approx(found[:, 0].std().item(), rel=0.2)
 
 
-def test_images_of_one_class_in_turn_are_spread_evenly_over_the_blocks() -> None:
-    for classes in (2, 3, 10, 20, 100):
-        own = block_of(torch.arange(0, 50 * BLOCKS * classes, classes))
-        counts = torch.bincount(own, minlength=BLOCKS)
-        assert counts.min() > 0.9 * counts.max()
+def test_images_sorted_by_class_are_spread_evenly_over_the_blocks() -> None:
+    for size in (20, 100, 1000):
+        for start in (0, 7, 12345):
+            counts = torch.bincount(block_of(torch.arange(start, start + size)), minlength=BLOCKS)
+            assert counts.max() - counts.min() <= 2
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 20, 55, 89, 100, 144])
+def test_no_number_of_classes_in_turn_chimes_with_the_blocks(classes: int) -> None:
+    """A class's images fall into the blocks as by chance, or more evenly."""
+    excess = []
+    for first in range(min(classes, 10)):
+        own = block_of(torch.arange(first, 100 * BLOCKS * classes, classes))
+        counts = torch.bincount(own, minlength=BLOCKS).double()
+        excess.append(((counts - 100).square() / 100).sum().item() / (BLOCKS - 1))
+    assert sum(excess) / len(excess) < 2.5
 
 
 def test_students_quantile_is_scipys() -> None:

@@ -15,9 +15,12 @@ from torchmetrics import Metric
 
 from cgd_lightning.evaluation import feature_metric
 from cgd_lightning.evaluation.accuracy import ClassAccuracy
+from cgd_lightning.evaluation.density import DensityCoverage
 from cgd_lightning.evaluation.feature_metric import FeatureMetric
 from cgd_lightning.evaluation.frechet import FrechetDistance
+from cgd_lightning.evaluation.kernel import KernelDistance
 from cgd_lightning.evaluation.manifold import PrecisionRecall
+from cgd_lightning.evaluation.monge import MongeDistance
 
 WIDTH = 6
 GENERATOR = torch.Generator().manual_seed(0)
@@ -27,6 +30,9 @@ CLASSES, TARGETS = (torch.randint(0, 3, (50,), generator=GENERATOR) for _ in ran
 METRICS: dict[str, Callable[[], Metric]] = {
     "frechet": lambda: FrechetDistance(WIDTH),
     "precision and recall": lambda: PrecisionRecall(WIDTH, k=2),
+    "kid": lambda: KernelDistance(WIDTH),
+    "mind": lambda: MongeDistance(WIDTH, directions=50),
+    "density and coverage": lambda: DensityCoverage(WIDTH),
     "accuracy": ClassAccuracy,
 }
 each_metric = pytest.mark.parametrize("make", METRICS.values(), ids=METRICS)
@@ -48,6 +54,33 @@ def feed(metric: Metric, part: slice = slice(None), real: slice = slice(None)) -
 def numbers(metric: Metric) -> list[float]:
     values = metric.compute()
     return [v.item() for v in (values if isinstance(values, tuple) else (values,))]
+
+
+def widths(metric: Metric) -> list[float]:
+    """Those of the intervals."""
+    if not isinstance(metric, FeatureMetric):
+        return []
+    return [(e.high or 0.0) - (e.low or 0.0) for e in metric.estimates().values()]
+
+
+@each_metric
+def test_what_is_held_comes_back_and_nothing_else(make: Callable[[], Metric]) -> None:
+    metric = make()
+    if not isinstance(metric, FeatureMetric):
+        return
+    metric.update(REAL, real=True)
+    metric.hold()
+    for fake in (FAKE + 1, FAKE):
+        metric.forget_generated()
+        metric.update(fake, real=False)
+        fresh = make()
+        assert isinstance(fresh, FeatureMetric)
+        fresh.update(REAL, real=True)
+        fresh.update(fake, real=False)
+        assert metric.estimates() == fresh.estimates()
+    metric.reset()
+    metric.forget_generated()
+    assert metric.images.tolist() == [0, 0]
 
 
 @each_metric
@@ -113,7 +146,8 @@ def report(rank: int, folder: Path, shares: tuple[tuple[slice, slice], ...]) -> 
     store = f"file://{folder / 'store'}"
     distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
     found = [numbers(feed(make(), *shares[rank])) for make in METRICS.values()]
-    torch.save(found, folder / f"{rank}.pt")
+    widths_found = [widths(feed(make(), *shares[rank])) for make in METRICS.values()]
+    torch.save((found, widths_found), folder / f"{rank}.pt")
     distributed.destroy_process_group()
 
 
@@ -124,8 +158,12 @@ def test_two_processes_compute_what_one_does(
 ) -> None:
     start_processes(report, (tmp_path, shares), nprocs=2, start_method="fork")
     wanted = [pytest.approx(numbers(feed(make())), rel=1e-12) for make in METRICS.values()]
+    of_one = [widths(feed(make())) for make in METRICS.values()]
     for rank in range(2):
-        assert torch.load(tmp_path / f"{rank}.pt") == wanted
+        found, widths_found = torch.load(tmp_path / f"{rank}.pt")
+        assert found == wanted
+        for both, one in zip(widths_found, of_one):  # of other blocks, and of all images
+            assert both == [pytest.approx(width, rel=1, abs=0.03) for width in one]
 
 
 class Watched(LightningModule):

@@ -15,7 +15,7 @@ from cgd_lightning.data.digits import Digits
 from cgd_lightning.diffusion.guidance import ClassifierGuidance
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import FeatureNetwork
-from cgd_lightning.evaluation.report import Measure
+from cgd_lightning.evaluation.measure import Measure
 from cgd_lightning.sampling.files import SampleFolder
 from cgd_lightning.sampling.request import RequestError
 from cgd_lightning.sampling.stored import read_samples

@@ -9,11 +9,13 @@ from cgd_lightning.diffusion.codec import PIXELS
 from cgd_lightning.diffusion.data_spec import DataSpec, Trained
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.feature_metric import FeatureMetric
-from cgd_lightning.evaluation.features import FeatureNetwork
+from cgd_lightning.evaluation.features import FeatureNetwork, Seen
 from cgd_lightning.evaluation.frechet import FrechetDistance
+from cgd_lightning.evaluation.kernel import KernelDistance
 from cgd_lightning.evaluation.manifold import PrecisionRecall
+from cgd_lightning.evaluation.measure import Measure
 from cgd_lightning.evaluation.metrics import frechet_distance, precision_recall
-from cgd_lightning.evaluation.report import Measure
+from cgd_lightning.evaluation.reference import Reference
 
 
 @dataclass(frozen=True)
@@ -124,3 +126,26 @@ def test_a_network_that_is_damaged_is_named_and_not_measured() -> None:
 
     with pytest.raises(InputError, match="the features of 60 of 60 real images are not finite"):
         Measure(Damaged(FEATURES.network), REAL)(FAKE)
+
+
+def test_real_images_dealt_by_class_have_no_bias_in_kid_where_classes_are_known() -> None:
+    """10 far classes, as many of each: KID of equal distributions is 0, as its interval says."""
+    held, values, blind = 0, [], []
+    for seed in range(40):
+        generator = torch.Generator().manual_seed(seed)
+        centres = 3 * torch.eye(10)
+        labels = torch.arange(200) % 10
+        real, fake = (centres[labels] + torch.randn(200, 10, generator=generator) for _ in range(2))
+        reference = Reference("classes", "", 200, real, None, labels)
+        measure = Measure(FEATURES, reference, metrics=[KernelDistance])
+        seen = Seen(fake, torch.zeros(200, 10))
+        found = measure.of_seen(seen, labels).estimates["kid"]
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= 0 <= found.high
+        values.append(found.value)
+        blind.append(measure.of_seen(seen).estimates["kid"].value)
+    mean, error = torch.tensor(values).mean(), torch.tensor(values).std() / 40**0.5
+    assert abs(mean) < 3 * error
+    assert torch.tensor(blind).mean() < -5 * error
+    assert held >= 36
