@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
 
+import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -90,7 +91,16 @@ def _to_tensor(image: Image.Image) -> Tensor:
 
 
 def _flatten(image: Image.Image, mode: str) -> Image.Image:
-    """`image` in `mode`, on white where it is transparent."""
+    """`image` in `mode`, on white where it is transparent; of 16 bits the upper 8 count.
+
+    Raises ValueError for pixels whose range nobody can tell: floats, and integers of 32 bits.
+    """
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        # Pillow would clip what is above 255.
+        wide = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((wide + 128) // 257).astype(np.uint8)).convert(mode)
+    if image.mode in ("I", "F"):
+        raise ValueError(f"pixels of mode {image.mode}; wanted 8 or 16 bits")
     if "transparency" not in image.info and image.mode not in ("RGBA", "LA", "PA"):
         return image if image.mode == mode else image.convert(mode)
     flat = Image.new(mode, image.size)

@@ -12,6 +12,7 @@ KID's cubic kernel would do in the place of the distance, and is less sure: a fe
 decide there.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,10 +51,13 @@ class ByClass:
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "ByClass":
         """The value of `to_plain`. Raises ValueError for anything else."""
-        single, double_ = tuple(map(float, plain["single"])), tuple(map(float, plain["double"]))
-        if (len(single), len(double_)) != (BLOCKS, len(pairs())):
-            raise ValueError(f"{len(single)} and {len(double_)} numbers without blocks")
-        return cls(float(plain["value"]), single, double_, tuple(map(float, plain["of_target"])))
+        parts = [tuple(map(float, plain[name])) for name in ("single", "double", "of_target")]
+        value = float(plain["value"])
+        if (len(parts[0]), len(parts[1])) != (BLOCKS, len(pairs())):
+            raise ValueError(f"{len(parts[0])} and {len(parts[1])} numbers without blocks")
+        if not all(map(math.isfinite, (value, *parts[0], *parts[1], *parts[2]))):
+            raise ValueError("numbers that are not finite")
+        return cls(value, *parts)
 
 
 def error(one: ByClass, other: ByClass | None = None) -> float:

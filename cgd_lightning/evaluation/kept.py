@@ -18,6 +18,7 @@ from torch import Tensor
 from cgd_lightning.arrays import Arrays, open_arrays
 from cgd_lightning.errors import InputError, one_line
 from cgd_lightning.evaluation.features import FeatureNetwork, Seen
+from cgd_lightning.evaluation.networks.module import ModuleFeatures
 from cgd_lightning.files import open_plain, whole
 
 LASTING = {"cgd_lightning", "torch", "torch_fidelity", "torchvision"}
@@ -50,6 +51,8 @@ def is_lasting(features: FeatureNetwork) -> bool:
     They do for the classes of this package and of libraries. The code of anybody else's may have
     changed since, which no hash of weights tells.
     """
+    if isinstance(features, ModuleFeatures):
+        return False
     homes = {type(part).__module__.partition(".")[0] for part in features.network.modules()}
     return homes | {type(features).__module__.partition(".")[0]} <= LASTING
 
@@ -74,7 +77,7 @@ def read_kept(folder: Path, images: str, network: str, n: int) -> Seen | None:
         raise
     except DAMAGE as error:
         raise InputError(f"{path}: damaged ({one_line(error)}); remove it") from error
-    if not features.isfinite().all():
+    if not (features.isfinite().all() and logits.isfinite().all()):
         raise InputError(f"{path}: damaged (features that are not finite); remove it")
     return Seen(features, logits)
 

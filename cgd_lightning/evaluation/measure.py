@@ -31,7 +31,7 @@ from cgd_lightning.evaluation.manifold import PrecisionRecall
 from cgd_lightning.evaluation.memorisation import NearestTraining
 from cgd_lightning.evaluation.monge import MongeDistance
 from cgd_lightning.evaluation.reference import Reference, reference_of
-from cgd_lightning.evaluation.report import Report, named, notes_of
+from cgd_lightning.evaluation.report import Report, named, notes_of, told_of
 
 DRAWS = 10
 """At most so many draws of real images are averaged, as the value of one varies."""
@@ -245,12 +245,13 @@ class Measure:
         return values
 
     def _report(self, n: int, estimates: Mapping[str, Estimate]) -> Report:
+        told, untold = told_of(estimates)
         return Report(
             n,
             self.known.n,
             self.features.name,
-            estimates,
-            notes=notes_of(n, self.known.n, estimates.keys(), self.features.frechet),
+            told,
+            notes=(*notes_of(n, self.known.n, told.keys(), self.features.frechet), *untold),
             features_hash=self.features.hash,
             reference_name=self.known.name,
             reference_hash=self.known.hash,

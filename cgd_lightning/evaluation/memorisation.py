@@ -64,7 +64,8 @@ class NearestTraining(AllFeatures):
         return [ratio, share(int(self._near(own, usual).sum()), n)]
 
     def _near(self, own: Tensor, usual: Tensor) -> Tensor:
-        return own < usual.quantile(NEAR)
+        # A copy is one also where held-out images are copies themselves.
+        return (own < usual.quantile(NEAR)) | (own == 0)
 
     def _distances(self) -> tuple[Tensor, Tensor]:
         """The distance to the nearest training image: of samples (N,), of held-out images (H,)."""

@@ -18,6 +18,9 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import Bar, FeatureNetwork, Seen
 from cgd_lightning.evaluation.kept import read_kept, write_kept
 
+LARGEST = 1e15
+"""Of a feature: its sixth power is a number still."""
+
 
 @dataclass(frozen=True, eq=False)
 class Reference:
@@ -87,6 +90,11 @@ def reference_of_moments(mean: Tensor, cov: Tensor, n: int, name: str) -> Refere
         raise InputError(f"{name}: its mean or its covariance is not finite")
     if not torch.allclose(cov, cov.T) or (cov.diagonal() < 0).any():
         raise InputError(f"{name}: its covariance is not symmetric with a diagonal from 0")
+    if not (max(mean.abs().max(), cov.abs().max()) < LARGEST and 0 <= n < 2**53):
+        raise InputError(f"{name}: numbers above {LARGEST:g}, or of {n} images")
+    values = torch.linalg.eigvalsh(cov)
+    if values[0] < -1e-6 * values[-1]:
+        raise InputError(f"{name}: its covariance has the negative eigenvalue {values[0]:.3g}")
     return Reference(name, hash_of(torch.cat([mean[None], cov])), n, moments=(mean, cov))
 
 
@@ -102,10 +110,14 @@ def hash_of(images: Tensor, labels: Tensor | None = None) -> str:
 
 
 def check_finite(seen: Seen, name: str) -> None:
-    """Raises InputError, about the images called `name`, if a feature is not a finite number."""
-    bad = int((~seen.features.isfinite().all(dim=1)).sum())
-    if bad:
-        raise InputError(
-            f"the features of {bad} of {len(seen.features)} {name} are not finite: the network "
-            "that makes them is damaged, or its numbers overflow"
-        )
+    """Raises InputError, about the images called `name`, if a feature or logit is not finite.
+
+    Nor may a feature be so large that its powers overflow.
+    """
+    for what, numbers in (("features", seen.features), ("logits", seen.logits)):
+        bad = int((~(numbers.abs() < LARGEST).all(dim=1)).sum())
+        if bad:
+            raise InputError(
+                f"the {what} of {bad} of {len(numbers)} {name} are not finite, or above "
+                f"{LARGEST:g}: the network that makes them is damaged, or its numbers overflow"
+            )

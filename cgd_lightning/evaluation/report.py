@@ -1,5 +1,6 @@
 """What was measured of samples: numbers with their intervals, and of what they are."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,3 +76,18 @@ def notes_of(n: int, reference: int, names: Collection[str], frechet: str) -> tu
             )
         notes.append(f"for published numbers make at least {ENOUGH:,} samples, better 10,000")
     return tuple(notes)
+
+
+def told_of(
+    estimates: Mapping[str, Estimate],
+) -> tuple[dict[str, Estimate], tuple[str, ...]]:
+    """(the numbers that are numbers, with ends that are; a note for what cannot be told)."""
+    told, notes = {}, []
+    for name, estimate in estimates.items():
+        ends = [x for x in (estimate.low, estimate.high, estimate.error) if x is not None]
+        if not math.isfinite(estimate.value):
+            notes.append(f"{name} cannot be told of these features, as where all are the same")
+        else:
+            sure = all(map(math.isfinite, ends))
+            told[name] = estimate if sure else Estimate(estimate.value)
+    return told, tuple(notes)

@@ -53,7 +53,10 @@ def read_labels(arrays: Arrays, count: int) -> Tensor:
     shape, dtype = arrays.header("arr_1")
     if dtype.kind not in "iu" or shape != (count,):
         raise ValueError(f"arr_1 is {dtype} of shape {list(shape)}; wanted {count} classes")
-    return torch.from_numpy(arrays.read("arr_1").astype(np.int64))
+    labels = arrays.read("arr_1")
+    if count and not (labels.min() >= -(2**31) and labels.max() < 2**31):
+        raise ValueError(f"arr_1 has the label {labels.max()}; wanted classes")
+    return torch.from_numpy(labels.astype(np.int64))
 
 
 def check_shape(found: Sequence[int], wanted: Sequence[int] | None) -> None:

@@ -33,7 +33,7 @@ def write_evaluation(
         with whole(folder / f"{name}.png") as file:
             picture.save(file, "PNG")
     with whole(folder / "evaluation.json") as file:
-        file.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        file.write_text(json.dumps(facts, indent=1, allow_nan=False), encoding="utf-8")
 
 
 def contact_sheet(
@@ -41,11 +41,12 @@ def contact_sheet(
 ) -> Image.Image:
     """A grid of uint8 images (N, C, H, W), a row a target, the first ten of each.
 
-    Where targets are unknown, rows are of ten images each.
+    Where targets are unknown, there are ten rows of ten images, spread over all of them.
     """
     if targets is None:
-        starts = range(0, min(len(images), 100), 10)
-        return grid([images[s : s + 10] for s in starts], [f"{s}" for s in starts])
+        shown = torch.linspace(0, len(images) - 1, min(len(images), 100)).long()
+        rows = shown.split(10)
+        return grid([images[row] for row in rows], [f"{int(row[0])}" for row in rows])
     places = grid_places(targets)
     names = [_called(target, class_names) for target in places]
     return grid([images[chosen] for chosen in places.values()], names)

@@ -76,8 +76,14 @@ def _read_npz(path: Path, image_shape: Shape | None, class_names: Sequence[str])
     with open_plain(path) as file, open_arrays(file) as arrays:
         images = read_images(arrays, image_shape)
         labels = read_labels(arrays, len(images)) if "arr_1" in arrays else None
-    if labels is None or labels.min() < 0:  # ours has -1 where weights were asked for
+    if labels is None or (labels == -1).all():
         return Samples(images, None)
+    if labels.min() < 0:
+        first = int((labels < 0).nonzero()[0])
+        raise InputError(
+            f"arr_1 has the label {int(labels[first])} for image {first}; wanted classes from 0, "
+            "or -1 for all where nobody knows them; of samples of ours give the folder"
+        )
     targets: list[Target] = labels.tolist()
     if class_names:
         check_targets(targets, class_names)

@@ -46,7 +46,10 @@ def write_sweep(result: SweepResult, out: Path, class_names: Sequence[str] = ())
             for row, point in zip(rows, result.points)
         ],
     }
-    files = {"sweep.csv": table.getvalue(), "sweep.json": json.dumps(facts, indent=1)}
+    files = {
+        "sweep.csv": table.getvalue(),
+        "sweep.json": json.dumps(facts, indent=1, allow_nan=False),
+    }
     for name, text in files.items():
         with whole(out / name) as file:
             file.write_text(text, encoding="utf-8")

@@ -10,10 +10,13 @@ images it was made, and is made again where these are others.
 
 import hashlib
 import json
+import math
+import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +27,9 @@ from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.by_class import ByClass
-from cgd_lightning.evaluation.choice import Measured
+from cgd_lightning.evaluation.choice import DISTANCE, Measured
 from cgd_lightning.evaluation.estimate import Estimate
+from cgd_lightning.evaluation.reference import hash_of
 from cgd_lightning.files import whole
 from cgd_lightning.sampling.claim import claim
 from cgd_lightning.sampling.files import SampleFolder
@@ -36,6 +40,10 @@ from cgd_lightning.sampling.stored import read_samples
 
 LEFT = ("samples.npz", "grid.png", ".samples.json.tmp", ".report.json.tmp")
 """What a job that was killed while it finished leaves without its samples.json."""
+
+
+FORM = "2"
+"""Of report.json and of how its numbers are made; it changes where these do."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +60,16 @@ class Folder:
 
         Raises InputError for a samples.json that is damaged or of another request.
         """
+        if self.path.is_symlink() or (os.path.lexists(self.path) and not self.path.is_dir()):
+            raise InputError(f"{self.path}: a link or a file in the place of a point; remove it")
         record = self.path / "samples.json"
         if not record.is_file():
             return False
-        if read_request(record, self.trust) != self.request:
+        try:
+            request = read_request(record, self.trust)
+        except InputError as error:
+            raise self._damaged(error) from error
+        if request != self.request:
             raise InputError(
                 f"{self.path}: holds samples of another request than this point's; remove it, or "
                 "give another --out"
@@ -78,31 +92,56 @@ class Folder:
                 files.add(start, chunk)
             files.finish(record)
 
-    def read_samples(self) -> tuple[Tensor, list[Target]]:
-        """(uint8 images (N, C, H, W), what each was asked to show)."""
-        return read_samples(self.path)
+    def read_samples(self, job: Job) -> tuple[Tensor, list[Target]]:
+        """(uint8 images (N, C, H, W), what each was asked to show), those of `job`.
 
-    def read_report(self, key: Mapping[str, str], scale: float) -> Measured | None:
-        """What was measured, if it was by and against what `key` says; None if not."""
+        Raises InputError if they are damaged, or others.
+        """
+        try:
+            images, targets = read_samples(self.path, job.denoiser.data.shape)
+        except InputError as error:
+            raise self._damaged(error) from error
+        if targets != list(job.targets):
+            raise self._damaged("samples of other targets")
+        return images, targets
+
+    def _damaged(self, why: object) -> InputError:
+        return InputError(f"{self.path}: damaged ({why}); remove it, and it is made again")
+
+    def read_report(self, key: Mapping[str, str], images: Tensor, scale: float) -> Measured | None:
+        """What was measured of `images`, if it was by and against what `key` says; None if not."""
         # Of a file that is damaged or of an older form: it is measured again.
         with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
             kept = read_json(self.path / "report.json")
-            if kept["measured_by"] == dict(key):
-                estimates = {str(name): Estimate(**e) for name, e in kept["estimates"].items()}
+            if kept["measured_by"] == self._measured_by(key, images):
+                estimates = {name: _estimate(e) for name, e in kept["estimates"].items()}
                 distance = ByClass.from_plain(kept["distance"])
-                return Measured(int(kept["n"]), scale, estimates, distance)
+                if estimates[DISTANCE].value == distance.value:
+                    return Measured(len(images), scale, estimates, distance)
         return None
 
-    def write_report(self, measured: Measured, key: Mapping[str, str]) -> None:
-        """Keep what was measured."""
+    def write_report(self, measured: Measured, key: Mapping[str, str], images: Tensor) -> None:
+        """Keep what was measured of `images`."""
         plain = {
-            "measured_by": dict(key),
-            "n": measured.n,
+            "measured_by": self._measured_by(key, images),
             "estimates": {name: e.to_plain() for name, e in measured.estimates.items()},
             "distance": measured.distance.to_plain(),
         }
         with whole(self.path / "report.json") as file:
-            file.write_text(json.dumps(plain, indent=1), encoding="utf-8")
+            file.write_text(json.dumps(plain, indent=1, allow_nan=False), encoding="utf-8")
+
+    def _measured_by(self, key: Mapping[str, str], images: Tensor) -> dict[str, str]:
+        """What a report must say of itself: by what, of which samples, by which version."""
+        own = {"images": hash_of(images), "point": self.path.name, "form": FORM}
+        return {**key, **own, "version": version("cgd-lightning")}
+
+
+def _estimate(kept: Mapping[str, Any]) -> Estimate:
+    """The estimate of `to_plain`. Raises ValueError for what is no finite number."""
+    for value in kept.values():
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise ValueError(f"{value!r} in a report")
+    return Estimate(**kept)
 
 
 def folder_name(settings: Mapping[str, str], scale: float, request: Request, weights: str) -> str:

@@ -187,11 +187,12 @@ def _points(
             bar.refresh()
         else:
             folder.make(own, bar.update)
-        measured = folder.read_report(look.key, scale)
+        images, targets = folder.read_samples(own)
+        measured = folder.read_report(look.key, images, scale)
         if measured is None:
             bar.set_postfix_str(f"{variant.name} scale {scale:g}, measuring".strip())
-            measured = look(*folder.read_samples(), scale)
-            folder.write_report(measured, look.key)
+            measured = look(images, targets, scale)
+            folder.write_report(measured, look.key, images)
         yield Point(variant, own.request, own.targets, folder.path, measured)
 
 

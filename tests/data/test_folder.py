@@ -13,7 +13,7 @@ from PIL import Image
 from cgd_lightning.data import folder as folders
 from cgd_lightning.data import pictures
 from cgd_lightning.data.folder import Folder
-from cgd_lightning.data.pictures import decode
+from cgd_lightning.data.pictures import decode, decode_as_it_is
 from cgd_lightning.errors import InputError
 
 
@@ -280,3 +280,14 @@ def test_every_damage_of_an_image_is_one_line(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match=r"x\.png: not an image that can be read"):
         decode(tmp_path / "x.png", (3, 8, 8))
+
+
+def test_the_upper_8_of_16_bits_count_and_floats_are_refused(tmp_path: Path) -> None:
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    for name in ("wide.png", "wide.tiff", "wide.pgm"):
+        file = tmp_path / name
+        Image.fromarray(grey.astype(np.uint16) * 257).save(file)
+        assert torch.equal(decode_as_it_is(file)[0], torch.from_numpy(grey))
+    Image.fromarray((grey / 255).astype(np.float32)).save(tmp_path / "floats.tiff")
+    with pytest.raises(InputError, match="pixels of mode F; wanted 8 or 16 bits"):
+        decode_as_it_is(tmp_path / "floats.tiff")

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from cgd_lightning.errors import InputError
-from cgd_lightning.evaluation.features import FeatureNetwork
-from cgd_lightning.evaluation.kept import cache_folder
+from cgd_lightning.evaluation.features import FeatureNetwork, Seen
+from cgd_lightning.evaluation.kept import cache_folder, is_lasting
+from cgd_lightning.evaluation.networks.module import ModuleFeatures
 from cgd_lightning.evaluation.reference import (
+    check_finite,
     hash_of,
     reference_of,
     reference_of_moments,
@@ -196,3 +198,25 @@ def test_moments_are_a_reference_too() -> None:
     ):
         with pytest.raises(InputError, match=r"^statistics: "):
             reference_of_moments(mean, wrong, 7, "statistics")
+
+
+def test_no_module_of_the_users_is_kept_even_if_made_of_torchs_layers() -> None:
+    """Pooling layers differ without weights."""
+    pools = [nn.Sequential(pool(4), nn.Flatten()) for pool in (nn.AvgPool2d, nn.MaxPool2d)]
+    eyes = [ModuleFeatures(pool, "mine.make") for pool in pools]
+    assert not any(map(is_lasting, eyes))
+    assert eyes[0].hash != eyes[1].hash
+
+
+@pytest.mark.parametrize("number", [torch.nan, torch.inf, 1e30])
+def test_logits_and_features_that_overflow_are_refused(number: float) -> None:
+    good, bad = torch.ones(4, 3), torch.tensor([[1.0, 1.0, number]]).repeat(4, 1)
+    for seen in (Seen(good, bad), Seen(bad, good)):
+        with pytest.raises(InputError, match="of 4 of 4 images are not finite, or above 1e"):
+            check_finite(seen, "images")
+
+
+def test_a_covariance_has_no_negative_eigenvalue() -> None:
+    cov = torch.full((4, 4), 5.0).fill_diagonal_(0)
+    with pytest.raises(InputError, match="negative eigenvalue"):
+        reference_of_moments(torch.zeros(4), cov, 10, "some.npz")

@@ -80,8 +80,12 @@ def test_an_npz_of_adm_holds_images_and_maybe_classes(tmp_path: Path) -> None:
     assert samples.targets is None
     np.savez(file, some, np.array([1, 0, 1]))
     assert read_source(file, class_names=NAMES).targets == [1, 0, 1]
-    np.savez(file, some, np.array([1, -1, 1]))
+    np.savez(file, some, np.array([-1, -1, -1]))
     assert read_source(file, class_names=NAMES).targets is None
+    for labels in ([1, -1, 1], np.array([2**64 - 1] * 3, np.uint64)):
+        np.savez(file, some, np.array(labels))
+        with pytest.raises(InputError, match="arr_1 has the label"):
+            read_source(file, class_names=NAMES)
 
 
 def savez(**arrays: object) -> Callable[[Path], object]:

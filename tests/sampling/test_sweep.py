@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from cgd_lightning.sampling.request import RequestError
 from cgd_lightning.sampling.stored import read_samples
 from cgd_lightning.sampling.sweep import Sweep
 from cgd_lightning.sampling.sweep_points import Folder
-from cgd_lightning.sampling.sweep_run import sweep
+from cgd_lightning.sampling.sweep_run import SweepResult, sweep
 
 FEW = Request(ckpt="runs/diffusion", num_samples=40, sampler=DDIM(steps=2), precision="fp32")
 
@@ -242,3 +243,51 @@ def test_lines_of_other_labels_are_not_compared_with_each_other(look: Looks) -> 
         "labels=3",
         "labels=3|7,!0",
     ]
+
+
+def points(result: SweepResult) -> list[Path]:
+    return [point.folder for point in result.points]
+
+
+def test_a_report_is_of_the_samples_beside_it(look: Looks) -> None:
+    first = sweep(FEW, (5,), look, out="out", device="cpu")
+    unguided, guided = points(first)
+    right = (unguided / "report.json").read_bytes()
+    damaged = [
+        (guided / "report.json").read_bytes(),
+        right.replace(b'"value": ', b'"value": 1e999, "x": ', 1),
+        right.replace(b'"single": [', b'"single": ["nan", ', 1),
+    ]
+    for contents in damaged:
+        assert contents != right
+        (unguided / "report.json").write_bytes(contents)
+        again = sweep(FEW, (5,), look, out="out", device="cpu")
+        assert again.table == first.table
+        assert (unguided / "report.json").read_bytes() == right
+
+
+def test_damaged_or_exchanged_points_are_named_and_nothing_is_concluded(look: Looks) -> None:
+    folder = points(sweep(FEW, (5,), look, out="out", device="cpu"))[0]
+    whole = (folder / "samples.npz").read_bytes()
+    (folder / "samples.npz").write_bytes(whole[:-100])
+    with pytest.raises(InputError, match=f"{folder.name}: damaged .*remove it, and it is made"):
+        sweep(FEW, (5,), look, out="out", device="cpu")
+    (folder / "samples.npz").write_bytes(whole)
+    record = json.loads((folder / "samples.json").read_text())
+    record["images"]["labels"] = record["images"]["labels"][::-1]
+    (folder / "samples.json").write_text(json.dumps(record))
+    arrays = np.load(folder / "samples.npz")
+    np.savez(folder / "samples.npz", arr_0=arrays["arr_0"], arr_1=arrays["arr_1"][::-1])
+    with pytest.raises(InputError, match="samples of other targets"):
+        sweep(FEW, (5,), look, out="out", device="cpu")
+
+
+def test_a_link_in_the_place_of_a_point_is_not_followed(look: Looks) -> None:
+    folder = points(sweep(FEW, (5,), look, out="out", device="cpu"))[1]
+    folder.rename("mine")
+    (Path("mine") / "samples.json").unlink()
+    before = {file.name: file.read_bytes() for file in Path("mine").iterdir()}
+    folder.symlink_to(Path("mine").absolute())
+    with pytest.raises(InputError, match="a link or a file in the place of a point"):
+        sweep(FEW, (5,), look, out="out", device="cpu")
+    assert {file.name: file.read_bytes() for file in Path("mine").iterdir()} == before

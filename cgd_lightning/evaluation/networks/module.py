@@ -23,8 +23,9 @@ class ModuleFeatures(FeatureNetwork):
 
     @cached_property
     def hash(self) -> str:
-        """As of every network; its path counts, as a module may have no weights."""
-        return hashlib.sha256(f"{self.name} {super().hash}".encode()).hexdigest()[:16]
+        """As of every network; its path and its layers count, as weights tell no pooling."""
+        own = f"{self.name} {super().hash} {self.network!r}"
+        return hashlib.sha256(own.encode()).hexdigest()[:16]
 
     def see(self, x0: Tensor) -> tuple[Tensor, Tensor]:
         try:
@@ -34,18 +35,39 @@ class ModuleFeatures(FeatureNetwork):
                 f"--features {self.name}: fails on images of shape {tuple(x0.shape[1:])}: "
                 f"{type(error).__name__}: {one_line(error)}"
             ) from error
-        features, logits = given if isinstance(given, tuple) else (given, None)
-        if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != len(x0):
-            came = (
-                f"shape {tuple(features.shape)}"
-                if isinstance(features, Tensor)
-                else f"type {type(features).__name__}"
-            )
+        parts = given if isinstance(given, tuple) else (given,)
+        for part, what in zip(parts, ("features", "logits")):
+            if not _is_table(part, len(x0)):
+                raise InputError(
+                    f"--features {self.name}: {what} of {_called(part)} of {len(x0)} images; "
+                    f"wanted real numbers ({len(x0)}, d)"
+                )
+        if not 1 <= len(parts) <= 2:
             raise InputError(
-                f"--features {self.name}: features of {came} of {len(x0)} images; wanted "
-                f"({len(x0)}, d)"
+                f"--features {self.name}: gives {len(parts)} things; wanted features, or features "
+                "and logits"
             )
-        return features, features[:, :0] if logits is None else logits
+        return parts[0], parts[1] if len(parts) == 2 else parts[0][:, :0]
+
+
+def _is_table(given: object, rows: int) -> bool:
+    """Whether it is a dense tensor of real numbers (rows, at least 1) that are there."""
+    return (
+        isinstance(given, Tensor)
+        and given.layout == torch.strided
+        and given.device.type != "meta"
+        and not given.is_complex()
+        and given.ndim == 2
+        and len(given) == rows
+        and given.shape[1] > 0
+    )
+
+
+def _called(given: object) -> str:
+    if not isinstance(given, Tensor):
+        return f"type {type(given).__name__}"
+    kind = str(given.dtype).removeprefix("torch.")
+    return f"shape {tuple(given.shape)} ({kind}, {given.layout}, on {given.device.type})"
 
 
 def module(path: str, device: torch.device) -> FeatureNetwork:
