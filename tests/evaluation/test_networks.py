@@ -283,7 +283,7 @@ def test_any_module_is_a_feature_network() -> None:
     [
         (
             "Wrong",
-            r"of shape \(4, 3, 28, 28\).* of 4 images; wanted real numbers \(4, d\)",
+            r"features of shape \(4, 3, 28, 28\) .* of 4 images; wanted real numbers \(4, d\)",
         ),
         ("Fails", "fails on images of shape .* RuntimeError: no such thing"),
         ("Wants", "cannot be imported and made without arguments: TypeError"),
