@@ -3,7 +3,13 @@
 from cgd_lightning.checkpoints.card import KINDS, Card, Model, build, check_kind, describe
 from cgd_lightning.checkpoints.files import load, read, save, sizes, stored_config
 from cgd_lightning.checkpoints.listed import Trust
-from cgd_lightning.checkpoints.pairs import check_judge, check_pair, check_shapes, find_classifier
+from cgd_lightning.checkpoints.pairs import (
+    check_judge,
+    check_pair,
+    check_shapes,
+    find_classifier,
+    find_judge,
+)
 from cgd_lightning.checkpoints.runs import beside, find, find_partner, newest_first, versions
 from cgd_lightning.checkpoints.size import MOST_LAYERS, MOST_PARAMETERS, at_most
 
@@ -24,6 +30,7 @@ __all__ = [
     "describe",
     "find",
     "find_classifier",
+    "find_judge",
     "find_partner",
     "load",
     "newest_first",

@@ -76,3 +76,12 @@ def find_classifier(path: Path, card: Card) -> Path | None:
             check_pair((path, card), (file, read(file)))
             return file
     return None
+
+
+def find_judge(path: Path, card: Card) -> Path | None:
+    """The newest judge beside the run of a checkpoint that knows its images and classes."""
+    for file in newest_first(beside(path)):
+        with suppress(InputError):  # of a file that is none, or does not fit
+            check_judge((file, read(file)), (path, card))
+            return file
+    return None

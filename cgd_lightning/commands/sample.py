@@ -34,6 +34,9 @@ from cgd_lightning.sampling.request import Request, RequestError
 from cgd_lightning.sampling.write import Place, write_samples
 from cgd_lightning.values import Value, arguments
 
+SHORT = {"steps": "sampler.steps"}
+"""Options and what they are short for."""
+
 SCALE_OF_A_RULE = re.compile(r"--guidance(\.(?!weight|image_weight)\w+)*\.scale(=|$)")
 
 
@@ -64,7 +67,7 @@ def read(words: Sequence[str], prog: str = "cgd sample") -> Asked:
 
     Raises InputError for options that cannot be met, as they are written on the command line.
     """
-    rest, gate = take_trusted(words)
+    rest, gate = take_trusted([_in_full(word) for word in words])
     rest, recorded = _take_recorded(rest, gate)
     with tempfile.TemporaryDirectory(prefix=OWN_FILES) as folder:
         options = parser(_sampler_of(rest, recorded), prog)
@@ -82,6 +85,13 @@ def read(words: Sequence[str], prog: str = "cgd sample") -> Asked:
     with in_words():
         request = Request(**{field.name: ready[field.name] for field in fields(Request)})
     return Asked(request, place, _trust(request, gate), tuple(unchanged))
+
+
+def _in_full(word: str) -> str:
+    """`word`, in full if it is a short option."""
+    name, joined, value = word.removeprefix("--").partition("=")
+    long = SHORT.get(name) if word.startswith("--") else None
+    return word if long is None else f"--{long}{joined}{value}"
 
 
 @contextmanager
@@ -121,7 +131,7 @@ def parser(sampler: str = "DDIM", prog: str = "cgd sample") -> OneLineErrors:
         prog=prog,
         default_env=True,
         env_prefix="CGD_SAMPLE_",
-        description="Make guided images.",
+        description="Make guided images. --steps N is short for --sampler.steps N.",
         allow_abbrev=False,
     )
     again = "Make the images of an earlier `cgd sample` again; further options change them."

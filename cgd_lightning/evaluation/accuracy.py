@@ -8,7 +8,8 @@ from torchmetrics import Metric
 
 from cgd_lightning.diffusion.targets import Target, hit
 from cgd_lightning.errors import InputError
-from cgd_lightning.evaluation.feature_metric import double
+from cgd_lightning.evaluation.estimate import Estimate, share
+from cgd_lightning.evaluation.feature_metric import alone, double
 
 
 class ClassAccuracy(Metric):
@@ -54,3 +55,15 @@ def _hits(classes: Tensor, targets: Sequence[Target] | Tensor) -> Tensor:
     if targets.ndim == 1:
         return classes == targets
     return targets.gather(1, classes[:, None])[:, 0] > 0
+
+
+def accuracy_of(classes: Tensor, targets: Sequence[Target] | Tensor) -> Estimate:
+    """Share of predicted classes (N,), 0 to 1, that are as asked, with its 95% interval.
+
+    Raises InputError as `ClassAccuracy` does.
+    """
+    metric = ClassAccuracy()
+    metric.distributed_available_fn = alone  # all classes are here
+    metric.update(classes, targets)
+    metric.compute()
+    return share(int(metric.hits), len(classes))

@@ -11,36 +11,14 @@ out among all comparisons (Bonferroni): with 95% the scale that is truly the bes
 among them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 from cgd_lightning.evaluation.by_class import ByClass, error
-from cgd_lightning.evaluation.estimate import Estimate, student
+from cgd_lightning.evaluation.choice_words import listed, next_of, sure, warnings, why
+from cgd_lightning.evaluation.estimate import student
 from cgd_lightning.evaluation.jackknife import BLOCKS
-
-DISTANCE = "energy_by_class"
-"""How the distance that decides is called."""
-
-HIGHER = ("accuracy", "precision", "recall", "density", "coverage")
-"""Of these, more is better."""
-
-LOWER = (DISTANCE, "fid_lite", "fid", "kid", "mind")
-"""Of these, less is better."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured of `n` samples at one scale.
-
-    estimates: by name, with their intervals; the distance to real images is one of them. distance:
-    the same, as it is compared with that at other scales.
-    """
-
-    n: int
-    scale: float
-    estimates: Mapping[str, Estimate]
-    distance: ByClass
+from cgd_lightning.evaluation.measured import Measured
 
 
 @dataclass(frozen=True)
@@ -69,9 +47,9 @@ def choose(points: Sequence[Measured]) -> Choice:
     return Choice(
         best,
         as_good,
-        _sure(points, best, as_good),
-        _why(points, best),
-        (*_warnings(points), *_next(points, best)),
+        sure(points, best, as_good),
+        why(points, best),
+        (*warnings(points, critical(len(points) - 1)), *next_of(points, best)),
     )
 
 
@@ -86,7 +64,7 @@ def choose_among(points: Sequence[Measured], called: Sequence[str]) -> str:
     if not others:
         return f"{called[best]} (at 95% better than all others, with {n:,} samples)"
     shown = others[:5] + ([f"{len(others) - 5} more"] if len(others) > 5 else [])
-    return f"{called[best]} (cannot be told apart with {n:,} samples from {_listed(shown)})"
+    return f"{called[best]} (cannot be told apart with {n:,} samples from {listed(shown)})"
 
 
 def nearest(distances: Sequence[ByClass]) -> tuple[int, tuple[int, ...]]:
@@ -112,101 +90,3 @@ def critical(comparisons: int, degrees: int = BLOCKS - 1) -> float:
     Of a difference of paired samples the error is well known, so that it has all B - 1 degrees.
     """
     return student(degrees, 1 - 0.05 / max(1, comparisons))
-
-
-def _sure(points: Sequence[Measured], best: int, as_good: Sequence[int]) -> str:
-    scales, n = [point.scale for point in points], points[best].n
-    first = f"scale {scales[best]:g}"
-    if len(as_good) == 1:
-        return f"{first} (at 95% better than the other scales asked, with {n:,} samples)"
-    whole = list(as_good) == list(range(as_good[0], as_good[-1] + 1))
-    if whole and len(as_good) > 2:
-        among = f"between {scales[as_good[0]]:g} and {scales[as_good[-1]]:g}"
-    else:
-        among = _listed([f"{scales[place]:g}" for place in as_good])
-    return f"{first} ({among} cannot be told apart with {n:,} samples)"
-
-
-def _why(points: Sequence[Measured], best: int) -> str:
-    """What is measured at the best scale, beside the unguided samples and its neighbours."""
-    unguided = [place for place, point in enumerate(points) if point.scale == 0]
-    near = [place for place in (best - 1, best + 1) if 0 <= place < len(points)]
-    beside = sorted({*unguided, *near} - {best})
-    names = [
-        name
-        for name in (DISTANCE, "accuracy", "fid_lite", "fid", "recall")
-        if all(name in points[place].estimates for place in (best, *beside))
-    ]
-    parts = []
-    for name in names:
-        others = ", ".join(
-            f"{shown(name, points[p].estimates[name].value)} at {points[p].scale:g}" for p in beside
-        )
-        mine = shown(name, points[best].estimates[name].value)
-        parts.append(f"{name} {mine}" + (f" ({others})" if others else ""))
-    return "its samples are the nearest to real images of their classes: " + "; ".join(parts)
-
-
-def shown(name: str, value: float) -> str:
-    """A number as a person reads it."""
-    return f"{value:.1%}" if name == "accuracy" else f"{value:.3g}"
-
-
-def _warnings(points: Sequence[Measured]) -> list[str]:
-    """What is worse with guidance than without, beyond the error, a line for each metric."""
-    unguided = next((point for point in points if point.scale == 0), None)
-    guided = [point for point in points if point.scale != 0]
-    if unguided is None:
-        return []
-    bound = critical(len(guided))
-    said = []
-    for name in (*HIGHER, *LOWER):
-        worse = [point for point in guided if _worse(name, point, unguided, bound)]
-        if worse:
-            where = _listed(
-                [f"{shown(name, p.estimates[name].value)} at scale {p.scale:g}" for p in worse]
-            )
-            without = shown(name, unguided.estimates[name].value)
-            said.append(f"warning: {name} is worse than without guidance ({without}): {where}")
-    return said
-
-
-def _worse(name: str, point: Measured, unguided: Measured, bound: float) -> bool:
-    if name not in point.estimates or name not in unguided.estimates:
-        return False
-    mine, theirs = point.estimates[name], unguided.estimates[name]
-    by = theirs.value - mine.value if name in HIGHER else mine.value - theirs.value
-    if name == DISTANCE:
-        return by > bound * error(point.distance, unguided.distance)
-    errors = [_error(mine), _error(theirs)]
-    if None in errors:
-        return False
-    # Not less than the error of the difference: what shares its noise varies together.
-    return by > bound * sum(e * e for e in errors if e is not None) ** 0.5
-
-
-def _error(estimate: Estimate) -> float | None:
-    """The standard error, also of an estimate that has an interval alone."""
-    if estimate.error is not None or estimate.low is None or estimate.high is None:
-        return estimate.error
-    return (estimate.high - estimate.low) / (2 * NormalDist().inv_cdf(0.975))
-
-
-def _next(points: Sequence[Measured], best: int) -> list[str]:
-    """What to ask next."""
-    scales = [point.scale for point in points]
-    if len(scales) > 1 and best == len(scales) - 1:
-        return [
-            f"the best lies at the end of the scales asked: ask for larger ones, as "
-            f"{scales[-2]:g},{scales[-1]:g},{2 * scales[-1]:g},{4 * scales[-1]:g}"
-        ]
-    if scales[best] == 0:
-        return [
-            "guidance is no help at these scales: ask for smaller ones, or train the classifier "
-            "longer"
-        ]
-    return []
-
-
-def _listed(words: Sequence[str]) -> str:
-    return ", ".join(words[:-1]) + f" and {words[-1]}" if len(words) > 1 else words[0]

@@ -5,18 +5,15 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from cgd_lightning.diffusion.targets import Target
-from cgd_lightning.evaluation.accuracy import ClassAccuracy
-from cgd_lightning.evaluation.feature_metric import alone, compare
+from cgd_lightning.evaluation.accuracy import accuracy_of
+from cgd_lightning.evaluation.feature_metric import compare
 from cgd_lightning.evaluation.frechet import FrechetDistance
 from cgd_lightning.evaluation.manifold import PrecisionRecall
 
 
 def accuracy(classes: Tensor, targets: Sequence[Target] | Tensor) -> float:
     """Share of predicted classes (N,), 0 to 1, that are as asked; see `ClassAccuracy`."""
-    metric = ClassAccuracy()
-    metric.distributed_available_fn = alone  # all classes are here
-    metric.update(classes, targets)
-    return metric.compute().item()
+    return accuracy_of(classes, targets).value
 
 
 def frechet_distance(real: Tensor, generated: Tensor) -> float:

@@ -17,10 +17,10 @@ from torch import Tensor
 from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.by_class import Distances, check_enough, error
-from cgd_lightning.evaluation.choice import DISTANCE, Measured
 from cgd_lightning.evaluation.estimate import Estimate, about
 from cgd_lightning.evaluation.jackknife import BLOCKS
 from cgd_lightning.evaluation.measure import Measure
+from cgd_lightning.evaluation.measured import DISTANCE, Measured
 from cgd_lightning.evaluation.reference import Reference
 
 NO_CLASSES = (

@@ -3,7 +3,6 @@
 fidelity.png            distance to real images against accuracy, a point a scale
 precision-recall.png    precision against recall, a point a scale
 metrics.png             each metric against the scale, with its intervals
-strip.png               the same noise under rising scale
 """
 
 from collections.abc import Sequence
@@ -11,9 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from cgd_lightning.evaluation.choice import DISTANCE, Measured
 from cgd_lightning.evaluation.figures import (
     GREY,
     INK,
@@ -25,8 +21,8 @@ from cgd_lightning.evaluation.figures import (
     panels,
     save,
 )
-from cgd_lightning.evaluation.plots import grid
-from cgd_lightning.files import whole
+from cgd_lightning.evaluation.measured import DISTANCE, Measured
+from cgd_lightning.evaluation.report import named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +32,18 @@ SHOWN = (
     *("precision", "recall", "density", "coverage", "mind"),
 )
 """The metrics that have a panel, in this order; any others follow."""
+
+
+CALLED = {
+    DISTANCE: "energy distance by class",
+    "fid_lite": "FID-lite",
+    "fid": "FID",
+    "kid": "KID",
+    "mind": "MIND",
+    "inception_score": "inception score",
+    "inception_score_lite": "inception score (lite)",
+}
+"""How metrics are called in figures, where that is not by their names."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ def write_figures(folder: Path, lines: Sequence[Line], real: Measured | None = N
         figure, (axes,) = panels(1, width=5.2, height=4.0)
         _trade(axes, lines, "accuracy", DISTANCE, real)
         _spread_the_good(axes, lines)
-        caption(axes, "Fidelity against accuracy", "accuracy", _called(DISTANCE))
+        caption(axes, "Fidelity against accuracy", "accuracy", _called(DISTANCE, lines))
         save(figure, folder / "fidelity.png")
         written.append(folder / "fidelity.png")
     if {"precision", "recall"} <= names:
@@ -99,7 +107,7 @@ def _trade(axes: "Axes", lines: Sequence[Line], x: str, y: str, real: Measured |
                 axes.annotate(
                     f"{point.scale:g}",
                     place,
-                    xytext=(5, 6),
+                    xytext=(5, 6 if number % 2 == 0 else -12),
                     textcoords="offset points",
                     fontsize=8.5,
                     color=color if len(lines) > 1 else INK,
@@ -156,7 +164,7 @@ def _metrics(
         if real is not None and name in real.estimates:
             level(axes, real.estimates[name].value, "real training images")
         _along_scales(axes, [point.scale for point in lines[0].points])
-        caption(axes, _called(name), "scale")
+        caption(axes, _called(name, lines), "scale")
         legend = axes.get_legend()
         if axes is not made[0] and legend is not None:
             legend.remove()  # the first panel's tells it
@@ -181,37 +189,8 @@ def _square(x):  # type: ignore[no-untyped-def]
     return x**2
 
 
-def _called(name: str) -> str:
-    return {DISTANCE: "distance by class", "fid_lite": "FID-lite", "fid": "FID", "kid": "KID"}.get(
-        name, name
-    )
-
-
-def write_strip(
-    path: Path, scales: Sequence[float], rows: Sequence[Tensor], names: Sequence[str]
-) -> None:
-    """Write a picture of the same noise, a row a sample, under rising scale from left to right.
-
-    rows: (S, C, H, W) uint8 of each sample at S scales. names: what each sample was asked to show.
-    """
-    picture = grid(rows, names)
-    # Room for the scales above the columns.
-    from PIL import Image, ImageDraw
-
-    head = 16
-    canvas = Image.new(picture.mode, (picture.width, picture.height + head), "white")
-    canvas.paste(picture, (0, head))
-    draw = ImageDraw.Draw(canvas)
-    left = picture.width - len(scales) * _step(rows[0])
-    draw.text((8, head // 2 + 1), "scale", fill="black", anchor="lm")
-    for number, scale in enumerate(scales):
-        middle = left + (number + 0.5) * _step(rows[0])
-        draw.text((middle, head // 2 + 1), f"{scale:g}", fill="black", anchor="mm")
-    with whole(path) as file:
-        canvas.save(file, format="PNG")
-
-
-def _step(row: Tensor, cell: int = 48) -> int:
-    """How far apart `grid` puts its columns."""
-    _, _, height, width = row.shape
-    return width * max(1, -(-cell // max(height, width))) + 2
+def _called(name: str, lines: Sequence[Line]) -> str:
+    """How a metric is called: as its field does, with its n where all points have the same."""
+    counts = {point.n for line in lines for point in line.points}
+    title = CALLED.get(name, name)
+    return named(title, *counts) if len(counts) == 1 else title

@@ -15,9 +15,10 @@ from torch.utils.data import Dataset
 
 from cgd_lightning.data.images import ImageBatch, sample_images
 from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.draws import DRAWS
 from cgd_lightning.evaluation.features import Bar, FeatureNetwork, Seen
 from cgd_lightning.evaluation.inception import InceptionScore
-from cgd_lightning.evaluation.measure import ALL_METRICS, DRAWS, Measure, MetricFactory
+from cgd_lightning.evaluation.measure import ALL_METRICS, Measure, MetricFactory
 from cgd_lightning.evaluation.memorisation import closest
 from cgd_lightning.evaluation.reference import Reference, check_finite, reference_of
 from cgd_lightning.evaluation.report import Report

@@ -6,16 +6,21 @@ import json
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from cgd_lightning.diffusion.targets import Target
-from cgd_lightning.evaluation.choice import DISTANCE, shown
+from cgd_lightning.evaluation.choice_words import shown
 from cgd_lightning.evaluation.estimate import Estimate
-from cgd_lightning.evaluation.sweep_figures import Line, write_figures, write_strip
+from cgd_lightning.evaluation.measured import DISTANCE
+from cgd_lightning.evaluation.report import named
+from cgd_lightning.evaluation.strip import write_strip
+from cgd_lightning.evaluation.sweep_figures import Line, write_figures
 from cgd_lightning.files import whole
 from cgd_lightning.sampling.stored import read_samples
-from cgd_lightning.sampling.sweep_run import Point, SweepResult
+from cgd_lightning.sampling.sweep_points import slug
+from cgd_lightning.sampling.sweep_result import Point, SweepResult
 
 IN_THE_TABLE = ("accuracy", "fid_lite", "fid", "kid", "precision", "recall", DISTANCE)
 
@@ -27,29 +32,8 @@ def write_sweep(result: SweepResult, out: Path, class_names: Sequence[str] = ())
 
     class_names: what the samples' classes are called.
     """
-    rows = result.table
-    table = io.StringIO()
-    writer = csv.DictWriter(table, list(dict.fromkeys(name for row in rows for name in row)))
-    writer.writeheader()
-    writer.writerows(rows)
-    chosen = result.chosen
-    facts = {
-        "made_by": f"cgd-lightning {version('cgd-lightning')}",
-        "chosen": {**chosen.variant.settings, "scale": chosen.scale, "folder": str(chosen.folder)},
-        "advice": list(result.advice),
-        "as_good": [
-            {**points[0].variant.settings, "scales": [points[i].scale for i in choice.as_good]}
-            for points, choice in zip(result.variants, result.choices)
-        ],
-        "points": [
-            {**row, "folder": str(point.folder), "request": point.request.to_plain()}
-            for row, point in zip(rows, result.points)
-        ],
-    }
-    files = {
-        "sweep.csv": table.getvalue(),
-        "sweep.json": json.dumps(facts, indent=1, allow_nan=False),
-    }
+    facts = json.dumps(_facts(result), indent=1, allow_nan=False)
+    files = {"sweep.csv": _csv(result.table), "sweep.json": facts}
     for name, text in files.items():
         with whole(out / name) as file:
             file.write_text(text, encoding="utf-8")
@@ -57,14 +41,44 @@ def write_sweep(result: SweepResult, out: Path, class_names: Sequence[str] = ())
         Line(points[0].variant.name, [p.measured for p in points], choice.best)
         for points, choice in zip(result.variants, result.choices)
     ]
-    figures = write_figures(out, lines, result.real)
-    of_chosen = next(points for points in result.variants if chosen in points)
-    _strip(out / "strip.png", of_chosen, class_names)
-    return [*(out / name for name in files), *figures, out / "strip.png"]
+    written = [*(out / name for name in files), *write_figures(out, lines, result.real)]
+    for place, points in enumerate(result.variants, 1):
+        name = points[0].variant.name
+        written.append(out / (f"strip-{place}-{slug(name)}.png" if name else "strip.png"))
+        _strip(written[-1], points, class_names)
+    return written
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(dict.fromkeys(name for row in rows for name in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    return table.getvalue()
+
+
+def _facts(result: SweepResult) -> dict[str, Any]:
+    """What sweep.json tells."""
+    chosen = result.chosen
+    return {
+        "made_by": f"cgd-lightning {version('cgd-lightning')}",
+        "chosen": None
+        if chosen is None
+        else {**chosen.variant.settings, "scale": chosen.scale, "folder": str(chosen.folder)},
+        "advice": list(result.advice),
+        "as_good": [
+            {**points[0].variant.settings, "scales": [points[i].scale for i in choice.as_good]}
+            for points, choice in zip(result.variants, result.choices)
+        ],
+        "points": [
+            {**row, "folder": str(point.folder), "request": point.request.to_plain()}
+            for row, point in zip(result.table, result.points)
+        ],
+    }
 
 
 def _strip(path: Path, points: Sequence[Point], class_names: Sequence[str]) -> None:
-    """The strip of the first sample of each target, of the variant that was chosen."""
+    """The strip of the first sample of each target, of one variant."""
     columns, named = [], []
     for point in points:
         images, targets = read_samples(point.folder)
@@ -87,11 +101,16 @@ def _name(target: Target, class_names: Sequence[str]) -> str:
 
 
 def told(result: SweepResult) -> list[str]:
-    """The lines of a table: a row a point, and real training images where they were measured."""
+    """The lines of a table: a row a point, and real training images where they were measured.
+
+    Numbers are called with their n where all have the same.
+    """
     points = [(p.variant.settings, p.measured) for p in result.points]
     settings = list(result.points[0].variant.settings)
     names = [n for n in IN_THE_TABLE if n in points[0][1].estimates]
-    rows = [[*settings, "scale", "n", *names]]
+    counts = {measured.n for _, measured in points}
+    heads = [named(name, *counts) if len(counts) == 1 else name for name in names]
+    rows = [[*settings, "scale", "n", *heads]]
     for values, measured in points:
         cells = [values[name] for name in settings]
         rows.append([*cells, f"{measured.scale:g}", f"{measured.n}"])

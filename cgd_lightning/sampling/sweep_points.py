@@ -27,8 +27,8 @@ from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.by_class import ByClass
-from cgd_lightning.evaluation.choice import DISTANCE, Measured
 from cgd_lightning.evaluation.estimate import Estimate
+from cgd_lightning.evaluation.measured import DISTANCE, Measured
 from cgd_lightning.evaluation.reference import hash_of
 from cgd_lightning.files import whole
 from cgd_lightning.sampling.claim import claim
@@ -147,9 +147,13 @@ def _estimate(kept: Mapping[str, Any]) -> Estimate:
 def folder_name(settings: Mapping[str, str], scale: float, request: Request, weights: str) -> str:
     """The name of a point: what differs, and a hash of all that decides its samples."""
     words = [*(f"{name}-{value}" for name, value in settings.items()), f"scale-{scale:g}"]
-    text = re.sub(r"[^A-Za-z0-9.+-]+", "_", "_".join(words))[:100].lstrip(".-_")
     plain = json.dumps([request.to_plain(), weights], sort_keys=True, default=str)
-    return f"{text}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
+    return f"{slug('_'.join(words))}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
+
+
+def slug(text: str) -> str:
+    """At most 100 characters of `text`, as a name of files has them."""
+    return re.sub(r"[^A-Za-z0-9.+-]+", "_", text)[:100].lstrip(".-_")
 
 
 def weights_hash(job: Job) -> str:

@@ -10,7 +10,7 @@ time.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from cgd_lightning.diffusion.guidance import Chain
 from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.by_class import check_enough
-from cgd_lightning.evaluation.choice import Choice, Measured, choose, choose_among
+from cgd_lightning.evaluation.choice import choose
 from cgd_lightning.evaluation.measure import Measure
+from cgd_lightning.evaluation.measured import Measured
 from cgd_lightning.evaluation.scale_measure import ScaleMeasure
 from cgd_lightning.sampling.claim import claim
 from cgd_lightning.sampling.hardware import pick_device
@@ -33,86 +34,13 @@ from cgd_lightning.sampling.request import Request, RequestError
 from cgd_lightning.sampling.resolve import Loader, load_pair
 from cgd_lightning.sampling.sweep import SCALES, Sweep, Variant
 from cgd_lightning.sampling.sweep_points import Folder, folder_name, weights_hash
+from cgd_lightning.sampling.sweep_result import Point, SweepResult
 
 Real = Callable[[Sequence[Target]], Measured | None]
 """What is measured of as many real images of these targets; None if there are not so many."""
 
 HELD = {"sweep": "the points of cgd sweep"}
 """What the claim of a sweep's folder says: whichever sweep was killed there, another goes on."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """One point of a sweep: its variant, request and targets, its folder, and what was measured."""
-
-    variant: Variant
-    request: Request
-    targets: Sequence[Target]
-    folder: Path
-    measured: Measured
-
-    @property
-    def scale(self) -> float:
-        """Of its guidance."""
-        return self.measured.scale
-
-
-@dataclass(frozen=True)
-class SweepResult:
-    """What a sweep found. points: variant by variant, by rising scale.
-
-    choices: of each variant, in the order of the points. notes: what a reader of the distances must
-    know. real: as many real training images, measured in the same way, where they were given.
-    """
-
-    points: tuple[Point, ...]
-    choices: tuple[Choice, ...]
-    notes: tuple[str, ...] = ()
-    real: Measured | None = None
-
-    @property
-    def variants(self) -> list[list[Point]]:
-        """The points of each variant."""
-        size = len(self.points) // len(self.choices)
-        return [list(self.points[i : i + size]) for i in range(0, len(self.points), size)]
-
-    @property
-    def comparable(self) -> bool:
-        """Whether all points have the same noise and labels."""
-        return all(p.variant.pairs_with(self.points[0].variant) for p in self.points)
-
-    @property
-    def chosen(self) -> Point:
-        """The best of all points, if they can be compared, else that of the first variant."""
-        if not self.comparable:
-            return self.points[self.choices[0].best]
-        return min(self.points, key=lambda point: point.measured.distance.value)
-
-    @property
-    def table(self) -> list[dict[str, Any]]:
-        """A row a point: its settings, its scale, n, and each number with its interval."""
-        return [_row(point) for point in self.points]
-
-    @property
-    def advice(self) -> tuple[str, ...]:
-        """What to choose, why, how sure it is, and what guidance makes worse, a line each."""
-        if len(self.choices) == 1:
-            return (f"choose {self.choices[0].sure}", *self.choices[0].lines[1:], *self.notes)
-        lines = []
-        if self.comparable:
-            called = [f"{p.variant.name} scale {p.scale:g}" for p in self.points]
-            lines.append(f"choose {choose_among([p.measured for p in self.points], called)}")
-        for points, choice in zip(self.variants, self.choices):
-            name = points[0].variant.name
-            lines += [f"{name}: {line}" for line in choice.lines]
-        return (*lines, *self.notes)
-
-
-def _row(point: Point) -> dict[str, Any]:
-    row: dict[str, Any] = {**point.variant.settings, "scale": point.scale, "n": point.measured.n}
-    for name, estimate in point.measured.estimates.items():
-        row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    return row
 
 
 def sweep(
@@ -152,8 +80,10 @@ def sweep(
     points = [made[id(variant)] for variant in plan.variants]
     choices = tuple(choose([point.measured for point in one]) for one in points)
     every = tuple(point for one in points for point in one)
-    beside = None if real is None else real(every[0].targets)
-    return SweepResult(every, choices, look.notes, beside)
+    result = SweepResult(every, choices, look.notes)
+    if real is None or not result.comparable:
+        return result
+    return replace(result, real=real(every[0].targets))
 
 
 def _load(variant: Variant, plan: Sweep, loader: Loader, say: Say) -> Job:

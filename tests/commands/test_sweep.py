@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -58,12 +59,12 @@ def test_it_makes_measures_and_chooses(place: Path, cgd: Cgd) -> None:
     found = rows(OUT)
     assert [float(row["scale"]) for row in found] == [0, 1, 5]
     facts = json.loads((Path(OUT) / "sweep.json").read_text())
-    best = min(found, key=lambda row: float(row["energy_by_class"]))
+    best = min(found, key=lambda row: float(row["energy_by_class@40"]))
     assert facts["chosen"]["scale"] == float(best["scale"])
-    assert f"choose scale {float(best['scale']):g} (" in out
+    assert f"choose scale {float(best['scale']):g} " in out
     assert facts["advice"][0] in out
     heads = ("accuracy", "fid_lite", "kid", "precision", "recall", "energy_by_class")
-    assert all(name in out.splitlines()[0] for name in heads)
+    assert all(f"{name}@40" in out.splitlines()[0] for name in heads)
     assert "real" in out
     for name in ("fidelity", "precision-recall", "metrics", "strip"):
         assert f"{OUT}/{name}.png" in out
@@ -110,10 +111,34 @@ def test_any_option_of_sample_takes_several_values(place: Path, cgd: Cgd) -> Non
         for scale in (0, 2)
     ]
     assert "choose sampler.steps=" in out
+    strips = sorted(file.name for file in Path("two").glob("strip*.png"))
+    assert strips[0] == "strip-1-sampler.steps_1_sampler_DDIM.png"
+    assert len(strips) == 4
     images = Path(json.loads(Path("two/sweep.json").read_text())["points"][3]["folder"])
     options = json.loads((images / "samples.json").read_text())["options"]
     assert options["sampler"]["class_path"].endswith("Euler")
     assert options["sampler"]["init_args"]["steps"] == 1
+
+
+def test_the_advice_can_be_typed(place: Path, cgd: Cgd) -> None:
+    code, out, err = cgd(*SWEEP)
+    assert code == 0, err
+    (line,) = (line for line in out.splitlines() if "cgd sample " in line)
+    words = shlex.split(line.partition("cgd sample ")[2])
+    code, out, err = cgd("sample", *words, "--num_samples=2", "--device=cpu")
+    assert code == 0, err
+    assert Path(out.strip()).is_file()
+
+
+def test_variants_with_other_numbers_of_samples_each_choose(place: Path, cgd: Cgd) -> None:
+    code, out, err = cgd(*SWEEP[:2], "--scales=2", "--steps=2", "--num_samples=40,50", "--out=n")
+    assert code == 0, err
+    assert json.loads(Path("n/sweep.json").read_text())["chosen"] is None
+    assert "none of them is chosen before the others" in out
+    assert "real" not in out.split("\n\n")[0]
+    first, *_, last = rows("n")
+    assert [bool(row["fid_lite@40"]) for row in (first, last)] == [True, False]
+    assert [bool(row["fid_lite@50"]) for row in (first, last)] == [False, True]
 
 
 def test_labels_of_several_classes_have_their_real_images(place: Path, cgd: Cgd) -> None:
@@ -128,8 +153,8 @@ def test_without_a_judge_other_features_measure(workplace: Path, cgd: Cgd) -> No
     shutil.rmtree("runs/judge", ignore_errors=True)
     code, _, err = cgd(*SWEEP, "--features=random")
     assert code == 0, err
-    assert "accuracy" not in rows(OUT)[0]
-    assert "energy_by_class" in rows(OUT)[0]
+    assert "accuracy@40" not in rows(OUT)[0]
+    assert "energy_by_class@40" in rows(OUT)[0]
 
 
 WRONG = {

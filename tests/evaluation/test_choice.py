@@ -20,9 +20,10 @@ from cgd_lightning.diffusion.guidance import ClassifierGuidance
 from cgd_lightning.diffusion.samplers import DPMSolver
 from cgd_lightning.diffusion.schedules import Cosine
 from cgd_lightning.evaluation.by_class import Distances, error
-from cgd_lightning.evaluation.choice import Measured, choose, critical, nearest
+from cgd_lightning.evaluation.choice import choose, critical, nearest
 from cgd_lightning.evaluation.estimate import Estimate, about
 from cgd_lightning.evaluation.jackknife import BLOCKS
+from cgd_lightning.evaluation.measured import Measured
 
 
 class Gaussians(nn.Module):
@@ -198,17 +199,19 @@ def test_what_guidance_makes_worse_is_said_beyond_the_error_alone() -> None:
     own = [about(value, 0.01, 19) for value in (1.0, 2.0, 3.0, 4.0)]  # nor which way is better
     choice = choose(points(recall=recall, fid_lite=fid, kid=kid, own=own))
     assert choice.warnings == (
-        "warning: recall is worse than without guidance (0.8): 0.6 at scale 1 and 0.2 at scale 2",
-        "warning: fid_lite is worse than without guidance (9): 15 at scale 2",
+        "warning: recall@600 is worse than without guidance (0.8): 0.6 at scale 1 and 0.2 at scale "
+        "2",
+        "warning: fid_lite@600 is worse than without guidance (9): 15 at scale 2",
     )
-    assert "recall 0.6 (0.8 at 0, 0.79 at 0.5, 0.2 at 2)" in choice.why
+    assert "recall@600 0.6 (0.8 at 0, 0.79 at 0.5, 0.2 at 2)" in choice.why
 
 
 def test_a_best_scale_at_the_end_asks_for_more() -> None:
     up = choose(measured((4, 3), 0, 1, [0.0, 0.25, 0.5]))
+    assert up.sure.startswith("scale 0.5 or more (")
     assert up.warnings[-1].endswith("ask for larger ones, as 0.25,0.5,1,2")
     down = choose(measured((4, 3), 0, 1, [0.0, 16.0]))
     assert down.best == 0
-    assert "energy_by_class is worse than without guidance" in down.warnings[0]
+    assert "energy_by_class@600 is worse than without guidance" in down.warnings[0]
     assert "guidance is no help at these scales" in down.warnings[-1]
     assert math.isfinite(choose(measured((4, 3), 0, 1, [0.0])).best)

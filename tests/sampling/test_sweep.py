@@ -92,10 +92,10 @@ def test_points_are_the_samples_of_the_same_requests_and_networks_are_loaded_onc
         assert torch.equal(sample(again, device="cpu"), images)
         assert again == point.request
     assert [row["scale"] for row in result.table] == [0, 1, 5]
-    assert {"accuracy", "fid_lite", "recall", "energy_by_class", "energy_by_class_low"} <= set(
-        result.table[0]
-    )
-    assert result.advice[0].startswith(f"choose scale {result.chosen.scale:g} (")
+    names = ("accuracy", "fid_lite", "recall", "energy_by_class", "energy_by_class_low")
+    assert {f"{name}@40" for name in names} <= set(result.table[0])
+    assert result.chosen is not None
+    assert result.advice[0].startswith(f"choose scale {result.chosen.scale:g} ")
 
 
 def test_what_is_finished_is_not_made_again(
@@ -176,6 +176,7 @@ def test_further_axes_make_lines_that_are_compared(
     ]
     for point in result.points:
         assert torch.equal(read_samples(point.folder)[0], sample(point.request, device="cpu"))
+    assert result.chosen is not None
     assert result.chosen in result.points
     assert result.advice[0].startswith(f"choose {result.chosen.variant.name} scale ")
     samplers = sweep(FEW, (3,), look, {"sampler": (DDIM(2), Heun(2))}, "two", device="cpu")
