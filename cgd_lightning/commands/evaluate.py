@@ -1,6 +1,5 @@
 """`cgd evaluate`: what networks see in samples, beside what they see in as many real images."""
 
-from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -9,23 +8,26 @@ from typing import Any
 from jsonargparse import Namespace
 from tqdm import tqdm
 
-from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints.listed import not_listed
+from cgd_lightning.commands.evaluate_eyes import Eyes, eyes_of
 from cgd_lightning.commands.evaluate_options import JUDGE, parser
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.parser import instantiate, take_trusted
-from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.errors import InputError
-from cgd_lightning.evaluation.features import FeatureNetwork, JudgeFeatures
+from cgd_lightning.evaluation.features import FeatureNetwork
 from cgd_lightning.evaluation.kept import cache_folder, is_lasting
 from cgd_lightning.evaluation.measure import MetricFactory
-from cgd_lightning.evaluation.networks.named import feature_network
-from cgd_lightning.evaluation.reference import Reference, reference_of
-from cgd_lightning.sampling.evaluated import contact_sheet, nearest_sheet, told, write_evaluation
+from cgd_lightning.evaluation.reference import Reference, hash_of, reference_of
+from cgd_lightning.sampling.evaluated import (
+    contact_sheet,
+    free_place,
+    nearest_sheet,
+    told,
+    write_evaluation,
+)
 from cgd_lightning.sampling.evaluation import Evaluation, Training, evaluate
-from cgd_lightning.sampling.hardware import pick_device
 from cgd_lightning.sampling.references import read_reference, write_reference
-from cgd_lightning.sampling.sources import Samples, Shape, read_source
+from cgd_lightning.sampling.sources import Samples, read_source
 
 
 def run(args: list[str]) -> None:
@@ -36,7 +38,7 @@ def run(args: list[str]) -> None:
     gate.check(vars(settings), "")
     gate.keep_downloads_here(settings.data)
     _check(settings, gate)
-    eyes = _eyes(settings, gate)
+    eyes = eyes_of(settings, gate)
     if settings.reference is not None and not any(w.startswith("--data") for w in gate.options):
         settings.data = None  # the judge's, for which nobody asked
     ready = instantiate(options, settings)
@@ -55,23 +57,8 @@ def run(args: list[str]) -> None:
         _keep(settings, eyes.features),
         _bar,
     )
-    _write(settings, out, evaluation, samples, reference, eyes, names)
+    out = _write(settings, out, evaluation, samples, reference, eyes, names)
     print("\n".join([*told(settings.samples, evaluation, eyes.features, eyes.judge), "", f"{out}"]))
-
-
-@dataclass(frozen=True)
-class _Eyes:
-    """The networks that look. image_shape: that the judge was trained on; None without a judge."""
-
-    features: FeatureNetwork
-    judge: JudgeFeatures | None
-    image_shape: Shape | None
-
-    def class_names(self, data: Any) -> tuple[str, ...]:
-        """The names of the classes that images may be asked for."""
-        if self.judge is not None:
-            return self.judge.class_names
-        return tuple(data.class_names) if data is not None else ()
 
 
 def _check(settings: Namespace, gate: Gate) -> None:
@@ -94,30 +81,6 @@ def _check(settings: Namespace, gate: Gate) -> None:
         gate.check_place(settings.write_reference, "write_reference")
 
 
-def _eyes(settings: Namespace, gate: Gate) -> _Eyes:
-    device, judge = pick_device(settings.device), None
-    shape: Any = None
-    if settings.judge is not None:
-        path = checkpoints.find(settings.judge)
-        card = checkpoints.read(path)
-        if card.kind != "judge":
-            raise InputError(
-                f"--judge {path}: a {card.kind}, and a judge was wanted: cgd fit --config "
-                "judge.yaml"
-            )
-        network = checkpoints.load(path, CleanClassifier, device=device, trust=gate.trust)
-        judge, shape = JudgeFeatures(network, f"{path}"), tuple(card.image_shape)
-    if settings.features == JUDGE and settings.weights is not None:
-        raise InputError(f"--weights {settings.weights}: the judge has its own; give --features")
-    features: FeatureNetwork | None = judge
-    if settings.features != JUDGE:
-        features = feature_network(settings.features, settings.weights, device)
-    assert features is not None
-    if settings.batch_size is not None:
-        features = replace(features, batch_size=settings.batch_size)
-    return _Eyes(features, judge, shape)
-
-
 def _place(settings: Namespace, samples: Samples, gate: Gate) -> Path:
     """The folder that is written to. Raises InputError if only a file can have said it."""
     source = Path(settings.samples)
@@ -127,7 +90,7 @@ def _place(settings: Namespace, samples: Samples, gate: Gate) -> Path:
     return out
 
 
-def _reference(settings: Namespace, eyes: _Eyes, samples: Samples, data: Any) -> Reference:
+def _reference(settings: Namespace, eyes: Eyes, samples: Samples, data: Any) -> Reference:
     keep, bar = _keep(settings, eyes.features), _bar("real images")
     shape: Any = tuple(samples.images.shape[1:])
     if settings.reference is not None:
@@ -177,18 +140,29 @@ def _write(
     evaluation: Evaluation,
     samples: Samples,
     reference: Reference,
-    eyes: _Eyes,
+    eyes: Eyes,
     names: tuple[str, ...],
-) -> None:
-    real = evaluation.real
+) -> Path:
+    """Write what was measured, and tell the folder."""
+    real, judge = evaluation.real, eyes.judge
+    about = {
+        "samples": hash_of(samples.images),
+        "features": eyes.features.hash,
+        "judge": None if judge is None else judge.hash,
+        "reference": reference.hash,
+    }
     facts = {
         "made_by": f"cgd-lightning {version('cgd-lightning')}",
+        "about": about,
         "samples": evaluation.report.to_plain(),
-        "real_training_images": None if real is None else real.to_plain(),
-        "judge": None if eyes.judge is None else {"name": eyes.judge.name, "hash": eyes.judge.hash},
+        "real_images": None if real is None else {"what": evaluation.real_name, **real.to_plain()},
+        "judge": None if judge is None else {"name": judge.name, "hash": judge.hash},
         "recognised": evaluation.recognised,
     }
     nearest = nearest_sheet(evaluation.nearest) if evaluation.nearest else None
     if settings.write_reference is not None:
         write_reference(Path(settings.write_reference), reference, eyes.features)
+    if settings.out is None:
+        out = free_place(out, about)
     write_evaluation(out, facts, contact_sheet(samples.images, samples.targets, names), nearest)
+    return out

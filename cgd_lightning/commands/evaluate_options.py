@@ -91,7 +91,7 @@ def _add_places(options: OneLineErrors) -> None:
         "--out",
         type=str | None,
         help="Folder of the results; by default evaluation in the folder of samples of ours, else "
-        "evaluation/NAME.",
+        "evaluation/NAME; with -2, -3, ... where one of other things is there.",
     )
     switch: dict[str, Any] = {"type": bool, "nargs": "?", "const": True, "default": False}
     options.add_argument("--resize", **switch, help="bring images of a folder to the wanted size")

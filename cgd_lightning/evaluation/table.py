@@ -1,4 +1,4 @@
-"""What was measured, as text: a line a metric, samples beside as many real training images."""
+"""What was measured, as text: a line a metric, samples beside as many real images."""
 
 from collections.abc import Iterator, Mapping
 
@@ -9,11 +9,16 @@ SHARES = ("accuracy",)
 """Told in per cent."""
 
 
-def table(samples: Report, real: Report | None = None) -> list[str]:
-    """Lines: each metric of `samples`, by the name that tells its n, beside that of `real`."""
+def table(
+    samples: Report, real: Report | None = None, called: str = "real training images"
+) -> list[str]:
+    """Lines: each metric of `samples`, by the name that tells its n, beside that of `real`.
+
+    called: what images `real` is of.
+    """
     heads = ["", f"samples (n = {samples.n})"]
     if real is not None:
-        heads.append(f"real training images (n = {real.n})")
+        heads.append(f"{called} (n = {real.n})")
     rows = [heads]
     for name, estimate in samples.estimates.items():
         own = [samples.named(name), told(name, estimate)]

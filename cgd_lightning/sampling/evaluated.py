@@ -4,8 +4,11 @@ nearest.png has a row for each of the samples that come closest to a training im
 and that image. Files are whole or not there, and evaluation.json comes last.
 """
 
+import itertools
 import json
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from cgd_lightning.evaluation.plots import grid, grid_places
 from cgd_lightning.evaluation.table import class_table, table
 from cgd_lightning.files import whole
 from cgd_lightning.sampling.evaluation import Evaluation
+from cgd_lightning.sampling.record import read_json
 
 
 def write_evaluation(
@@ -34,6 +38,21 @@ def write_evaluation(
             picture.save(file, "PNG")
     with whole(folder / "evaluation.json") as file:
         file.write_text(json.dumps(facts, indent=1, allow_nan=False), encoding="utf-8")
+
+
+def free_place(folder: Path, about: Mapping[str, Any]) -> Path:
+    """`folder`, or the first of folder-2, folder-3, ... that has no evaluation of other things.
+
+    about: what an evaluation is of, as it stands in its evaluation.json.
+    """
+    for number in itertools.count(1):
+        place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        if not os.path.lexists(place / "evaluation.json"):
+            return place
+        with suppress(OSError, ValueError, TypeError, RecursionError):
+            if read_json(place / "evaluation.json").get("about") == dict(about):
+                return place
+    raise AssertionError
 
 
 def contact_sheet(
@@ -80,7 +99,7 @@ def told(
     lines.append(f"reference: {counted}{report.reference_name} (hash {report.reference_hash})")
     if evaluation.recognised is not None:
         lines.append(f"judge {report.features}: recognises {evaluation.recognised:.2%} of them")
-    lines += ["", *table(report, real)]
+    lines += ["", *table(report, real, evaluation.real_name)]
     if real is not None and real.draws:
         lines.append(
             f"{features.frechet} of real images: mean of {len(real.draws)} draws, "

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from cgd_lightning.data.images import ImageBatch, sample_images
 from cgd_lightning.errors import InputError
-from cgd_lightning.evaluation.draws import DRAWS
+from cgd_lightning.evaluation.draws import DRAWS, draws
 from cgd_lightning.evaluation.features import Bar, FeatureNetwork, Seen
 from cgd_lightning.evaluation.inception import InceptionScore
 from cgd_lightning.evaluation.measure import ALL_METRICS, Measure, MetricFactory
@@ -35,13 +36,14 @@ Bars = Callable[[str], Bar]
 class Evaluation:
     """What was measured of samples.
 
-    report: of the samples. real: of as many training images, if there are any. recognised: share
-    of the reference that the judge recognises, if that is known. nearest: (distance, sample,
-    training image), the closest pairs, images uint8 (C, H, W).
+    report: of the samples. real: of as many real images, if there are any, and `real_name` says
+    which. recognised: share of the reference that the judge recognises, if that is known. nearest:
+    (distance, sample, training image), the closest pairs, images uint8 (C, H, W).
     """
 
     report: Report
     real: Report | None
+    real_name: str
     recognised: float | None
     nearest: tuple[tuple[float, Tensor, Tensor], ...] = ()
 
@@ -100,11 +102,41 @@ def evaluate(
     report = measure.of_seen(seen, told, judged)
     if told is not None:
         report = replace(report, by_class=measure.by_class(seen, told, judged))
-    real = None
+    real: Report | None
     if training is not None:
-        drawn = _look(features, training.drawn.images, "real training images", bars)
+        name = "real training images"
+        drawn = _look(features, training.drawn.images, name, bars)
         real = measure.of_real(drawn, report.n, training.drawn.labels, samples.targets or ())
-    return Evaluation(report, real, measure.recognised, _pairs(samples, seen, training, known))
+    else:
+        name = "real images of the reference against the others"
+        real = _held_out(measure, samples)
+    pairs = _pairs(samples, seen, training, known)
+    return Evaluation(report, real, "" if real is None else name, measure.recognised, pairs)
+
+
+def _held_out(measure: Measure, samples: Samples) -> Report | None:
+    """The report of as many images of the reference as there are samples, against its others.
+
+    None if there are not as many others.
+    """
+    known, n = measure.known, len(samples.images)
+    if known.features is None or known.n < 2 * n:
+        return None
+    held = draws(known.n, n, known.labels, samples.targets or ())[0]
+    other = torch.ones(known.n, dtype=torch.bool)
+    other[held] = False
+    labels = known.labels
+    rest = replace(
+        known,
+        n=known.n - len(held),
+        features=known.features[other],
+        logits=None,
+        labels=None if labels is None else labels[other],
+    )
+    own = Seen(known.features[held], known.features[held, :0])
+    return Measure(measure.features, rest, metrics=measure.metrics).of_real(
+        own, n, None if labels is None else labels[held], samples.targets or ()
+    )
 
 
 def _look(features: FeatureNetwork, images: Tensor, what: str, bars: Bars) -> Seen:

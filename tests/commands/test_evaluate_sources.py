@@ -267,3 +267,34 @@ def test_efficientnet_measures_photographs_of_any_size(cgd: Cgd) -> None:
     assert told["fid_lite@6"] > 0
     assert 1 <= told["inception_score_lite@6"] <= 6
     assert "features: efficientnet-lite0 (hash 85368ec86f6b70ff)" in out
+
+
+@pytest.mark.usefixtures("place")
+def test_an_evaluation_of_other_things_stays(cgd: Cgd) -> None:
+    words = ("evaluate", "--samples=flat", *RANDOM)
+    for extra, where in (
+        ("--data=Digits", "evaluation/flat"),
+        ("--reference=classes", "evaluation/flat-2"),
+        ("--data=Digits", "evaluation/flat"),
+    ):
+        code, out, err = cgd(*words, extra)
+        assert code == 0, err
+        assert out.splitlines()[-1] == where
+    assert sorted(file.name for file in Path("evaluation").iterdir()) == ["flat", "flat-2"]
+
+
+@pytest.mark.usefixtures("place")
+def test_half_of_a_reference_is_held_against_the_other(cgd: Cgd) -> None:
+    pixels = Digits().split("train").images[:100].permute(0, 2, 3, 1).numpy()
+    np.savez("real.npz", arr_0=pixels)
+    for count, held in ((40, 40), (60, None)):
+        np.savez("own.npz", arr_0=pixels[:count])
+        words = ("evaluate", "--samples=own.npz", *RANDOM, "--reference=real.npz", f"--out={count}")
+        code, out, err = cgd(*words)
+        assert code == 0, err
+        real = json.loads(Path(str(count), "evaluation.json").read_text())["real_images"]
+        if held is None:
+            assert real is None
+            continue
+        assert (real["n"], real["reference"]) == (40, 60)
+        assert "real images of the reference against the others (n = 40)" in out
