@@ -33,7 +33,10 @@ def open_zip(file: BinaryIO, most_bytes: int) -> ZipFile:
     for entry in archive.infolist():
         pressed = entry.compress_type != ZIP_STORED or entry.compress_size != entry.file_size
         if pressed or entry.flag_bits & 1:
-            raise BadZipFile(f"{entry.filename[:80]!a} is compressed or encrypted")
+            raise BadZipFile(
+                f"{entry.filename[:80]!a} is compressed or encrypted; wanted it stored as it is, as "
+                "numpy.savez and torch.save do"
+            )
     if sum(entry.file_size for entry in archive.infolist()) > length:
         raise BadZipFile("entries that are larger than the file")
     return archive

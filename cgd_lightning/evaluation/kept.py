@@ -88,10 +88,13 @@ def write_kept(folder: Path, images: str, network: str, seen: Seen) -> None:
     arrays["features"] = seen.features.numpy()
     if seen.logits.shape[1]:
         arrays["logits"] = seen.logits.numpy()
+    name = f"{images}-{network}.npz"
     with suppress(OSError):  # nothing but time is lost
         folder.mkdir(parents=True, exist_ok=True)
-        with whole(folder / f"{images}-{network}.npz") as path, path.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+        # Another process may be writing the same.
+        with whole(folder / f"{os.getpid()}-{name}") as path, path.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub reads any name so
+        os.replace(folder / f"{os.getpid()}-{name}", folder / name)
 
 
 def _says(images: str, network: str) -> bytes:

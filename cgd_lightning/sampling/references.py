@@ -76,7 +76,7 @@ def _read_moments(path: Path, features: FeatureNetwork) -> Reference | None:
     if path.suffix != ".npz" or not path.is_file():
         return None
     try:
-        with open_plain(path) as file, open_arrays(file) as arrays:
+        with open_plain(path.resolve()) as file, open_arrays(file) as arrays:
             if "arr_0" in arrays:
                 return None
             if "mu" not in arrays or "sigma" not in arrays:

@@ -73,7 +73,7 @@ def read_source(
 
 
 def _read_npz(path: Path, image_shape: Shape | None, class_names: Sequence[str]) -> Samples:
-    with open_plain(path) as file, open_arrays(file) as arrays:
+    with open_plain(path.resolve()) as file, open_arrays(file) as arrays:
         images = read_images(arrays, image_shape)
         labels = read_labels(arrays, len(images)) if "arr_1" in arrays else None
     if labels is None or (labels == -1).all():

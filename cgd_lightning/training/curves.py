@@ -43,14 +43,14 @@ class Curves(Callback):
     """Draws curves.png beside the metrics.csv of a run.
 
     It takes at most about 1 / `RARELY` of the time: where validations are closer, some have no
-    picture, and the last one always has. A run without a metrics.csv has none. What goes wrong is
+    picture; the end of the training always has. A run without a metrics.csv has none. What goes wrong is
     said once, and the training goes on.
     """
 
     def __init__(self) -> None:
         self.notices = Notices("curves")
         self.next = -float("inf")
-        self.late = False
+        self.late = True
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != "fit" or trainer.sanity_checking:

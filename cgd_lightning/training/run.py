@@ -45,12 +45,12 @@ class Run:
 
     def result(self, trainer: Trainer) -> str:
         """What it came to."""
-        shown = ", ".join(
+        measured = [
             f"{name} {value:.4f}"
             for name, value in trainer.callback_metrics.items()
             if name in ("val/loss", "val/accuracy")
-        )
-        return f"{self.folder}: {trainer.global_step} steps, {shown}"
+        ]
+        return f"{self.folder}: {', '.join([f'{trainer.global_step} steps', *measured])}"
 
 
 def claim(settings: Any, config: str, check_place: Callable[[Path, str], None]) -> Run:

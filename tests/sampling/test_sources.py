@@ -108,7 +108,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "an unknown class": (savez(arr_0=pixels(3), arr_1=np.arange(3)), "label 2: the classes are"),
     "other bytes": (lambda f: (f / "x.npz").write_bytes(b"PK"), "not a zip file"),
     "a pipe": (lambda f: os.mkfifo(f / "x.npz"), "not a regular file"),
-    "a link": (lambda f: (f / "x.npz").symlink_to("/dev/zero"), "symbolic link"),
+    "a link to a device": (lambda f: (f / "x.npz").symlink_to("/dev/zero"), "not a regular file"),
     "pressed arrays": (
         lambda f: np.savez_compressed(f / "x.npz", arr_0=pixels(3)),
         "is compressed",
@@ -138,6 +138,12 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_text("%!PS-Adobe-3.0 EPSF-3.0")  # Pillow would run Ghostscript
     with pytest.raises(InputError, match=r"b\.png: not an image that can be read"):
         read_source(tmp_path, (3, 4, 4), resize=True)
+
+
+def test_a_link_that_the_user_names_is_followed(tmp_path: Path) -> None:
+    np.savez(tmp_path / "far.npz", arr_0=pixels(3))
+    (tmp_path / "near.npz").symlink_to("far.npz")
+    assert read_source(tmp_path / "near.npz", (3, 4, 4)).images.shape == (3, 3, 4, 4)
 
 
 def test_a_folder_of_ours_is_known_by_its_record(tmp_path: Path) -> None:

@@ -160,6 +160,14 @@ def test_close_validations_share_a_picture_and_the_last_one_has_it(
     assert drawn.steps == steps
 
 
+def test_a_training_without_a_validation_has_its_picture_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = Drawn(monkeypatch)
+    assert watched(judge(), tmp_path, drawn, limit_val_batches=0).exists()
+    assert len(drawn.steps) == 1
+
+
 def test_a_run_without_a_log_a_trial_and_a_validation_alone_have_no_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
