@@ -5,9 +5,11 @@ from importlib import import_module
 from tests.fuzz.outcome import Kind
 
 CASES = {
-    "checkpoint": 9000,
-    "record": 5000,
-    "samples": 3000,
+    "checkpoint": 8000,
+    "record": 4500,
+    "samples": 2700,
+    "weights": 1200,
+    "kept": 600,
     "idx": 1000,
     "pictures": 1400,
     "config": 600,

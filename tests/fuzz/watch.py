@@ -59,6 +59,8 @@ class Watch:
     def __init__(self, folder: Path) -> None:
         self.folder, self.canary = folder, folder.parent / "canary"
         self.seen: list[str] = []
+        # Found here, as looking for it writes files, and holds a lock while the hook asks again.
+        self.temporary = os.path.join(os.path.realpath(tempfile.gettempdir()), OWN_FILES)
         if not _hooked:
             _hooked.append(True)
             sys.addaudithook(_hook)
@@ -127,10 +129,9 @@ class Watch:
         if isinstance(path, int):  # a file that is open already
             return True
         real = os.path.realpath(os.fsdecode(path))
-        temporary = os.path.join(os.path.realpath(tempfile.gettempdir()), OWN_FILES)
         bytecode = f"{os.sep}__pycache__{os.sep}" in real
         own = real == str(self.folder) or real.startswith(f"{self.folder}{os.sep}")
-        return own or bytecode or real == os.devnull or real.startswith(temporary)
+        return own or bytecode or real == os.devnull or real.startswith(self.temporary)
 
 
 _hooked: list[bool] = []
