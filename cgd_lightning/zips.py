@@ -34,8 +34,8 @@ def open_zip(file: BinaryIO, most_bytes: int) -> ZipFile:
         pressed = entry.compress_type != ZIP_STORED or entry.compress_size != entry.file_size
         if pressed or entry.flag_bits & 1:
             raise BadZipFile(
-                f"{entry.filename[:80]!a} is compressed or encrypted; wanted it stored as it is, as "
-                "numpy.savez and torch.save do"
+                f"{entry.filename[:80]!a} is compressed or encrypted; wanted it stored as it is, "
+                "as numpy.savez and torch.save do"
             )
     if sum(entry.file_size for entry in archive.infolist()) > length:
         raise BadZipFile("entries that are larger than the file")

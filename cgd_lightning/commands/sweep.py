@@ -107,8 +107,9 @@ def _find_judge(own: Sequence[Option], plan: Sweep) -> Path | None:
         judge = found
     for variant in plan.variants:
         guide = variant.request.classifier
-        own_file = isinstance(guide, str | Path) and Path(guide).exists()
-        if own_file and checkpoints.find(guide).samefile(judge):  # type: ignore[arg-type]
+        if not isinstance(guide, str | Path) or not Path(guide).exists():
+            continue
+        if checkpoints.find(guide).samefile(judge):
             raise InputError(f"--judge {judge}: guides these samples itself; give another one")
     return judge
 

@@ -26,6 +26,7 @@ from cgd_lightning.evaluation.report import named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy import ndarray
 
 SHOWN = (
     *("accuracy", DISTANCE, "fid_lite", "fid", "kid"),
@@ -179,13 +180,13 @@ def _along_scales(axes: "Axes", scales: Sequence[float]) -> None:
         axes.minorticks_off()
 
 
-def _root(x):  # type: ignore[no-untyped-def]
+def _root(x: "ndarray") -> "ndarray":
     import numpy as np
 
     return np.sqrt(np.maximum(x, 0))
 
 
-def _square(x):  # type: ignore[no-untyped-def]
+def _square(x: "ndarray") -> "ndarray":
     return x**2
 
 

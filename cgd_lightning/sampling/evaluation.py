@@ -102,16 +102,23 @@ def evaluate(
     report = measure.of_seen(seen, told, judged)
     if told is not None:
         report = replace(report, by_class=measure.by_class(seen, told, judged))
-    real: Report | None
+    name, real = _beside(measure, samples, training, bars)
+    return Evaluation(
+        report, real, name, measure.recognised, _pairs(samples, seen, training, known)
+    )
+
+
+def _beside(
+    measure: Measure, samples: Samples, training: Training | None, bars: Bars
+) -> tuple[str, Report | None]:
+    """(which real images, their report): what as many real images score as there are samples."""
     if training is not None:
-        name = "real training images"
-        drawn = _look(features, training.drawn.images, name, bars)
-        real = measure.of_real(drawn, report.n, training.drawn.labels, samples.targets or ())
-    else:
-        name = "real images of the reference against the others"
-        real = _held_out(measure, samples)
-    pairs = _pairs(samples, seen, training, known)
-    return Evaluation(report, real, "" if real is None else name, measure.recognised, pairs)
+        name, targets = "real training images", samples.targets or ()
+        drawn = _look(measure.features, training.drawn.images, name, bars)
+        n = len(samples.images)
+        return name, measure.of_real(drawn, n, training.drawn.labels, targets)
+    held = _held_out(measure, samples)
+    return ("", None) if held is None else ("real images of the reference against the others", held)
 
 
 def _held_out(measure: Measure, samples: Samples) -> Report | None:

@@ -62,9 +62,7 @@ def sweep(
     real: what is measured of real training images of these targets. Raises InputError as `resolve`
     and `ScaleMeasure` do, and for a folder that holds other samples.
     """
-    if measure is None:
-        raise TypeError("sweep: wanted a Measure, of features, real images and their labels")
-    look = ScaleMeasure(measure) if isinstance(measure, Measure) else measure
+    look = _look(measure)
     plan = request if isinstance(request, Sweep) else Sweep.of(request, scales, axes)
     device = pick_device(device) if isinstance(device, str) else device
     loader = Loader(device, Trust.of(trust), compile)
@@ -84,6 +82,12 @@ def sweep(
     if real is None or not result.comparable:
         return result
     return replace(result, real=real(every[0].targets))
+
+
+def _look(measure: Measure | ScaleMeasure | None) -> ScaleMeasure:
+    if measure is None:
+        raise TypeError("sweep: wanted a Measure, of features, real images and their labels")
+    return ScaleMeasure(measure) if isinstance(measure, Measure) else measure
 
 
 def _load(variant: Variant, plan: Sweep, loader: Loader, say: Say) -> Job:

@@ -43,8 +43,8 @@ class Curves(Callback):
     """Draws curves.png beside the metrics.csv of a run.
 
     It takes at most about 1 / `RARELY` of the time: where validations are closer, some have no
-    picture; the end of the training always has. A run without a metrics.csv has none. What goes wrong is
-    said once, and the training goes on.
+    picture; the end of the training always has. A run without a metrics.csv has none. What goes
+    wrong is said once, and the training goes on.
     """
 
     def __init__(self) -> None:

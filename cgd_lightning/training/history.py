@@ -56,7 +56,8 @@ class Series:
 def _mean(points: list[tuple[float, float]]) -> tuple[float, float]:
     if len(points) == 1:
         return points[0]
-    return tuple(math.fsum(numbers) / len(points) for numbers in zip(*points))  # type: ignore[return-value]
+    step, value = (math.fsum(numbers) / len(points) for numbers in zip(*points))
+    return step, value
 
 
 class History:

@@ -57,7 +57,8 @@ class Lite0Features(FeatureNetwork):
 
     def see(self, x0: Tensor) -> tuple[Tensor, Tensor]:
         features = self.network(x0)
-        lite0: EfficientNetLite0 = self.network.network  # type: ignore[assignment]
+        lite0 = self.network.network
+        assert isinstance(lite0, EfficientNetLite0)
         return features, lite0.head(features)
 
 
