@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from cgd_lightning.evaluation.measure import Measure as Measure
     from cgd_lightning.networks import EncoderUNet as EncoderUNet
     from cgd_lightning.networks import Network as Network
+    from cgd_lightning.networks import NoisyConvNet as NoisyConvNet
     from cgd_lightning.networks import UNet as UNet
     from cgd_lightning.sampling.job import Job as Job
     from cgd_lightning.sampling.record import read_request as read_request
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from cgd_lightning.training.modules import ClassifierModule as ClassifierModule
     from cgd_lightning.training.modules import DiffusionModule as DiffusionModule
     from cgd_lightning.training.modules import JudgeModule as JudgeModule
+    from cgd_lightning.training.muon import MuonAdamW as MuonAdamW
 
 _HOMES = {
     "Level": "diffusion.level",
@@ -127,11 +129,13 @@ _HOMES = {
     "invert": "diffusion.samplers.inversion",
     "EncoderUNet": "networks",
     "Network": "networks",
+    "NoisyConvNet": "networks",
     "UNet": "networks",
     "GuidedSampler": "training.guided_sampler",
     "ClassifierModule": "training.modules",
     "DiffusionModule": "training.modules",
     "JudgeModule": "training.modules",
+    "MuonAdamW": "training.muon",
 }
 
 __all__ = list(_HOMES)

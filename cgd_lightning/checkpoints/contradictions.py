@@ -9,7 +9,7 @@ from cgd_lightning.diffusion.data_spec import DataSpec
 
 NETWORKS = {
     "diffusion": ("UNet", "MLP"),
-    "classifier": ("EncoderUNet", "MLPClassifier"),
+    "classifier": ("EncoderUNet", "MLPClassifier", "NoisyConvNet"),
     "judge": ("ConvNet",),
 }
 """The networks of ours that each kind may have."""

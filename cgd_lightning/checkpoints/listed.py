@@ -17,6 +17,7 @@ OURS = {
     "networks.convnet": ("ConvNet",),
     "networks.encoder": ("EncoderUNet",),
     "networks.mlp": ("MLP", "MLPClassifier"),
+    "networks.noisy_convnet": ("NoisyConvNet",),
     "networks.unet": ("UNet",),
     "diffusion.codec": ("Pixels",),
     "diffusion.schedules": ("Linear", "Cosine", "Sigmoid", "VarianceExploding"),

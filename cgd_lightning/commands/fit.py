@@ -17,7 +17,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 import cgd_lightning.data.digits
 import cgd_lightning.data.folder
 import cgd_lightning.data.vision
-import cgd_lightning.networks  # noqa: F401  (so that short names are known)
+import cgd_lightning.networks
+import cgd_lightning.training.muon  # noqa: F401  (so that short names are known)
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints import schema
 from cgd_lightning.commands.own_config import with_own_config

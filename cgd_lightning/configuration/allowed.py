@@ -29,6 +29,8 @@ OPTIMIZERS = (
 )
 """Of torch.optim, with any plain arguments."""
 
+OWN_OPTIMIZERS = ("cgd_lightning.MuonAdamW", "cgd_lightning.training.muon.MuonAdamW")
+
 SCHEDULERS = (
     "ConstantLR",
     "CosineAnnealingLR",
@@ -123,12 +125,13 @@ SCHEME = re.compile(r"^~|://|::|\$")
 
 
 def lightning_classes() -> dict[str, Collection[str] | None]:
-    """The classes that are not ours: import path -> arguments that a file may give.
+    """The optimisers, and classes that are not ours: import path -> arguments that a file may give.
 
     None means any arguments. Each class stands there under the name in `LIGHTNING` and under that
     of the module that defines it.
     """
     given: dict[str, Collection[str] | None] = {f"torch.optim.{name}": None for name in OPTIMIZERS}
+    given |= dict.fromkeys(OWN_OPTIMIZERS)
     given |= {f"torch.optim.lr_scheduler.{name}": None for name in SCHEDULERS}
     for part, classes in LIGHTNING.items():
         given |= {

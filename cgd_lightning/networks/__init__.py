@@ -4,6 +4,7 @@ from cgd_lightning.networks.convnet import ConvNet
 from cgd_lightning.networks.encoder import EncoderUNet
 from cgd_lightning.networks.mlp import MLP, MLPClassifier
 from cgd_lightning.networks.network import Network
+from cgd_lightning.networks.noisy_convnet import NoisyConvNet
 from cgd_lightning.networks.unet import UNet
 
-__all__ = ["MLP", "ConvNet", "EncoderUNet", "MLPClassifier", "Network", "UNet"]
+__all__ = ["MLP", "ConvNet", "EncoderUNet", "MLPClassifier", "Network", "NoisyConvNet", "UNet"]

@@ -61,10 +61,18 @@ def _optimizer(state: Any, live: Optimizer) -> dict[str, Any]:
 
 
 def _check_moments(moments: Any, live: Optimizer) -> None:
-    """Raises ValueError unless `moments` are of parameters of `live`, and of each the same ones."""
-    parameters = [parameter for group in live.param_groups for parameter in group["params"]]
-    if not set(moments) <= set(range(len(parameters))):
+    """Raises ValueError unless `moments` are of parameters of `live`, the same ones in a group."""
+    if not set(moments) <= set(range(sum(len(group["params"]) for group in live.param_groups))):
         raise ValueError("moments of other parameters")
+    first = 0
+    for group in live.param_groups:
+        places = range(first, first + len(group["params"]))
+        own = {index: moments[index] for index in places if index in moments}
+        _check_group(own, dict(zip(places, group["params"])), live)
+        first = places.stop
+
+
+def _check_group(moments: Any, parameters: dict[int, Tensor], live: Optimizer) -> None:
     names = next(iter(moments.values())).keys() if moments else ()
     if moments and isinstance(live, Adam) and not {"step", "exp_avg", "exp_avg_sq"} <= set(names):
         raise ValueError(

@@ -634,6 +634,16 @@ STOPPED = {
         143,
     ),
     "in mid-epoch with workers": (TO_STEP_12, [*stop("on_train_batch_end", 8), WORKERS], 143),
+    "in mid-epoch of Muon and batch norm": (
+        [
+            *TO_STEP_12,
+            "--model.network=NoisyConvNet",
+            "--model.network.width=4",
+            "--model.optimizer=MuonAdamW",
+        ],
+        stop("on_train_batch_end", 8),
+        143,
+    ),
     "at its end, and given more steps": (TO_STEP_12_AT_ONE_RATE, ["--trainer.max_steps=7"], 0),
     "at the end of an epoch, and given more steps": (
         TO_STEP_12_AT_ONE_RATE,

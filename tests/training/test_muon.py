@@ -1,0 +1,123 @@
+"""One optimiser of Muon and AdamW, against torch's own two."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cgd_lightning.training.muon import MuonAdamW
+
+pytestmark = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch before 2.9")
+
+SETTINGS = {"lr": 0.02, "weight_decay": 0.1}
+
+
+def network(layout: torch.memory_format = torch.contiguous_format) -> nn.Sequential:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.Flatten(), nn.Linear(128, 5)]
+    return nn.Sequential(*layers).to(memory_format=layout)
+
+
+def learn(net: nn.Module, optimizer: torch.optim.Optimizer, steps: int, first: int = 0) -> None:
+    for step in range(first, first + steps):
+        generator = torch.Generator().manual_seed(step)
+        optimizer.zero_grad()
+        net(torch.randn(4, 3, 6, 6, generator=generator)).square().mean().backward()
+        optimizer.step()
+
+
+class Matrices(nn.Module):
+    """A network whose kernel is kept as the matrix that Muon takes."""
+
+    def __init__(self, net: nn.Sequential) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(net[0].weight.detach().flatten(1).clone())
+        self.rest = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv, *others = self.rest
+        x = nn.functional.conv2d(x, self.kernel.view(8, 3, 3, 3), conv.bias)
+        for layer in others:
+            x = layer(x)
+        return x
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_it_is_muon_for_matrices_and_adamw_for_the_rest(layout: torch.memory_format) -> None:
+    mine, theirs = network(layout), Matrices(network())
+    learn(mine, MuonAdamW(mine.parameters(), **SETTINGS), 5)
+    flat = [theirs.kernel, theirs.rest[3].weight]
+    rest = [p for p in theirs.rest.parameters() if p.ndim == 1]
+    muon = torch.optim.Muon(flat, **SETTINGS, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+    adamw = torch.optim.AdamW(rest, **SETTINGS, betas=(0.9, 0.99))
+    for step in range(5):
+        generator = torch.Generator().manual_seed(step)
+        theirs.zero_grad()
+        theirs(torch.randn(4, 3, 6, 6, generator=generator)).square().mean().backward()
+        muon.step()
+        adamw.step()
+    # The orthogonal matrix is made in bfloat16.
+    close = {"rtol": 0.0, "atol": 2e-3}
+    torch.testing.assert_close(mine[0].weight.flatten(1), theirs.kernel, **close)
+    for name, value in theirs.rest.state_dict().items():
+        if name != "0.weight":
+            torch.testing.assert_close(mine.state_dict()[name], value, **close)
+    assert not torch.allclose(mine[0].weight, network()[0].weight, atol=0.02)
+
+
+def test_a_step_moves_a_kernel_in_all_directions_alike() -> None:
+    net = nn.Conv2d(4, 8, 3, bias=False).to(memory_format=torch.channels_last)
+    before = net.weight.detach().clone()
+    optimizer = MuonAdamW(net.parameters(), lr=0.1, weight_decay=0.0)
+    (net(torch.randn(2, 4, 6, 6)) * torch.randn(2, 8, 4, 4)).sum().backward()
+    optimizer.step()
+    moved = (net.weight.detach() - before).flatten(1) / (0.1 * 0.2 * 36**0.5)
+    # The iteration of five steps brings singular values near 1, not to it.
+    values = torch.linalg.svdvals(moved)
+    assert values.min() > 0.5
+    assert values.max() < 1.4
+
+
+def in_rows(state: dict[str, Any]) -> dict[str, Any]:
+    """The same state, its tensors in the order that a file may have them in."""
+    for own in state["state"].values():
+        for name, value in own.items():
+            own[name] = value.contiguous() if isinstance(value, Tensor) else value
+    return state
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_it_goes_on_from_its_state(layout: torch.memory_format) -> None:
+    whole, first = network(layout), network(layout)
+    learn(whole, MuonAdamW(whole.parameters(), **SETTINGS), 6)
+    optimizer = MuonAdamW(first.parameters(), **SETTINGS)
+    learn(first, optimizer, 3)
+    second = network(layout)
+    second.load_state_dict(first.state_dict())
+    again = MuonAdamW(second.parameters(), **SETTINGS)
+    again.load_state_dict(in_rows(deepcopy(optimizer.state_dict())))
+    learn(second, again, 3, first=3)
+    for one, other in zip(whole.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_learning_rate_moves_both() -> None:
+    net = network()
+    optimizer = MuonAdamW(net.parameters(), **SETTINGS)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.0)
+    before = deepcopy(net.state_dict())
+    learn(net, optimizer, 1)
+    schedule.step()
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_either_kind_of_parameters_may_be_missing() -> None:
+    for net in (nn.Linear(3, 4, bias=False), nn.LayerNorm(4)):
+        optimizer = MuonAdamW(net.parameters())
+        before = net.weight.detach().clone()
+        net(torch.randn(2, net.weight.shape[-1])).pow(3).sum().backward()
+        optimizer.step()
+        assert not torch.equal(net.weight, before)
