@@ -18,6 +18,8 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.training.label_dropout import drop_labels, told_classes
 from cgd_lightning.training.min_snr import min_snr_weight, x0_per_target
 from cgd_lightning.training.module import NetworkFactory, OptimizerFactory, TrainingModule
+from cgd_lightning.training.module_checks import check_classifier, check_diffusion
+from cgd_lightning.training.score_matching import load_noise_predictor, score_error
 
 
 class DiffusionModule(TrainingModule):
@@ -71,7 +73,7 @@ class DiffusionModule(TrainingModule):
         super().__init__(network, optimizer, warmup_steps, decay, ema_decay, compile)
         self.prediction: PredictionType = prediction
         self.classifier = classifier
-        _check(network, min_snr_gamma, label_dropout)
+        check_diffusion(network, min_snr_gamma, label_dropout)
         self.min_snr_gamma, self.label_dropout = min_snr_gamma, label_dropout
         self.learned_variance = learned_variance
 
@@ -111,29 +113,56 @@ class DiffusionModule(TrainingModule):
         return {"loss": loss + VARIATIONAL_WEIGHT * vlb, "vlb": vlb}
 
 
-def _check(
-    network: NetworkFactory, min_snr_gamma: float | None, label_dropout: float | None
-) -> None:
-    if min_snr_gamma is not None and min_snr_gamma <= 0:
-        raise InputError(f"min_snr_gamma {min_snr_gamma}: wanted more than 0")
-    if label_dropout is not None and not 0 <= label_dropout < 1:
-        raise InputError(f"label_dropout {label_dropout}: wanted at least 0 and less than 1")
-    by_hand = getattr(network, "keywords", {}).get("num_classes")
-    if label_dropout is not None and by_hand is not None:
-        raise InputError(
-            f"label_dropout {label_dropout} and network.num_classes {by_hand}: give one; "
-            "label_dropout knows the classes of the data"
-        )
-
-
 class ClassifierModule(TrainingModule):
     """Trains the classifier of noisy images: cross-entropy of p(y | x_t).
 
     Dhariwal and Nichol 2021 (arXiv:2105.05233), section 4.
+
+    Args:
+        network: network to train, and its settings; it is built when the data is known.
+        score_weight: add so many times the mismatch of the gradient, "score" in nats per unit of
+            log SNR, which a diffusion model tells; its best classifier is the exact one too: Chao
+            et al. 2022 (arXiv:2203.14206). A step costs about three times as much.
+        diffusion: run or file of that diffusion model, of the same data and schedule.
+        label_smoothing: train towards this share of all classes alike, 0 to 1. The best classifier
+            is then the exact one mixed with that share, whose gradient is weaker where it is sure.
+        optimizer: optimiser and its settings; AdamW with learning rate 1e-3 if none is given.
+        warmup_steps: steps in which the learning rate grows to its full value.
+        decay: how the learning rate falls from there to 0 at the end of the run: linear, cosine, or
+            constant, not at all.
+        ema_decay: share of the moving average that is kept in a step, less in the first ones.
+        compile: torch.compile the network.
     """
 
     kind = "classifier"
-    measures = ("loss", "accuracy")
+    measures: tuple[str, ...] = ("loss", "accuracy")
+
+    def __init__(
+        self,
+        network: NetworkFactory,
+        score_weight: float = 0.0,
+        diffusion: str | None = None,
+        label_smoothing: float = 0.0,
+        optimizer: OptimizerFactory | None = None,
+        warmup_steps: int = 0,
+        decay: Literal["constant", "linear", "cosine"] = "constant",
+        ema_decay: float = 0.999,
+        compile: bool = False,
+    ) -> None:
+        check_classifier(score_weight, diffusion, label_smoothing)
+        if score_weight:
+            self.measures = ("loss", "accuracy", "score")
+        super().__init__(network, optimizer, warmup_steps, decay, ema_decay, compile)
+        self.score_weight, self.diffusion = score_weight, diffusion
+        self.label_smoothing = label_smoothing
+        # In a list, so that it is no part of what is trained and stored.
+        self._noise_predictor: list[Denoiser] = []
+
+    def configure_model(self) -> None:
+        super().configure_model()
+        if self.diffusion is not None and not self._noise_predictor:
+            found = load_noise_predictor(self.diffusion, self.data)
+            self._noise_predictor = [found.to(self.device)]
 
     def build(self, network: NetworkFactory, data: NoisingDataModule) -> NoisyClassifier:
         channels, size, _ = data.codec.shape(data.image_shape)
@@ -141,7 +170,13 @@ class ClassifierModule(TrainingModule):
         return NoisyClassifier(network(size, channels, classes), data.schedule, data.spec)
 
     def measure(self, model: NoisyClassifier, batch: NoisyBatch) -> dict[str, Tensor]:
-        return _classification(model.logits(batch.x_t, batch.t), batch.y)
+        logits = model.logits(batch.x_t, batch.t)
+        measures = _classification(logits, batch.y, self.label_smoothing)
+        for denoiser in self._noise_predictor:
+            score = score_error(model, denoiser, batch)
+            measures["loss"] = measures["loss"] + self.score_weight * score
+            measures["score"] = score.detach()
+        return measures
 
     def predict_step(self, batch: NoisyBatch, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
         """(index (B,), labels (B,), p(y | x_t) (B, K)) of a batch."""
@@ -165,8 +200,8 @@ class JudgeModule(TrainingModule):
         return _classification(model.logits(batch.x0), batch.y)
 
 
-def _classification(logits: Tensor, y: Tensor) -> dict[str, Tensor]:
+def _classification(logits: Tensor, y: Tensor, smoothing: float = 0.0) -> dict[str, Tensor]:
     return {
-        "loss": F.cross_entropy(logits, y, reduction="none"),
+        "loss": F.cross_entropy(logits, y, reduction="none", label_smoothing=smoothing),
         "accuracy": (logits.argmax(dim=-1) == y).float(),
     }

@@ -824,3 +824,39 @@ def test_clipping_and_length_of_a_run_come_from_its_configuration(
     )
     assert Clipping.seen == (0.25, 2)
     assert torch.load("runs/classifier/version_0/last.ckpt", weights_only=True)["global_step"] == 2
+
+
+WRONG_SCORES = {
+    "--model.score_weight=1": "give both or neither",
+    "--model.score_weight=-1": "wanted a finite number from 0",
+    "--model.label_smoothing=1": "label_smoothing 1.0: wanted 0 or more, less than 1",
+}
+
+
+@pytest.mark.parametrize(("word", "says"), WRONG_SCORES.items())
+def test_losses_that_make_no_sense_are_told(
+    word: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert status("fit", *FIT, *TO_STEP_12, word) != 0
+    assert says in capfd.readouterr().err
+
+
+def test_a_classifier_learns_its_gradient_from_a_diffusion_model(
+    workplace: Path, capfd: Any
+) -> None:
+    words = ["--model.score_weight=0.1", "--model.diffusion=runs/diffusion", *TO_STEP_12]
+    assert status("fit", *TINY_CLASSIFIER, *words, "--trainer.val_check_interval=6") == 0
+    folder = last_version(Path("runs/classifier"))
+    columns = (folder / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert {"train/score", "val/score", "val/score_q3"} <= set(columns)
+    kept = torch.load(folder / "last.ckpt", weights_only=True)
+    assert not any("noise_predictor" in name for name in kept["state_dict"])
+    capfd.readouterr()
+    other = [*words, "--data.schedule=Linear"]
+    assert status("fit", *TINY_CLASSIFIER, *other) != 0
+    assert "schedule Cosine(" in capfd.readouterr().err
+
+
+def last_version(run: Path) -> Path:
+    return max(run.iterdir(), key=lambda folder: int(folder.name.removeprefix("version_")))

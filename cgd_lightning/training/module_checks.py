@@ -1,0 +1,35 @@
+"""What the trainings refuse of their arguments, before anything is built."""
+
+import math
+
+from cgd_lightning.errors import InputError
+from cgd_lightning.training.module import NetworkFactory
+
+
+def check_diffusion(
+    network: NetworkFactory, min_snr_gamma: float | None, label_dropout: float | None
+) -> None:
+    """Raises InputError for arguments of `DiffusionModule` that make no sense."""
+    if min_snr_gamma is not None and min_snr_gamma <= 0:
+        raise InputError(f"min_snr_gamma {min_snr_gamma}: wanted more than 0")
+    if label_dropout is not None and not 0 <= label_dropout < 1:
+        raise InputError(f"label_dropout {label_dropout}: wanted at least 0 and less than 1")
+    by_hand = getattr(network, "keywords", {}).get("num_classes")
+    if label_dropout is not None and by_hand is not None:
+        raise InputError(
+            f"label_dropout {label_dropout} and network.num_classes {by_hand}: give one; "
+            "label_dropout knows the classes of the data"
+        )
+
+
+def check_classifier(score_weight: float, diffusion: str | None, label_smoothing: float) -> None:
+    """Raises InputError for arguments of `ClassifierModule` that make no sense."""
+    if not 0 <= score_weight < math.inf:
+        raise InputError(f"score_weight {score_weight}: wanted a finite number from 0")
+    if (score_weight > 0) != (diffusion is not None):
+        raise InputError(
+            f"score_weight {score_weight} and diffusion {diffusion}: give both or neither; the "
+            "diffusion model tells what the gradient should be"
+        )
+    if not 0 <= label_smoothing < 1:
+        raise InputError(f"label_smoothing {label_smoothing}: wanted 0 or more, less than 1")
