@@ -18,10 +18,11 @@ from cgd_lightning.evaluation.figures import (
     curve,
     default_looks,
     level,
+    logarithmic,
     panels,
     save,
 )
-from cgd_lightning.evaluation.measured import DISTANCE, Measured
+from cgd_lightning.evaluation.measured import DISTANCE, LOWER, Measured
 from cgd_lightning.evaluation.report import named
 
 if TYPE_CHECKING:
@@ -164,6 +165,9 @@ def _metrics(
             )
         if real is not None and name in real.estimates:
             level(axes, real.estimates[name].value, "real training images")
+        every = [value for line in lines for value in line.values(name)]
+        if name in LOWER and 0 < 10 * min(every) < max(every):
+            logarithmic(axes)
         _along_scales(axes, [point.scale for point in lines[0].points])
         caption(axes, _called(name, lines), "scale")
         legend = axes.get_legend()
