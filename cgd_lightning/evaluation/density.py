@@ -10,13 +10,15 @@ wide ball that holds everything.
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from cgd_lightning.evaluation.all_features import AllFeatures, check_whole_number
-from cgd_lightning.evaluation.estimate import Estimate, about, within
+from cgd_lightning.evaluation.estimate import Estimate, about, share_of_variance
 from cgd_lightning.evaluation.neighbours import distance_to_nearest, visits
-from cgd_lightning.evaluation.subsamples import GROUPS, extrapolated_variance
+from cgd_lightning.evaluation.occupancy import marks, reached_variance
+
+LEAST = 32
+"""Fewer generated images have no interval."""
 
 
 class DensityCoverage(AllFeatures):
@@ -40,26 +42,24 @@ class DensityCoverage(AllFeatures):
         self.k = k
 
     def value(self) -> tuple[Tensor, Tensor]:
-        count, reached = self._visits()
-        return count.double().mean() / self.k, reached.any(dim=0).double().mean()
+        count, visitors = self._visits()
+        return count.double().mean() / self.k, (visitors[:, 0] > 0).double().mean()
 
     def intervals(self, values: Sequence[float]) -> list[Estimate]:
-        count, reached = self._visits()
-        n = len(count)
-        if n < 2 * GROUPS:
+        count, visitors = self._visits()
+        n, balls = len(count), len(visitors)
+        if n < LEAST:
             return [Estimate(value) for value in values]
         # With the balls fixed, density is a mean over independent images.
         error = count.double().std().item() / self.k / n**0.5
         density = about(values[0], error, n - 1, least=0.0)
-        spread = max(extrapolated_variance(reached) ** 0.5, 1 / reached.shape[1])
-        return [density, within(about(values[1], spread, n - 1), 0.0, 1.0)]
+        spread, degrees = reached_variance(visitors, n)
+        return [density, share_of_variance(values[1], spread, degrees, balls)]
 
     def _visits(self) -> tuple[Tensor, Tensor]:
         return self.of_both("visits", self._look)
 
     def _look(self) -> tuple[Tensor, Tensor]:
         real, generated = self.sides()
-        generator = torch.Generator().manual_seed(0)
-        order = torch.randperm(len(generated), generator=generator).to(real.device)
         radius = self.of_real("radius", lambda: distance_to_nearest(real, self.k))
-        return visits(generated[order], real, radius, GROUPS)
+        return visits(generated, real, radius, marks(len(generated)).to(real))

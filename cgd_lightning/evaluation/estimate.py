@@ -4,6 +4,9 @@ import math
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
+FEWEST_DEGREES = 4
+"""Of a variance from so little that its degrees of freedom are hardly known."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -34,7 +37,7 @@ class Estimate:
         return {name: number for name, number in known.items() if number is not None}
 
 
-def about(value: float, error: float, degrees: int, least: float = -math.inf) -> Estimate:
+def about(value: float, error: float, degrees: float, least: float = -math.inf) -> Estimate:
     """`value` +- Student's t quantile of so many `degrees` of freedom times its standard `error`.
 
     least: the number is never below it.
@@ -43,14 +46,7 @@ def about(value: float, error: float, degrees: int, least: float = -math.inf) ->
     return Estimate(value, max(least, value - half), value + half, error)
 
 
-def within(estimate: Estimate, least: float, most: float) -> Estimate:
-    """`estimate` with its interval cut to what the number can be."""
-    if estimate.low is None or estimate.high is None:
-        return estimate
-    return replace(estimate, low=max(least, estimate.low), high=min(most, estimate.high))
-
-
-def student(degrees: int, level: float = 0.975) -> float:
+def student(degrees: float, level: float = 0.975) -> float:
     """A quantile of Student's t, by Cornish and Fisher's expansion, to 1e-3 from 9 degrees.
 
     Abramowitz and Stegun 1964, 26.7.5.
@@ -65,11 +61,25 @@ def student(degrees: int, level: float = 0.975) -> float:
     return sum(term / degrees**power for power, term in enumerate(terms))
 
 
-def share(hits: float, n: int) -> Estimate:
-    """A share `hits` / `n` of independent images, with Wilson's interval (1927), for any share."""
-    z = NormalDist().inv_cdf(0.975)
-    p = hits / n
+def share(hits: float, n: float, quantile: float = NormalDist().inv_cdf(0.975)) -> Estimate:
+    """A share `hits` / `n` of independent images, with Wilson's interval (1927), for any share.
+
+    quantile: how many standard errors the interval reaches.
+    """
+    z, p = quantile, hits / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     # Rounding must not put the value itself outside.
     return Estimate(p, max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))
+
+
+def share_of_variance(value: float, variance: float, degrees: float, most: int) -> Estimate:
+    """A share with a `variance` of so many degrees of freedom, and an interval within 0 and 1.
+
+    It is Wilson's, as of so many independent images that a share of them varies as much; of `most`
+    where nothing varies.
+    """
+    varies = variance > 0 and 0 < value < 1
+    n = value * (1 - value) / variance if varies else most
+    found = share(value * n, n, student(max(FEWEST_DEGREES, degrees)))
+    return replace(found, value=value, error=variance**0.5)

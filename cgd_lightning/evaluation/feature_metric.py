@@ -12,29 +12,12 @@ from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.doubles import WITHOUT_FLOAT64, DoubleMetric, copied, moved
 from cgd_lightning.evaluation.estimate import Estimate
 
-WITHOUT_FLOAT64 = frozenset({"mps"})
-"""Types of devices that have no float64; what needs it is then computed on the CPU."""
-
 T = TypeVar("T")
-
-
-class DoubleMetric(Metric):
-    """A metric of which some states are sums in float64: they stay where there is float64."""
-
-    doubles: ClassVar[tuple[str, ...]] = ()
-    """States in float64."""
-
-    full_state_update = False
-    is_differentiable = False
-
-    def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = ()) -> nn.Module:
-        lacks = fn(torch.zeros(())).device.type in WITHOUT_FLOAT64
-        return super()._apply(fn, (*exclude_state, *(self.doubles if lacks else ())))
 
 
 class FeatureMetric(DoubleMetric):
@@ -128,7 +111,7 @@ class FeatureMetric(DoubleMetric):
 
     def hold(self) -> None:
         """Make what is known now the state that `forget_generated` goes back to."""
-        self._held = {name: _copy(getattr(self, name), d) for name, d in self._defaults.items()}
+        self._held = {name: copied(getattr(self, name), d) for name, d in self._defaults.items()}
 
     def forget_generated(self) -> None:
         """Be as when `hold` was called, with what was made of the real images kept."""
@@ -136,7 +119,7 @@ class FeatureMetric(DoubleMetric):
             held = self._held.get(name)
             if held is None:  # as it was at first
                 held = default.to(getattr(self, name)) if isinstance(default, Tensor) else []
-            setattr(self, name, _copy(held))
+            setattr(self, name, copied(held))
         self._forget(real=False)
 
     def reset(self) -> None:
@@ -173,28 +156,11 @@ class FeatureMetric(DoubleMetric):
 
     def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = ()) -> nn.Module:
         self._forget(real=True)
-        self._held = {name: _moved(held, fn) for name, held in self._held.items()}
+        self._held = {name: moved(held, fn) for name, held in self._held.items()}
         return super()._apply(fn, exclude_state)
 
 
 _SIDES = ("real", "generated")
-
-
-def _copy(state: Any, default: Any = None) -> Any:
-    """A copy of a state; None if that is still the `default`, which need not be kept twice."""
-    if isinstance(state, list):
-        return list(state)
-    same = isinstance(default, Tensor) and torch.equal(state, default.to(state))
-    return None if same else state.clone()
-
-
-def _moved(held: Any, fn: Callable[..., Any]) -> Any:
-    """A state that is held, moved by `fn` unless it is of float64 and that has none."""
-    if isinstance(held, list):
-        return [fn(part) for part in held]
-    lacks = isinstance(held, Tensor) and held.dtype == torch.float64
-    lacks = lacks and fn(torch.zeros(())).device.type in WITHOUT_FLOAT64
-    return held if held is None or lacks else fn(held)
 
 
 def compare(

@@ -15,10 +15,11 @@ from torch import Tensor
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.estimate import Estimate, about
 from cgd_lightning.evaluation.feature_metric import FeatureMetric
-from cgd_lightning.evaluation.jackknife import BLOCKS, DEGREES, block_of, jackknife_error, pairs
+from cgd_lightning.evaluation.frechet_error import frechet_error, trace_of_root
+from cgd_lightning.evaluation.jackknife import BLOCKS, DEGREES, block_of
 
 WIDE = 512
-"""Of wider features fewer blocks are left out, as each time costs a decomposition."""
+"""Wider features are dealt to half as many blocks, as each block has a matrix (d, d)."""
 
 
 class FrechetDistance(FeatureMetric):
@@ -45,7 +46,8 @@ class FrechetDistance(FeatureMetric):
 
     def __init__(self, num_features: int) -> None:
         super().__init__(num_features, 2, "a Frechet distance needs at least 2 of each")
-        d, blocks = num_features, BLOCKS
+        d = num_features
+        self.blocks = blocks = BLOCKS if d <= WIDE else BLOCKS // 2
         self.add_state("counts", torch.zeros(blocks, dtype=torch.int64), dist_reduce_fx="sum")
         shapes = ((d,), (d, d), (blocks, d), (blocks, d, d))
         for name, shape in zip(self.doubles, shapes):
@@ -59,12 +61,18 @@ class FrechetDistance(FeatureMetric):
             return
         # The images are counted already, these among them.
         index = self.images[1] - len(x) + torch.arange(len(x), device=self.images.device)
-        block = block_of(index.cpu() if self.sums.device.type == "cpu" else index)
-        one_hot = torch.nn.functional.one_hot(block, BLOCKS).to(x)
-        self.counts += one_hot.sum(dim=0).long().to(self.counts.device)
-        self.block_sums += one_hot.T @ x
-        for number, chosen in enumerate(one_hot.T[:, :, None]):
-            self.block_products[number] += (x * chosen).T @ x
+        index = index.to(x.device)
+        block = block_of(index, self.blocks)
+        # In a turn there is at most one image of each block, so that every image has a place.
+        turn = index // self.blocks - index[:1] // self.blocks
+        turns = len(x) // self.blocks + 2
+        dealt = x.new_zeros(turns * self.blocks, x.shape[1])
+        dealt = dealt.index_copy(0, turn * self.blocks + block, x)
+        dealt = dealt.view(turns, self.blocks, -1).transpose(0, 1)
+        counted = torch.ones_like(block).to(self.counts.device)
+        self.counts.index_add_(0, block.to(self.counts.device), counted)
+        self.block_sums += dealt.sum(dim=1)
+        self.block_products.baddbmm_(dealt.mT, dealt)
 
     def set_moments(self, mean: Tensor, cov: Tensor, n: int) -> None:
         """Take mean (d,) and covariance (d, d), over n - 1, of `n` real images for all of them.
@@ -86,48 +94,34 @@ class FrechetDistance(FeatureMetric):
         self.products.copy_((n - 1) * cov + n * mean[:, None] * mean)
 
     def value(self) -> Tensor:
-        return self._distances([()])[0]
+        mean, cov, root = self._of_real()
+        own_mean, own_cov = _moments(
+            self.images[1], self.block_sums.sum(dim=0), self.block_products.sum(dim=0)
+        )
+        apart = (mean - own_mean).square().sum() + cov.trace() + own_cov.trace()
+        return (apart - 2 * trace_of_root(root, own_cov)).clamp(min=0)
 
     def intervals(self, values: Sequence[float]) -> list[Estimate]:
         if self.counts.min() == 0 or self.generated < 2 * BLOCKS:
             return [Estimate(value) for value in values]
-        count = BLOCKS if self.num_features <= WIDE else BLOCKS // 2
-        outs: list[tuple[int, ...]] = [*((j,) for j in range(count)), *pairs(count)]
-        if count < BLOCKS:  # two blocks are one then
-            outs = [tuple(j + more for j in out for more in (0, count)) for out in outs]
-        without = self._distances(outs)[:, None].cpu()
-        whole = without.new_tensor(values)
-        error = jackknife_error(whole, without[:count], without[count:])
+        mean, _, root = self._of_real()
+        counts = self.counts.to(self.block_sums)
+        error = frechet_error(counts, self.block_sums, self.block_products, mean, root)
         return [about(values[0], error.item(), DEGREES, least=0.0)]
 
-    def _distances(self, outs: Sequence[Sequence[int]]) -> Tensor:
-        """The distances (S,) to the generated images without the blocks of each of S tuples."""
-        mean, cov = _moments(self.images[0].to(self.sums.device), self.sums, self.products)
-        root = self.of_real("root", lambda: _root(cov))
-        all_of_it = [x.sum(dim=0) for x in (self.counts, self.block_sums, self.block_products)]
-        distances = []
-        for out in outs:
-            left = [
-                whole - part[list(out)].sum(dim=0)
-                for whole, part in zip(
-                    all_of_it, (self.counts, self.block_sums, self.block_products)
-                )
-            ]
-            own_mean, own_cov = _moments(left[0].to(left[1].device), left[1], left[2])
-            # The eigenvalues of cov_r cov_g are those of this symmetric matrix.
-            cross = torch.linalg.eigvalsh(root @ own_cov @ root).clamp(min=0).sqrt().sum()
-            apart = (mean - own_mean).square().sum() + cov.trace() + own_cov.trace()
-            distances.append((apart - 2 * cross).clamp(min=0))
-        return torch.stack(distances)
+    def _of_real(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean (d,), covariance (d, d) and its root (d, d) of the features of real images."""
 
+        def make() -> tuple[Tensor, Tensor, Tensor]:
+            mean, cov = _moments(self.images[0], self.sums, self.products)
+            values, vectors = torch.linalg.eigh(cov)
+            return mean, cov, vectors * values.clamp(min=0).sqrt() @ vectors.T
 
-def _root(cov: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(cov)
-    return vectors * values.clamp(min=0).sqrt() @ vectors.T
+        return self.of_real("moments", make)
 
 
 def _moments(n: Tensor, sums: Tensor, products: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (d,) and covariance (d, d) of `n` images, of the sums over them."""
-    count = n.double()
+    count = n.to(sums.device).double()
     mean = sums / count
     return mean, (products - count * mean[:, None] * mean) / (count - 1)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.doubles import WITHOUT_FLOAT64, DoubleMetric
 from cgd_lightning.evaluation.estimate import Estimate, about
-from cgd_lightning.evaluation.feature_metric import WITHOUT_FLOAT64, DoubleMetric
 from cgd_lightning.evaluation.jackknife import BLOCKS, DEGREES, block_of, jackknife_error, pairs
 
 

@@ -9,6 +9,8 @@ by the square root of two; so it is estimated from statistics without two blocks
 5), and taken off.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -24,17 +26,17 @@ STRIDES = (1, 7)
 """Pairs of blocks that are left out together: each with those so many places further on."""
 
 
-def block_of(indices: Tensor) -> Tensor:
+def block_of(indices: Tensor, blocks: int = BLOCKS) -> Tensor:
     """The block (N,) int64 of the images of these `indices` (N,) int64.
 
-    Of every `BLOCKS` images in turn each is of another block, in an order that changes from turn to
-    turn. So images that are sorted by class are spread evenly, class by class, and of others each
-    block is a random sample.
+    Of every so many images in turn as there are blocks, each is of another block, in an order that
+    changes from turn to turn. So images that are sorted by class are spread evenly, class by class,
+    and of others each block is a random sample. blocks: a divisor of `BLOCKS`.
     """
-    turn, place = indices // BLOCKS, indices % BLOCKS
+    turn, place = indices // blocks, indices % blocks
     mixed = _mix(turn)
     steps = torch.tensor(STEPS, device=indices.device)
-    return (steps[mixed % len(STEPS)] * place + mixed // len(STEPS)) % BLOCKS
+    return (steps[mixed % len(STEPS)] * place + mixed // len(STEPS)) % blocks
 
 
 def _mix(x: Tensor) -> Tensor:
@@ -48,6 +50,14 @@ def _mix(x: Tensor) -> Tensor:
 def pairs(blocks: int = BLOCKS) -> list[tuple[int, int]]:
     """The pairs of blocks that are left out together."""
     return [(j, (j + stride) % blocks) for stride in STRIDES for j in range(blocks)]
+
+
+def kept_blocks(outs: Sequence[Sequence[int]], blocks: int = BLOCKS) -> Tensor:
+    """1 for the blocks that are left without those of each of S tuples, (S, B) float64."""
+    kept = torch.ones(len(outs), blocks, dtype=torch.float64)
+    for row, out in zip(kept, outs):
+        row[list(out)] = 0
+    return kept
 
 
 def jackknife_error(whole: Tensor, single: Tensor, double: Tensor) -> Tensor:

@@ -10,14 +10,13 @@ all those that are in both sets.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from torch import Tensor
 
 from cgd_lightning.evaluation.all_features import AllFeatures, check_whole_number
-from cgd_lightning.evaluation.estimate import Estimate, about, share, within
+from cgd_lightning.evaluation.estimate import Estimate, share, share_of_variance
+from cgd_lightning.evaluation.half_samples import DEGREES, covered_variance
 from cgd_lightning.evaluation.neighbours import distance_to_nearest, in_a_ball
-from cgd_lightning.evaluation.subsamples import subsampled_variance
 
 
 class PrecisionRecall(AllFeatures):
@@ -51,14 +50,8 @@ class PrecisionRecall(AllFeatures):
         if self.generated < 4 * (self.k + 1):
             return [precision, Estimate(values[1])]
         real, generated = self.sides()
-        found, degrees = subsampled_variance(
-            len(generated), lambda rows: _covered(real, generated[rows], self.k)
-        )
-        least = share(values[1] * len(real), len(real))
-        recall = about(values[1], found**0.5, degrees)
-        if 0 < values[1] < 1:
-            return [precision, within(recall, 0.0, 1.0)]
-        return [precision, replace(least, error=recall.error)]
+        spread = covered_variance(real, generated, self.k)
+        return [precision, share_of_variance(values[1], spread, DEGREES, len(real))]
 
 
 def _covered(queries: Tensor, support: Tensor, k: int) -> Tensor:

@@ -50,10 +50,7 @@ class MongeDistance(AllFeatures):
         self.directions, self.seed = directions, seed
 
     def value(self) -> Tensor:
-        total = torch.zeros((), dtype=torch.float64)
-        for _, line, real_line in self._lines(self.directions):
-            total += squared_transport(line, real_line).sum().cpu()
-        return 3 * self.num_features * total / self.directions
+        return self._sums()[0]
 
     def intervals(self, values: Sequence[float]) -> list[Estimate]:
         if self.generated < 2 * BLOCKS:
@@ -61,7 +58,7 @@ class MongeDistance(AllFeatures):
         block = block_of(torch.arange(self.generated))
         whole = torch.tensor(values, dtype=torch.float64)
         # Without a block, to first order: the other images' share grows.
-        pull = torch.zeros(BLOCKS, dtype=torch.float64).index_add(0, block, self._pulls())
+        pull = torch.zeros(BLOCKS, dtype=torch.float64).index_add(0, block, self._sums()[1])
         single = whole - (pull / (self.generated - torch.bincount(block)))[:, None]
         found = variance(single)
         outs: list[list[tuple[int, ...]]] = [[()], [(j,) for j in range(BLOCKS)], [*pairs()]]
@@ -70,21 +67,20 @@ class MongeDistance(AllFeatures):
         error = error_of(found, share * found)
         return [about(values[0], error.item(), DEGREES, least=0.0)]
 
-    def _pulls(self) -> Tensor:
-        """How much each generated image draws the distance its way, (N,), summing to 0.
+    def _sums(self) -> tuple[Tensor, Tensor]:
+        """(MIND, how much each generated image draws it its way, (N,), which sums to 0)."""
 
-        This is Kantorovich's potential at the image, whose slope is 2 (x - where x is sent), the
-        mean over all directions: the distance's derivative by the share of the image.
-        """
-        pulls = torch.zeros(self.generated, dtype=torch.float64)
-        for order, line, real_line in self._lines(self.directions):
-            n, m = line.shape[1], real_line.shape[1]
-            sent = real_line[:, (torch.arange(1, n) * m // n).to(line.device)]
-            slopes = line.square().diff(dim=1) - 2 * sent * line.diff(dim=1)
-            potential = torch.nn.functional.pad(slopes.cumsum(dim=1), (1, 0))
-            potential -= potential.mean(dim=1, keepdim=True)
-            pulls += torch.empty_like(line).scatter_(1, order, potential).sum(dim=0).cpu()
-        return 3 * self.num_features * pulls / self.directions
+        def make() -> tuple[Tensor, Tensor]:
+            total = torch.zeros((), dtype=torch.float64)
+            pulls = torch.zeros(self.generated, dtype=torch.float64)
+            for order, line, real_line in self._lines(self.directions):
+                total += squared_transport(line, real_line).sum().cpu()
+                potential = potentials(line, real_line)
+                pulls += torch.empty_like(line).scatter_(1, order, potential).sum(dim=0).cpu()
+            scale = 3 * self.num_features / self.directions
+            return scale * total, scale * pulls
+
+        return self.of_both("sums", make)
 
     def _without(self, block: Tensor, outs: Sequence[tuple[int, ...]]) -> Tensor:
         """The mean (S, 1) of a few directions, without the blocks of each of S tuples."""
@@ -122,3 +118,15 @@ def squared_transport(x: Tensor, y: Tensor) -> Tensor:
     widths = levels.diff(prepend=levels.new_zeros(1)).to(x) / (n * m)
     of_x, of_y = ((levels - 1) // m).to(x.device), ((levels - 1) // n).to(x.device)
     return ((x[:, of_x] - y[:, of_y]).square() * widths).sum(dim=1)
+
+
+def potentials(x: Tensor, y: Tensor) -> Tensor:
+    """Kantorovich's potential (M, n), of mean 0, at each of the points of `squared_transport`.
+
+    Its slope is 2 (x - where x is sent): it is the distance's derivative by the share of the point.
+    """
+    n, m = x.shape[1], y.shape[1]
+    sent = y[:, (torch.arange(1, n) * m // n).to(x.device)]
+    slopes = x.square().diff(dim=1) - 2 * sent * x.diff(dim=1)
+    found = torch.nn.functional.pad(slopes.cumsum(dim=1), (1, 0))
+    return found - found.mean(dim=1, keepdim=True)

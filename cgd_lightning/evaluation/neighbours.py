@@ -22,9 +22,10 @@ def distance_to_nearest(x: Tensor, k: int) -> Tensor:
     """How far the k-th nearest other row is from each row of `x` (N, d) float64: (N,). N > k."""
     count = min(k + 1 + SPARE, len(x))
     width = max(len(x), count * x.shape[1])
+    squares_to = _Squares(x)
     radii, unsure = [], []
     for part in blocks_of_rows(x, width):
-        squares, error = _squares(part, x)
+        squares, error = squares_to(part)
         nearest = squares.topk(count, largest=False)
         # The nearest of all is the row itself, at distance 0.
         radius = _distances(part[:, None], x[nearest.indices])[:, 0].kthvalue(k + 1).values
@@ -41,13 +42,14 @@ def in_a_ball(x: Tensor, centres: Tensor, radius: Tensor) -> Tensor:
 
     centres: (M, d). A ball holds its surface. All is in float64.
     """
+    squares_to, bounds = _Squares(centres), radius.square()
     insides, unsure = [], []
     for part in blocks_of_rows(x, len(centres)):
-        squares, error = _squares(part, centres)
-        apart = squares - radius.square()
-        inside = (apart < -error[:, None]).any(dim=1)
+        squares, error = squares_to(part)
+        furthest = (squares - bounds).amin(dim=1)
+        inside = furthest < -error
         insides.append(inside)
-        unsure.append(~inside & (apart <= error[:, None]).any(dim=1))
+        unsure.append(~inside & (furthest <= error))
     inside, rows = torch.cat(insides), torch.cat(unsure).nonzero()[:, 0]
     exact = [
         (_distances(part, centres) <= radius).any(dim=1)
@@ -56,29 +58,25 @@ def in_a_ball(x: Tensor, centres: Tensor, radius: Tensor) -> Tensor:
     return inside.index_copy(0, rows, torch.cat(exact))
 
 
-def visits(x: Tensor, centres: Tensor, radius: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+def visits(x: Tensor, centres: Tensor, radius: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Who lies in which balls, with surface, `radius` (M,) about `centres` (M, d).
 
-    (the number of balls in which each row of `x` (N, d) lies, (N,) int64; whether each ball holds a
-    row of each of so many `groups`, (groups, M) bool). Row i is of the group i modulo `groups`.
+    (the number of balls in which each row of `x` (N, d) lies, (N,) int64; of each ball the sum of
+    the `weights` (N, V) of the rows in it, (M, V)). All is in float64.
     """
-    count = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-    reached = torch.zeros(groups, len(centres), dtype=torch.bool, device=x.device)
-    bounds = radius.square()
-    for group in range(min(groups, len(x))):
-        rows = torch.arange(group, len(x), groups, device=x.device)
-        for part in blocks_of_rows(rows, len(centres)):
-            own = x[part]
-            squares, error = _squares(own, centres)
-            apart = squares - bounds
-            inside = apart <= 0
-            unsure = (apart.abs() <= error[:, None]).nonzero()
-            if len(unsure):
-                i, j = unsure.T
-                inside[i, j] = _distances(own[i, None], centres[j, None])[:, 0, 0] <= radius[j]
-            count[part] = inside.sum(dim=1)
-            reached[group] |= inside.any(dim=0)
-    return count, reached
+    squares_to, bounds = _Squares(centres), radius.square()
+    counts, total = [], weights.new_zeros(len(centres), weights.shape[1])
+    for part, own in zip(blocks_of_rows(x, len(centres)), blocks_of_rows(weights, len(centres))):
+        squares, error = squares_to(part)
+        apart = squares - bounds
+        inside = apart <= 0
+        unsure = (apart.abs() <= error[:, None]).nonzero()
+        if len(unsure):
+            i, j = unsure.T
+            inside[i, j] = _distances(part[i, None], centres[j, None])[:, 0, 0] <= radius[j]
+        counts.append(inside.sum(dim=1))
+        total += inside.to(own).T @ own
+    return torch.cat(counts), total
 
 
 def nearest(x: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,14 +85,45 @@ def nearest(x: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     All is in float64; of several at the same distance it is one that is not sure.
     """
     count = min(1 + SPARE, len(others))
+    squares_to = _Squares(others)
     found = []
     for part in blocks_of_rows(x, max(len(others), count * x.shape[1])):
-        squares, _ = _squares(part, others)
-        few = squares.topk(count, largest=False).indices
+        few = squares_to(part)[0].topk(count, largest=False).indices
         distances, place = _distances(part[:, None], others[few])[:, 0].min(dim=1)
         found.append((distances, few.gather(1, place[:, None])[:, 0]))
     distances, indices = (torch.cat(side) for side in zip(*found))
     return distances, indices
+
+
+def nearest_others(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """(distances, indices), each (N, count), of the other rows nearest to each row of `x` (N, d).
+
+    They are in order, and but for rounding; N > count. All is in float64.
+    """
+    squares_to, found, first = _Squares(x), [], 0
+    for part in blocks_of_rows(x, len(x)):
+        squares, _ = squares_to(part)
+        squares.diagonal(first).fill_(torch.inf)
+        found.append(squares.topk(count, largest=False))
+        first += len(part)
+    distances, indices = (torch.cat(side) for side in zip(*found))
+    return distances.clamp(min=0).sqrt(), indices
+
+
+def nearest_balls(x: Tensor, centres: Tensor, radius: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """(distances to the centres, indices), each (N, count), of the balls nearest to rows of `x`.
+
+    They are those of the smallest distance (N, M) in units of the `radius` (M,) of the ball, but
+    for rounding; M >= count. All is in float64.
+    """
+    squares_to, found = _Squares(centres), []
+    scale = radius.square().clamp(min=torch.finfo(x.dtype).tiny).reciprocal()
+    for part in blocks_of_rows(x, len(centres)):
+        squares, _ = squares_to(part)
+        indices = (squares * scale).topk(count, largest=False).indices
+        found.append((squares.gather(1, indices), indices))
+    distances, indices = (torch.cat(side) for side in zip(*found))
+    return distances.clamp(min=0).sqrt(), indices
 
 
 def blocks_of_rows(x: Tensor, width: int) -> tuple[Tensor, ...]:
@@ -102,12 +131,20 @@ def blocks_of_rows(x: Tensor, width: int) -> tuple[Tensor, ...]:
     return x.split(max(1, BLOCK // width))
 
 
-def _squares(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """(|x_i - y_j|^2 (N, M) by a matrix product, a bound (N,) of its error in each row)."""
-    norms_x, norms_y = x.square().sum(dim=1), y.square().sum(dim=1)
-    squares = norms_x[:, None] + norms_y - 2 * x @ y.T
-    eps = torch.finfo(x.dtype).eps
-    return squares, 2 * (x.shape[1] + 8) * eps * (norms_x + norms_y.max())
+class _Squares:
+    """Squared distances to the rows of `y` (M, d), whose norms are computed once."""
+
+    def __init__(self, y: Tensor) -> None:
+        parts = blocks_of_rows(y, y.shape[1])
+        self.y, self.norms = y, torch.cat([part.square().sum(dim=1) for part in parts])
+        self.largest = self.norms.max()
+        self.eps = 2 * (y.shape[1] + 8) * torch.finfo(y.dtype).eps
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(|x_i - y_j|^2 (N, M) by a matrix product, a bound (N,) of its error in each row)."""
+        norms = x.square().sum(dim=1)
+        squares = torch.addmm(self.norms, x, self.y.T, alpha=-2) + norms[:, None]
+        return squares, self.eps * (norms + self.largest)
 
 
 def _distances(x: Tensor, y: Tensor) -> Tensor:

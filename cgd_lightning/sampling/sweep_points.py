@@ -42,7 +42,7 @@ LEFT = ("samples.npz", "grid.png", ".samples.json.tmp", ".report.json.tmp")
 """What a job that was killed while it finished leaves without its samples.json."""
 
 
-FORM = "2"
+FORM = "3"
 """Of report.json and of how its numbers are made; it changes where these do."""
 
 

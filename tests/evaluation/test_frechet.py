@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -6,7 +8,9 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from cgd_lightning.errors import InputError
-from cgd_lightning.evaluation.frechet import FrechetDistance
+from cgd_lightning.evaluation.feature_metric import compare
+from cgd_lightning.evaluation.frechet import WIDE, FrechetDistance
+from cgd_lightning.evaluation.jackknife import block_of, error_of, interactions, variance
 from cgd_lightning.evaluation.metrics import frechet_distance
 
 
@@ -107,3 +111,55 @@ def test_features_that_are_not_finite_are_counted_and_refused(bad: float) -> Non
         metric.compute()
     with pytest.raises(InputError, match="the features of 2 of 5 real images are not finite"):
         frechet_distance(y, x)
+
+
+def by_leaving_out(real: Tensor, fake: Tensor, blocks: int) -> float:
+    """The error, where every block and every pair of blocks is left out of the images."""
+    block = block_of(torch.arange(len(fake)), blocks)
+    both = list(combinations(range(blocks), 2))
+    outs: list[tuple[int, ...]] = [(), *((j,) for j in range(blocks)), *both]
+    found = torch.tensor(
+        [[frechet_distance(real, fake[~torch.isin(block, torch.tensor(out))])] for out in outs],
+        dtype=torch.float64,
+    )
+    whole, single, double = found.split([1, blocks, len(both)])
+    return error_of(variance(single), interactions(whole[0], single, double, both)).item()
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.4])
+@pytest.mark.parametrize("n", [60, 90, 200, 1500])
+def test_the_error_by_a_series_is_that_of_leaving_blocks_out(n: int, shift: float) -> None:
+    """With no more images than the 60 features, and with many more."""
+    generator = torch.Generator().manual_seed(n)
+    scale = torch.linspace(1, 0.05, 60)
+    real, fake = (scale * torch.randn(m, 60, generator=generator).relu() for m in (800, n))
+    fake = fake + shift * scale
+    found = compare(FrechetDistance(60), real, fake)["fid_lite"].error
+    assert found == pytest.approx(by_leaving_out(real, fake, 20), rel=0.1)
+
+
+def test_wide_features_have_half_as_many_blocks_and_an_error_too() -> None:
+    d = WIDE + 8
+    generator = torch.Generator().manual_seed(0)
+    real, fake = (torch.randn(n, d, generator=generator)[:, :9] for n in (300, 90))
+    wide = torch.zeros(d - 9)
+    real, fake = (torch.cat([x, wide.expand(len(x), -1)], dim=1) for x in (real, fake))
+    metric = FrechetDistance(d)
+    found = compare(metric, real, fake)["fid_lite"].error
+    assert metric.counts.tolist() == [9] * 10
+    assert found == pytest.approx(by_leaving_out(real[:, :9], fake[:, :9], 10), rel=0.1)
+
+
+def test_blocks_are_the_same_in_whatever_batches_images_come() -> None:
+    fake = correlated(157, 5, seed=9)
+    one, many = FrechetDistance(5), FrechetDistance(5)
+    one.update(fake, real=False)
+    for part in fake.split([1, 19, 20, 21, 0, 41, 55]):
+        many.update(part, real=False)
+    block = block_of(torch.arange(157))
+    for number in range(20):
+        own = fake[block == number].double()
+        torch.testing.assert_close(one.block_products[number], own.T @ own)
+    for name in ("counts", "block_sums", "block_products"):
+        torch.testing.assert_close(getattr(many, name), getattr(one, name))
+    assert many.counts.sum() == 157

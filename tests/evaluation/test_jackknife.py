@@ -3,7 +3,7 @@ import torch
 from scipy.stats import t
 from torch import Tensor
 
-from cgd_lightning.evaluation.estimate import share, student
+from cgd_lightning.evaluation.estimate import share, share_of_variance, student
 from cgd_lightning.evaluation.jackknife import BLOCKS, block_of, jackknife_error, pairs
 
 
@@ -44,6 +44,12 @@ def test_images_sorted_by_class_are_spread_evenly_over_the_blocks() -> None:
             assert counts.max() - counts.min() <= 2
 
 
+def test_each_turn_of_fewer_blocks_reaches_all_of_them() -> None:
+    turns = block_of(torch.arange(1000), 10).view(100, 10)
+    assert torch.equal(turns.sort(dim=1).values, torch.arange(10).expand(100, 10))
+    assert len(turns.unique(dim=0)) > 30
+
+
 @pytest.mark.parametrize("classes", [2, 3, 10, 20, 55, 89, 100, 144])
 def test_no_number_of_classes_in_turn_chimes_with_the_blocks(classes: int) -> None:
     """A class's images fall into the blocks as by chance, or more evenly."""
@@ -65,3 +71,13 @@ def test_wilsons_interval_of_a_share_holds_it_and_stays_within_0_and_1() -> None
     assert (none.value, none.low, every.value, every.high) == (0, 0, 1, 1)
     assert none.high == pytest.approx(0.0713, abs=1e-3)  # Brown, Cai and DasGupta 2001
     assert half.low == pytest.approx(0.3664, abs=1e-3)
+
+
+def test_a_share_of_known_variance_has_wilsons_interval_of_as_many_independent_images() -> None:
+    wilson = share(30, 50, quantile=t.ppf(0.975, 40))
+    found = share_of_variance(0.6, 0.6 * 0.4 / 50, 40, most=1000)
+    assert (found.low, found.high) == pytest.approx((wilson.low, wilson.high), abs=1e-4)
+    assert found.error == pytest.approx((0.24 / 50) ** 0.5)
+    nothing = share_of_variance(1.0, 0.0, 40, most=1000)
+    assert (nothing.value, nothing.high) == (1, 1)
+    assert nothing.low == pytest.approx(0.996, abs=1e-3)

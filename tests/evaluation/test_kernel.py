@@ -69,3 +69,20 @@ def test_kid_refuses_one_image_and_features_that_are_not_finite() -> None:
         kid(x, x[:1])
     with pytest.raises(InputError, match="not finite"):
         kid(x, x / 0)
+
+
+def test_classes_in_equal_shares_leave_no_bias_where_they_are_told() -> None:
+    """Both sides are of one distribution: 4 clusters, 10 images of each."""
+    classes = torch.arange(4).repeat(10)
+    centres = 3 * draw(4, 3, 0)
+    told, untold = [], []
+    for i in range(50):
+        sides = [draw(40, 3, 1000 + 2 * i + j) + centres[classes] for j in (0, 1)]
+        metric = KernelDistance(3)
+        for side, real in zip(sides, (True, False)):
+            metric.update(side, real=real, classes=classes)
+        told.append(metric.compute().item())
+        untold.append(kid(sides[0], sides[1]))
+    for values, biased in ((told, False), (untold, True)):
+        x = torch.tensor(values)
+        assert (abs(x.mean()) > 3 * x.std() / 50**0.5) == biased

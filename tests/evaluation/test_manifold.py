@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -99,9 +101,9 @@ def test_batches_and_the_order_of_the_images_change_no_bit() -> None:
 
 
 @pytest.mark.parametrize("k", [0, -1, 2.0, "3", True, None])
-def test_a_neighbour_that_is_none_is_refused(k: object) -> None:
+def test_a_neighbour_that_is_none_is_refused(k: Any) -> None:
     with pytest.raises(InputError, match=f"k {k!r} of precision and recall: wanted a whole number"):
-        PrecisionRecall(8, k)  # type: ignore[arg-type]
+        PrecisionRecall(8, k)
 
 
 def test_wrong_features_are_refused() -> None:

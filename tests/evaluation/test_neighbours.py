@@ -4,7 +4,13 @@ import torch
 from torch import Tensor
 
 from cgd_lightning.evaluation import neighbours
-from cgd_lightning.evaluation.neighbours import distance_to_nearest, in_a_ball
+from cgd_lightning.evaluation.neighbours import (
+    distance_to_nearest,
+    in_a_ball,
+    nearest_balls,
+    nearest_others,
+    visits,
+)
 
 
 def distances(x: Tensor, y: Tensor) -> np.ndarray:
@@ -60,3 +66,36 @@ def test_the_order_of_the_rows_changes_no_bit() -> None:
     x = points(200, 33, seed=5, far=100.0, steps=0.25)
     order = torch.randperm(200, generator=torch.Generator().manual_seed(0))
     assert torch.equal(distance_to_nearest(x, 3)[order], distance_to_nearest(x[order], 3))
+
+
+@pytest.mark.parametrize("block", [2**20, 700], ids=["one block", "many blocks"])
+def test_the_nearest_rows_and_balls_are_those_of_all_distances(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "BLOCK", block)
+    x, y = points(130, 5, seed=6), points(90, 5, seed=7)
+    among = distances(x, x) + np.diag(np.full(130, np.inf))
+    found, indices = nearest_others(x, 9)
+    np.testing.assert_allclose(found, np.sort(among, axis=1)[:, :9], rtol=1e-6)
+    np.testing.assert_array_equal(indices, among.argsort(axis=1)[:, :9])
+    radius = distance_to_nearest(x, 3)
+    across = distances(y, x)
+    order = (across / radius.numpy()).argsort(axis=1)[:, :7]
+    found, indices = nearest_balls(y, x, radius, 7)
+    np.testing.assert_array_equal(indices, order)
+    np.testing.assert_allclose(found, np.take_along_axis(across, order, axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("block", [2**20, 700], ids=["one block", "many blocks"])
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_visits_are_counted_and_weighed(
+    kind: dict[str, float], block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "BLOCK", block)
+    x, y = points(130, 5, seed=0, **kind), points(90, 5, seed=1, **kind)
+    radius = distance_to_nearest(x, 3)
+    inside = torch.from_numpy(distances(y, x) <= radius.numpy())
+    weights = torch.arange(180, dtype=torch.float64).view(90, 2)
+    count, total = visits(y, x, radius, weights)
+    assert torch.equal(count, inside.sum(dim=1))
+    assert torch.equal(total, inside.double().T @ weights)
