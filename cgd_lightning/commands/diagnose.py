@@ -3,20 +3,21 @@
 import json
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from jsonargparse import Namespace
 from tqdm import tqdm
 
 from cgd_lightning import checkpoints
-from cgd_lightning.commands.stored_data import add_data_option, with_data
-from cgd_lightning.configuration.files import PackagedConfigFile
-from cgd_lightning.configuration.parser import OneLineErrors, take_trusted
+from cgd_lightning.commands.diagnose_options import parser
+from cgd_lightning.commands.stored_data import with_data
+from cgd_lightning.configuration.parser import take_trusted
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.diagnosis import Diagnosis, diagnose
-from cgd_lightning.evaluation.diagnosis.diagnose import FEWEST
+from cgd_lightning.evaluation.diagnosis.checks import FEWEST
 from cgd_lightning.evaluation.diagnosis.figures import save
 from cgd_lightning.evaluation.diagnosis.report import bounds
 from cgd_lightning.files import whole
@@ -52,53 +53,6 @@ def run(args: list[str]) -> None:
     if found.advice is not None and diffusion is not None:
         print(f"try: {as_command(found, path, diffusion)}")
     print(f"written: {out / 'diagnosis.json'}, {out / 'diagnosis.png'}")
-
-
-def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
-    """The options of `cgd diagnose`.
-
-    The data set is that of the model in `words` unless the user names another.
-    """
-    description = (
-        "Whether a classifier of noisy images is good enough to guide, where in the noise range, "
-        "with which scale to start, and what is wrong with it, by test images at a grid of noise "
-        "levels."
-    )
-    options = OneLineErrors(
-        prog="cgd diagnose",
-        default_env=True,
-        env_prefix="CGD_DIAGNOSE_",
-        description=description,
-        allow_abbrev=False,
-    )
-    options.add_argument("--config", action=PackagedConfigFile, help="YAML file with options.")
-    add = options.add_argument
-    add("--ckpt", type=str | None, help="Run, version folder or file of either of the pair.")
-    add(
-        "--classifier",
-        type=str | None,
-        help="The classifier, where --ckpt is a diffusion model. Default: as for cgd sample.",
-    )
-    add(
-        "--diffusion",
-        type=str | None,
-        help="The diffusion model, where --ckpt is a classifier. Default: the newest beside it "
-        "that fits, if there is one.",
-    )
-    add("--num_images", type=int, default=2000, help="Test images, at most.")
-    add("--levels", type=int, default=12, help="Noise levels, evenly over the timesteps.")
-    add("--scale", type=float, default=3.0, help="Of the paths that gradients are measured on.")
-    add("--seed", type=int, default=0, help="Seed of the noise.")
-    add("--batch_size", type=int, default=256, help="Images at a time.")
-    add("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
-    add(
-        "--out",
-        type=str | None,
-        help="Folder for diagnosis.json and diagnosis.png. Default: diagnosis, beside the file "
-        "of --ckpt.",
-    )
-    add_data_option(options, words, "ckpt", "the model", trust)
-    return options
 
 
 def find_pair(settings: Namespace) -> tuple[Path, Path | None]:
@@ -204,7 +158,8 @@ def as_command(found: Diagnosis, classifier: Path, diffusion: Path) -> str:
     """The advice as a command line."""
     advice = found.advice
     assert advice is not None
-    words = f"cgd sample --ckpt {diffusion} --classifier {classifier} --scale {advice.scale:g}"
+    pair = f"--ckpt {quote(str(diffusion))} --classifier {quote(str(classifier))}"
+    words = f"cgd sample {pair} --scale {advice.scale:g}"
     if advice.low is None and advice.high is None:
         return words
     low, high = bounds(advice, found.levels)

@@ -1,4 +1,5 @@
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,8 +7,11 @@ import pytest
 from PIL import Image
 
 from cgd_lightning import checkpoints
+from cgd_lightning.commands.diagnose import as_command
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.data_spec import DataSpec
+from cgd_lightning.evaluation.diagnosis import diagnose
+from tests.evaluation.diagnosis import mixture
 
 Cgd = Callable[..., tuple[int, str, str]]
 FEW = ("diagnose", "--device=cpu", "--num_images=100", "--levels=4")
@@ -44,6 +48,22 @@ def test_without_a_diffusion_model_the_rest_is_told(workplace: Path, cgd: Cgd) -
     assert code == 0
     assert "diffusion model: none" in out
     assert "could not be told" in out
+
+
+def test_the_command_to_try_is_one_that_a_shell_takes() -> None:
+    found = diagnose(mixture.classifier(), *mixture.images(500), mixture.denoiser(), levels=5)
+    assert found.advice is not None
+    words = shlex.split(as_command(found, Path("my classifier.ckpt"), Path("runs/my diffusion")))
+    assert words[:6] == [
+        *("cgd", "sample", "--ckpt", "runs/my diffusion"),
+        *("--classifier", "my classifier.ckpt"),
+    ]
+    assert words[6:8] == ["--scale", f"{found.advice.scale:g}"]
+
+
+def test_the_columns_are_explained_below_the_table(workplace: Path, cgd: Cgd) -> None:
+    _, out, _ = cgd(*FEW, "--ckpt=runs/classifier")
+    assert "\nmultiplier     the number its gradient should be multiplied by" in out
 
 
 @pytest.mark.parametrize(

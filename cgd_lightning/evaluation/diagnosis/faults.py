@@ -1,8 +1,9 @@
 """All that is wrong with a classifier, the cause before what follows from it.
 
 Thresholds stand with the faults. They were found on classifiers of digits and MNIST of seeds 0 to
-4; benchmarks/diagnose.py tries them on other seeds. All are relative: to the entropy of the
-classes, to the classifier's own temperature, or to what the class means can do.
+4, those of another schedule also on 20 to 24; benchmarks/diagnose.py tries them on other seeds and
+tells what it found. All are relative: to the entropy of the classes, to the classifier's own
+temperature, or to what the class means can do.
 """
 
 from dataclasses import dataclass

@@ -1,213 +1,186 @@
-"""The pictures of a diagnosis, all against noise level: one file with a panel for each question."""
+"""The picture of a diagnosis, all against noise level: a panel for each thing that was measured.
+
+The title of a panel says what good looks like.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from cgd_lightning.evaluation import figures
 from cgd_lightning.evaluation.diagnosis.measure import LevelReport
 from cgd_lightning.evaluation.diagnosis.report import Diagnosis
-from cgd_lightning.files import whole
+from cgd_lightning.evaluation.diagnosis.score_fit import ScoreFit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MINE, MEANS, LINE, SHADE = "#1f5fa8", "#d1702a", "#888888", "#e3efe0"
+MINE, MEANS = figures.PALETTE[0], figures.PALETTE[1]
+"""Of the classifier, and of what it is compared with: the class means, or another measurement."""
+
+BEST, SHADE = figures.PALETTE[5], "#e3efe0"
+"""Of the classifier made the best of, and of the levels that it can guide at."""
+
+Panel = Callable[["Axes", Diagnosis], None]
 
 
 def draw(diagnosis: Diagnosis) -> "Figure":
-    """A figure of nine panels; the levels that can guide are shaded."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(14, 11), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(3, 3).flatten().tolist()
-    panels = (_accuracy, _cross_entropy, _calibration, _temperature)
-    for axis, panel in zip(axes, (*panels, _multiplier, _skill, _length, _smoothness, _noise)):
-        panel(axis, diagnosis)
-        _finish(axis, diagnosis)
-    faults = "; ".join(fault.kind for fault in diagnosis.faults) or "no fault"
-    figure.suptitle(f"{diagnosis.verdict[0].split('. ')[0]}\n{faults}", fontsize=11)
+    """A figure of five to nine panels; the levels that the classifier can guide at are shaded."""
+    wanted = _panels(diagnosis)
+    figure, made = figures.panels(len(wanted), width=4.6, height=3.4)
+    for place, (axes, panel) in enumerate(zip(made, wanted, strict=True)):
+        _along_noise(axes, diagnosis, first=place == 0)
+        panel(axes, diagnosis)
+    with figures.default_looks():
+        title = f"{diagnosis.verdict[0].split('. ')[0].rstrip('.')}\n{_found(diagnosis)}"
+        figure.suptitle(title, fontsize=12, color=figures.INK)
     return figure
 
 
 def save(diagnosis: Diagnosis, path: str | Path) -> None:
     """Write the figure to the PNG file `path`, whole or not at all."""
-    figure = draw(diagnosis)
-    with whole(path) as unfinished:
-        figure.savefig(unfinished, format="png", dpi=110)
+    figures.save(draw(diagnosis), path)
 
 
-def _finish(axis: "Axes", diagnosis: Diagnosis) -> None:
-    """The timestep below, log SNR above, and the shade."""
+def _panels(diagnosis: Diagnosis) -> list[Panel]:
+    """Those of which there are numbers."""
+    wanted: list[Panel] = [_accuracy, _cross_entropy, _calibration, _temperature]
+    if _scores(diagnosis):
+        wanted += [_multiplier, _skill]
+    wanted.append(_length)
+    if diagnosis.path:
+        wanted.append(_smoothness)
+    return [*wanted, *([_noise] if _scores(diagnosis) else [])]
+
+
+def _found(diagnosis: Diagnosis) -> str:
+    kinds = "; ".join(fault.kind for fault in diagnosis.faults)
+    return kinds or f"no fault found with {diagnosis.images:,} images"
+
+
+def _along_noise(axes: "Axes", diagnosis: Diagnosis, first: bool) -> None:
+    """The timesteps, with log SNR below each, and the shade; `first` names it."""
     levels = [found.level for found in diagnosis.levels]
-    axis.set_xlim(levels[0].t or 0, levels[-1].t)
-    axis.set_xlabel("timestep t")
-    above = axis.secondary_xaxis("top")
-    some = levels[:: max(1, len(levels) // 5)]
-    above.set_xticks([level.t or 0 for level in some], [_short(level.log_snr) for level in some])
-    above.tick_params(labelsize=8)
-    above.set_xlabel("log SNR", fontsize=8)
-    if diagnosis.advice is not None:
-        axis.axvspan(diagnosis.advice.first, diagnosis.advice.last, color=SHADE, zorder=0)
-    if axis.get_legend_handles_labels()[1]:
-        axis.legend(fontsize=8, loc="best")
+    some = levels[:: -(-len(levels) // 6)]
+    advice = diagnosis.advice
+    with figures.default_looks():
+        axes.set_xlim(levels[0].t or 0.0, levels[-1].t)
+        words = [f"{level.t or 0:.0f}\n{_short(level.log_snr)}" for level in some]
+        axes.set_xticks([level.t or 0.0 for level in some], words)
+        if advice is not None:
+            label = "can guide" if first else "_nolegend_"
+            axes.axvspan(advice.first, advice.last, color=SHADE, zorder=0, label=label)
 
 
 def _short(value: float) -> str:
     return f"{value:.1f}" if math.isfinite(value) else "-inf"
 
 
+def _caption(axes: "Axes", title: str, y: str = "") -> None:
+    figures.caption(axes, title, "timestep t, log SNR below it", y)
+
+
 def _times(found: Sequence[LevelReport]) -> list[float]:
     return [each.level.t or 0.0 for each in found]
 
 
-def _accuracy(axis: "Axes", diagnosis: Diagnosis) -> None:
-    found = diagnosis.levels
-    axis.plot(
-        _times(found),
-        [each.found.accuracy for each in found],
-        "o-",
-        color=MINE,
-        label="this classifier",
-    )
-    axis.plot(
-        _times(found),
-        [each.baseline.accuracy for each in found],
-        "--",
-        color=MEANS,
-        label="class means",
-    )
-    axis.axhline(1 / len(diagnosis.class_names), color=LINE, linestyle=":", label="chance")
-    axis.set_ylim(0, 1.02)
-    axis.set_title("accuracy")
-
-
-def _cross_entropy(axis: "Axes", diagnosis: Diagnosis) -> None:
+def _accuracy(axes: "Axes", diagnosis: Diagnosis) -> None:
     found = diagnosis.levels
     t = _times(found)
-    axis.plot(
-        t, [each.found.cross_entropy for each in found], "o-", color=MINE, label="this classifier"
-    )
-    axis.plot(
-        t,
-        [each.found.tempered for each in found],
-        "-",
-        color=MINE,
-        alpha=0.4,
-        label="at its best temperature",
-    )
-    axis.plot(
-        t,
-        [each.baseline.tempered for each in found],
-        "--",
-        color=MEANS,
-        label="class means, at theirs",
-    )
-    axis.axhline(diagnosis.entropy, color=LINE, linestyle=":", label="knowing nothing")
-    axis.set_ylim(bottom=0)
-    axis.set_title("cross-entropy, nats")
+    figures.curve(axes, t, [each.found.accuracy for each in found], None, None, "classifier", MINE)
+    means = [each.baseline.accuracy for each in found]
+    figures.curve(axes, t, means, None, None, "class means", MEANS, dashed=True)
+    figures.level(axes, 1 / len(diagnosis.class_names), "chance")
+    axes.set_ylim(0, 1.02)
+    _caption(axes, "accuracy (good: above the class means)")
 
 
-def _calibration(axis: "Axes", diagnosis: Diagnosis) -> None:
+def _cross_entropy(axes: "Axes", diagnosis: Diagnosis) -> None:
     found = diagnosis.levels
-    axis.plot(_times(found), [each.found.ece for each in found], "o-", color=MINE)
-    axis.set_ylim(bottom=0)
-    axis.set_title("calibration error (ECE)")
+    t, mine = _times(found), [each.found.cross_entropy for each in found]
+    best = [each.found.tempered for each in found]
+    means = [each.baseline.tempered for each in found]
+    figures.curve(axes, t, best, None, None, "at best temperature", BEST)
+    figures.curve(axes, t, mine, None, None, "classifier", MINE)
+    figures.curve(axes, t, means, None, None, "class means", MEANS, dashed=True)
+    figures.level(axes, diagnosis.entropy, "knows nothing")
+    axes.set_ylim(0, min(1.1 * max(mine), 3 * diagnosis.entropy))
+    _caption(axes, "cross-entropy (good: below the class means)", "nats")
 
 
-def _temperature(axis: "Axes", diagnosis: Diagnosis) -> None:
+def _calibration(axes: "Axes", diagnosis: Diagnosis) -> None:
+    ece = [each.found.ece for each in diagnosis.levels]
+    figures.curve(axes, _times(diagnosis.levels), ece, color=MINE)
+    axes.set_ylim(0, max(0.2, 1.1 * max(ece)))
+    _caption(axes, "calibration error, ECE (good: near 0)")
+
+
+def _temperature(axes: "Axes", diagnosis: Diagnosis) -> None:
     found = diagnosis.levels
-    axis.plot(_times(found), [each.found.temperature for each in found], "o-", color=MINE)
-    axis.axhline(1, color=LINE, linestyle=":", label="calibrated")
-    _ratios(axis)
-    axis.set_title("best temperature (above 1: too sure)")
+    figures.curve(axes, _times(found), [each.found.temperature for each in found], color=MINE)
+    figures.level(axes, 1, "calibrated")
+    axes.set_ylim(0.2, 60)
+    figures.logarithmic(axes)
+    _caption(axes, "best temperature (good: near 1; above: too sure)")
 
 
-def _ratios(axis: "Axes") -> None:
-    """A logarithmic axis from 0.2 to 50, with plain numbers."""
-    from matplotlib.ticker import NullFormatter, NullLocator
-
-    axis.set_yscale("log")
-    axis.set_ylim(0.2, 60)
-    axis.yaxis.set_minor_locator(NullLocator())
-    axis.yaxis.set_minor_formatter(NullFormatter())
-    ticks = [0.2, 0.5, 1, 2, 5, 10, 20, 50]
-    axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+def _scores(diagnosis: Diagnosis) -> list[tuple[float, ScoreFit]]:
+    """Timestep and fit of each level at which a diffusion model told the score."""
+    return [(each.level.t or 0.0, each.score) for each in diagnosis.levels if each.score]
 
 
-def _told(diagnosis: Diagnosis) -> list[LevelReport]:
-    return [each for each in diagnosis.levels if each.score is not None]
-
-
-def _multiplier(axis: "Axes", diagnosis: Diagnosis) -> None:
-    found: list[Any] = _told(diagnosis)
-    axis.errorbar(
-        _times(found),
-        [each.score.multiplier for each in found],
-        [2 * each.score.multiplier_error for each in found],
-        fmt="o-",
-        color=MINE,
-        capsize=2,
-        label="two standard errors",
+def _multiplier(axes: "Axes", diagnosis: Diagnosis) -> None:
+    t, scores = zip(*_scores(diagnosis))
+    middle = [score.multiplier for score in scores]
+    low, high = (
+        [score.multiplier + side * score.multiplier_error for score in scores] for side in (-2, 2)
     )
-    axis.axhline(1, color=LINE, linestyle=":", label="a perfect classifier")
-    axis.set_ylim(-0.5, 2.5)
-    axis.set_title("best multiplier of the gradient")
-    _say_if_missing(axis, found)
+    figures.curve(axes, t, middle, low, high, "with 2 standard errors", MINE)
+    figures.level(axes, 1, "perfect")
+    axes.set_ylim(-0.5, 2.5)
+    _caption(axes, "best multiplier of its gradient (good: near 1)")
 
 
-def _skill(axis: "Axes", diagnosis: Diagnosis) -> None:
-    found: list[Any] = _told(diagnosis)
-    t = _times(found)
-    axis.plot(t, [each.score.skill for each in found], "o-", color=MINE, label="at scale 1")
-    best = [each.score.multiplier**2 * each.score.power for each in found]
-    axis.plot(t, best, "-", color=MINE, alpha=0.4, label="at the best multiplier")
-    axis.axhline(0, color=LINE, linestyle=":", label="no guidance")
-    axis.set_title("what the gradient explains of the score")
+def _skill(axes: "Axes", diagnosis: Diagnosis) -> None:
+    t, scores = zip(*_scores(diagnosis))
+    best = [score.multiplier**2 * score.power for score in scores]
+    figures.curve(axes, t, best, None, None, "at the best multiplier", BEST)
+    skill = [score.skill for score in scores]
+    figures.curve(axes, t, skill, None, None, "at scale 1", MINE)
+    figures.level(axes, 0, "no guidance")
     top = max([*best, 0.01])
-    axis.set_ylim(-1.5 * top, 1.3 * top)
-    _say_if_missing(axis, found)
+    axes.set_ylim(-top, 1.2 * top)
+    _caption(axes, "fit: what guidance explains (good: above 0)")
 
 
-def _length(axis: "Axes", diagnosis: Diagnosis) -> None:
+def _length(axes: "Axes", diagnosis: Diagnosis) -> None:
     found, path = diagnosis.levels, diagnosis.path
-    axis.plot(
-        _times(found), [each.gradient for each in found], "o-", color=MINE, label="noisy images"
-    )
+    label = "noisy images" if path else ""
+    figures.curve(axes, _times(found), [each.gradient for each in found], label=label, color=MINE)
     if path:
-        axis.plot(
-            [each.t for each in path],
-            [each.length for each in path],
-            "--",
-            color=MEANS,
-            label="sampling paths",
-        )
-    axis.set_yscale("log")
-    axis.set_title("length of sigma grad log p(y | x_t)")
+        t, length = [each.t for each in path], [each.length for each in path]
+        figures.curve(axes, t, length, None, None, "sampling paths", MEANS, dashed=True)
+    figures.logarithmic(axes)
+    _caption(axes, "length: sigma |gradient|, what scale 1 adds to eps")
 
 
-def _smoothness(axis: "Axes", diagnosis: Diagnosis) -> None:
+def _smoothness(axes: "Axes", diagnosis: Diagnosis) -> None:
     path = diagnosis.path
     t = [each.t for each in path]
-    axis.plot(t, [each.turn for each in path], "o-", color=MINE, label="over a tenth of the noise")
-    axis.plot(t, [each.step for each in path], "--", color=MEANS, label="from step to step")
-    axis.set_title("turn of the gradient on paths, 1 - cos")
-    axis.set_ylim(bottom=0)
-    _say_if_missing(axis, path)
+    turn, step = [each.turn for each in path], [each.step for each in path]
+    figures.curve(axes, t, turn, None, None, "over a tenth of the noise", MINE)
+    figures.curve(axes, t, step, None, None, "from step to step", MEANS, dashed=True)
+    axes.set_ylim(bottom=0)
+    _caption(axes, "turn of the gradient on paths (good: small)", "1 - cos")
 
 
-def _noise(axis: "Axes", diagnosis: Diagnosis) -> None:
-    found: list[Any] = _told(diagnosis)
-    axis.plot(_times(found), [each.score.noise_error for each in found], "o-", color=MINE)
-    axis.set_title("loss of the diffusion model (eps)")
-    if found:
-        axis.set_yscale("log")
-    _say_if_missing(axis, found)
-
-
-def _say_if_missing(axis: "Axes", found: Sequence[object]) -> None:
-    if not found:
-        axis.text(0.5, 0.5, "no diffusion model told", ha="center", transform=axis.transAxes)
+def _noise(axes: "Axes", diagnosis: Diagnosis) -> None:
+    t, scores = zip(*_scores(diagnosis))
+    error = [score.noise_error for score in scores]
+    figures.curve(axes, t, error, color=MINE)
+    # At pure noise x_t is eps, which v-prediction knows to rounding.
+    axes.set_ylim(max(1e-4, 0.5 * min(error)), 2 * max(error))
+    figures.logarithmic(axes)
+    _caption(axes, "error of the noise predictor (good: small)", "mean square of eps")

@@ -39,6 +39,10 @@ PROBES = 32
 """Images that finite differences are taken of."""
 
 
+_Row = tuple[Level, Tensor, Tensor]
+"""A level, and of each path g(x_t) and g(x_t + sigma / 10 z), both (B, d)."""
+
+
 @dataclass(frozen=True)
 class PathGradient:
     """The means over the paths at one level; nan where a gradient is not finite.
@@ -63,14 +67,11 @@ def along_paths(
     progress: Callable[[], None],
 ) -> list[PathGradient]:
     """What the gradient is like on `count` guided walks of DDIM, the classes in turn."""
-    device = next(denoiser.parameters()).device
-    index = torch.arange(count, device=device)
+    index = torch.arange(count, device=next(denoiser.parameters()).device)
     labels = index % len(classifier.class_names)
-    bounds = denoiser.data.codec.bounds
-    rule = Chain([ClassifierGuidance(scale), *([Clamp(*bounds)] if bounds else [])])
-    guided = rule.bind(denoiser.bind(labels), classifier, labels)
+    guided = _guided(classifier, denoiser, labels, scale)
     nudges = SeededNoise(seed + 1, index, denoiser.image_shape)
-    rows: list[tuple[Level, Tensor, Tensor]] = []
+    rows: list[_Row] = []
 
     def watched(x_t: Tensor, level: Level) -> Prediction:
         if level.alpha > 0 and classifier.covers(level):
@@ -80,10 +81,21 @@ def along_paths(
         progress()
         return guided(x_t, level)
 
-    for _ in DDIM(STEPS).trajectory(
-        watched, SeededNoise(seed, index, denoiser.image_shape), denoiser.schedule
-    ):
+    start = SeededNoise(seed, index, denoiser.image_shape)
+    for _ in DDIM(STEPS).trajectory(watched, start, denoiser.schedule):
         pass
+    return _path_gradients(rows)
+
+
+def _guided(
+    classifier: NoisyClassifier, denoiser: Denoiser, labels: Tensor, scale: float
+) -> Callable[[Tensor, Level], Prediction]:
+    bounds = denoiser.data.codec.bounds
+    rule = Chain([ClassifierGuidance(scale), *([Clamp(*bounds)] if bounds else [])])
+    return rule.bind(denoiser.bind(labels), classifier, labels)
+
+
+def _path_gradients(rows: list[_Row]) -> list[PathGradient]:
     before = [rows[0][1] * torch.nan, *(here for _, here, _ in rows)] if rows else []
     return [
         PathGradient(

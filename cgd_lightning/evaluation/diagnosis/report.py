@@ -9,11 +9,23 @@ from cgd_lightning.evaluation.diagnosis.evidence import Fault
 from cgd_lightning.evaluation.diagnosis.gradients import PathGradient
 from cgd_lightning.evaluation.diagnosis.measure import LevelReport
 from cgd_lightning.evaluation.diagnosis.verdict import TIMES_BAYES, Advice
+from cgd_lightning.evaluation.diagnosis.weakest import weakest, weakest_in_words
 
 HEAD = (
     "     t  log SNR  accuracy  means  cross-entropy    ECE  temperature  multiplier         "
-    "gradient  fit"
+    "gradient    fit"
 )
+
+LEGEND = """\
+means          accuracy of the class means alone, a classifier without training: be above it
+cross-entropy  in nats; of one that knows only how frequent the classes are, {entropy:.3f}
+ECE            how far its confidence is from its accuracy, on average: 0 is best
+temperature    the number its logits should be divided by: 1 is best, 2 is twice too sure
+multiplier     the number its gradient should be multiplied by to fit the data, with its standard
+               error: 1 is best, 0 is of no use
+gradient       mean length of sigma grad log p(y | x_t), what guidance at scale 1 adds to eps
+fit            what guidance at scale 1 explains of the images' own scores: below 0, it harms\
+"""
 
 
 @dataclass(frozen=True)
@@ -41,13 +53,20 @@ class Diagnosis:
         """Where it can guide and how to start, then what is wrong, then what could not be told."""
         return (
             _where(self.advice, self.levels),
-            *(f"{fault.kind}: {fault.text}" for fault in self.faults or NO_FAULT),
+            *(f"{fault.kind}: {fault.text}" for fault in self.faults or [self._no_fault()]),
             *(f"note: {note}" for note in self.notes),
         )
 
+    def _no_fault(self) -> Fault:
+        return Fault(
+            f"no fault found with {self.images:,} images",
+            weakest_in_words(weakest(self.levels, self.entropy), self.entropy),
+        )
+
     def table(self) -> str:
-        """A line a level."""
-        return "\n".join([HEAD, *map(_row, self.levels)])
+        """A line a level, and below it what the columns mean."""
+        legend = LEGEND.format(entropy=self.entropy)
+        return "\n".join([HEAD, *map(_row, self.levels), "", legend])
 
     def to_plain(self) -> dict[str, Any]:
         """All of it as plain data, as JSON takes it; what is not finite is None."""
@@ -56,9 +75,6 @@ class Diagnosis:
             row["level"] = _finite({**found.level._asdict(), "log_snr": found.level.log_snr})
         advice = None if self.advice is None else {**plain["advice"], "scale": self.advice.scale}
         return plain | {"advice": advice, "verdict": list(self.verdict)}
-
-
-NO_FAULT = (Fault("no fault", "nothing speaks against this classifier"),)
 
 
 def _where(advice: Advice | None, levels: Sequence[LevelReport]) -> str:
@@ -92,7 +108,7 @@ def _row(found: LevelReport) -> str:
         f"{found.level.t or 0:>6.0f}  {found.level.log_snr:>7.1f}  {mine.accuracy:>8.1%}  "
         f"{found.baseline.accuracy:>5.0%}  {mine.cross_entropy:>13.3f}  {mine.ece:>5.3f}  "
         f"{mine.temperature:>11.2f}  {multiplier:>15}  {found.gradient:>8.3g}"
-        f"  {score.skill if score else math.nan:>+.2g}"
+        f"  {f'{score.skill:>+.2g}' if score else '-':>5}"
     )
 
 

@@ -17,6 +17,7 @@ from cgd_lightning.evaluation.diagnosis.calibration import (
     fitted_temperature,
 )
 from cgd_lightning.evaluation.diagnosis.levels import level_grid
+from cgd_lightning.evaluation.diagnosis.noise_faults import standard_error
 from cgd_lightning.evaluation.diagnosis.score_fit import products, score_fit
 from cgd_lightning.evaluation.diagnosis.weights import largest_outlier
 
@@ -112,3 +113,20 @@ def test_random_weights_have_no_outlier_and_a_step_of_training_makes_one(scale: 
 
 def test_matrices_that_are_too_small_say_nothing() -> None:
     assert largest_outlier(nn.Linear(4, 3)) is None
+
+
+def test_the_standard_error_is_how_far_means_scatter_where_the_classes_are_given() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(60) % 3
+    apart = torch.tensor([-5.0, 0.0, 5.0]).double()[labels]
+    draws = torch.randn(2000, 60, 1, generator=generator).double() + apart[:, None]
+    scatter = draws.mean(dim=1).std().item()
+    told = [standard_error(values, labels).item() for values in draws[:200]]
+    assert sum(told) / len(told) == pytest.approx(scatter, rel=0.05)
+    assert draws[0].std().item() / 60**0.5 > 3 * scatter
+
+
+def test_where_classes_have_an_image_each_all_variance_is_error() -> None:
+    values = torch.randn(60, 2, generator=torch.Generator().manual_seed(0)).double()
+    found = standard_error(values, torch.arange(60))
+    torch.testing.assert_close(found, values.std(dim=0) / 60**0.5)
