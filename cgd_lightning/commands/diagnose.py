@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from cgd_lightning import checkpoints
 from cgd_lightning.commands.diagnose_options import parser
+from cgd_lightning.commands.measuring import read_words
 from cgd_lightning.commands.stored_data import with_data
-from cgd_lightning.configuration.parser import take_trusted
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.errors import InputError
@@ -29,11 +29,7 @@ OF_THE_MEANS = 5_000
 
 def run(args: list[str]) -> None:
     """Run `args`: "diagnose" and its options."""
-    words, gate = take_trusted(args[1:])
-    options = parser(words, gate.trust)
-    settings = options.parse_args(words)
-    gate.check(vars(settings), "")
-    gate.keep_downloads_here(settings.data)
+    settings, options, gate = read_words(args, parser)
     path, diffusion = find_pair(settings)
     data = with_data(options, settings, checkpoints.find(settings.ckpt)).data
     _check_data(data, path, settings.num_images)

@@ -1,8 +1,8 @@
 """The options of `cgd diagnose`."""
 
 from cgd_lightning import checkpoints
+from cgd_lightning.commands.measuring import command_parser
 from cgd_lightning.commands.stored_data import add_data_option
-from cgd_lightning.configuration.files import PackagedConfigFile
 from cgd_lightning.configuration.parser import OneLineErrors
 
 
@@ -16,14 +16,7 @@ def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
         "with which scale to start, and what is wrong with it, by test images at a grid of noise "
         "levels."
     )
-    options = OneLineErrors(
-        prog="cgd diagnose",
-        default_env=True,
-        env_prefix="CGD_DIAGNOSE_",
-        description=description,
-        allow_abbrev=False,
-    )
-    options.add_argument("--config", action=PackagedConfigFile, help="YAML file with options.")
+    options = command_parser("diagnose", description)
     _add_pair(options)
     _add_measurement(options)
     options.add_argument(

@@ -11,8 +11,9 @@ from tqdm import tqdm
 from cgd_lightning.checkpoints.listed import not_listed
 from cgd_lightning.commands.evaluate_eyes import Eyes, eyes_of
 from cgd_lightning.commands.evaluate_options import JUDGE, parser
+from cgd_lightning.commands.measuring import read_words
 from cgd_lightning.configuration.gate import Gate
-from cgd_lightning.configuration.parser import instantiate, take_trusted
+from cgd_lightning.configuration.parser import instantiate
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import FeatureNetwork
 from cgd_lightning.evaluation.kept import cache_folder, is_lasting
@@ -32,11 +33,7 @@ from cgd_lightning.sampling.sources import Samples, read_source
 
 def run(args: list[str]) -> None:
     """Run `args`: "evaluate" and its options."""
-    words, gate = take_trusted(args[1:])
-    options = parser(words, gate.trust)
-    settings = options.parse_args(words)
-    gate.check(vars(settings), "")
-    gate.keep_downloads_here(settings.data)
+    settings, options, gate = read_words(args, parser)
     _check(settings, gate)
     eyes = eyes_of(settings, gate)
     if settings.reference is not None and not any(w.startswith("--data") for w in gate.options):

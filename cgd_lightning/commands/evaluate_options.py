@@ -3,8 +3,8 @@
 from typing import Any
 
 from cgd_lightning import checkpoints
+from cgd_lightning.commands.measuring import command_parser
 from cgd_lightning.commands.stored_data import add_data_option
-from cgd_lightning.configuration.files import PackagedConfigFile
 from cgd_lightning.configuration.parser import OneLineErrors
 from cgd_lightning.evaluation.measure import MetricFactory
 
@@ -21,14 +21,7 @@ def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
         "Distances, precision, recall and class accuracy of samples of any origin, by a judge or "
         "another network, against real images that nothing was trained on."
     )
-    options = OneLineErrors(
-        prog="cgd evaluate",
-        default_env=True,
-        env_prefix="CGD_EVALUATE_",
-        description=description,
-        allow_abbrev=False,
-    )
-    options.add_argument("--config", action=PackagedConfigFile, help="YAML file with options.")
+    options = command_parser("evaluate", description)
     options.add_argument(
         "--samples",
         type=str | None,

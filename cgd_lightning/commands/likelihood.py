@@ -9,9 +9,9 @@ from jsonargparse import Namespace
 from tqdm import tqdm
 
 from cgd_lightning import checkpoints
+from cgd_lightning.commands.measuring import command_parser, read_words
 from cgd_lightning.commands.stored_data import add_data_option, with_data
-from cgd_lightning.configuration.files import PackagedConfigFile
-from cgd_lightning.configuration.parser import OneLineErrors, take_trusted
+from cgd_lightning.configuration.parser import OneLineErrors
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.likelihood import Likelihood
 from cgd_lightning.errors import InputError
@@ -21,11 +21,7 @@ from cgd_lightning.sampling.hardware import pick_device
 
 def run(args: list[str]) -> None:
     """Run `args`: "likelihood" and its options."""
-    words, gate = take_trusted(args[1:])
-    options = parser(words, gate.trust)
-    settings = options.parse_args(words)
-    gate.check(vars(settings), "")
-    gate.keep_downloads_here(settings.data)
+    settings, options, gate = read_words(args, parser)
     path = _find(settings)
     likelihood = Likelihood(settings.steps, probes=settings.probes)
     data = with_data(options, settings, path).data
@@ -94,14 +90,7 @@ def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
         "Bits per dimension of test images under a diffusion model, by its probability-flow ODE, "
         "as mean and standard error."
     )
-    options = OneLineErrors(
-        prog="cgd likelihood",
-        default_env=True,
-        env_prefix="CGD_LIKELIHOOD_",
-        description=description,
-        allow_abbrev=False,
-    )
-    options.add_argument("--config", action=PackagedConfigFile, help="YAML file with options.")
+    options = command_parser("likelihood", description)
     options.add_argument(
         "--ckpt", type=str | None, help="Run, version folder or file of the diffusion model."
     )

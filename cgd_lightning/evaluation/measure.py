@@ -44,8 +44,7 @@ ALL_METRICS: tuple[MetricFactory, ...] = (
     *(FrechetDistance, KernelDistance, MongeDistance, PrecisionRecall, DensityCoverage),
 )
 
-FEWEST = 3
-"""So many draws tell how much one varies."""
+FEWEST = 3  # draws that tell how much one varies
 
 
 class Measure:

@@ -1,7 +1,7 @@
 """The figures of a sweep: what a scale gives and what it takes.
 
 fidelity.png            distance to real images against accuracy, a point a scale
-precision-recall.png    precision against recall, a point a scale
+precision-recall.png    the same of precision against recall
 metrics.png             each metric against the scale, with its intervals
 """
 
@@ -45,7 +45,7 @@ CALLED = {
     "inception_score": "inception score",
     "inception_score_lite": "inception score (lite)",
 }
-"""How metrics are called in figures, where that is not by their names."""
+"""How figures call metrics, where not by their names."""
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,8 @@ def _metrics(
         _along_scales(axes, [point.scale for point in lines[0].points])
         caption(axes, _called(name, lines), "scale")
         legend = axes.get_legend()
-        if axes is not made[0] and legend is not None:
-            legend.remove()  # the first panel's tells it
+        if axes is not made[0] and legend is not None:  # the first panel's tells it
+            legend.remove()
     save(figure, path)
 
 

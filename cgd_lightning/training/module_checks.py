@@ -2,6 +2,7 @@
 
 import math
 
+from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
 from cgd_lightning.training.module import NetworkFactory
 
@@ -19,6 +20,15 @@ def check_diffusion(
         raise InputError(
             f"label_dropout {label_dropout} and network.num_classes {by_hand}: give one; "
             "label_dropout knows the classes of the data"
+        )
+
+
+def check_levels(min_snr_gamma: float | None, schedule: NoiseSchedule) -> None:
+    """Raises InputError for a schedule at whose last level min-SNR weights are 0."""
+    if min_snr_gamma is not None and schedule.level(schedule.timesteps - 1).alpha == 0:
+        raise InputError(
+            f"min_snr_gamma {min_snr_gamma} on {schedule}: the last level has SNR 0 and would "
+            "never be trained; leave min_snr_gamma out"
         )
 
 

@@ -14,11 +14,10 @@ from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser, PredictionType
 from cgd_lightning.diffusion.process import NoisyBatch, expand
 from cgd_lightning.diffusion.variational import VARIATIONAL_WEIGHT, variational_bound
-from cgd_lightning.errors import InputError
 from cgd_lightning.training.label_dropout import drop_labels, told_classes
 from cgd_lightning.training.min_snr import min_snr_weight, x0_per_target
 from cgd_lightning.training.module import NetworkFactory, OptimizerFactory, TrainingModule
-from cgd_lightning.training.module_checks import check_classifier, check_diffusion
+from cgd_lightning.training.module_checks import check_classifier, check_diffusion, check_levels
 from cgd_lightning.training.score_matching import load_noise_predictor, score_error
 
 
@@ -83,14 +82,7 @@ class DiffusionModule(TrainingModule):
 
     def build(self, network: NetworkFactory, data: NoisingDataModule) -> Denoiser:
         channels, size, _ = data.codec.shape(data.image_shape)
-        if (
-            self.min_snr_gamma is not None
-            and data.schedule.level(data.schedule.timesteps - 1).alpha == 0
-        ):
-            raise InputError(
-                f"min_snr_gamma {self.min_snr_gamma} on {data.schedule}: the last level has SNR 0 "
-                "and would never be trained; leave min_snr_gamma out"
-            )
+        check_levels(self.min_snr_gamma, data.schedule)
         outputs = 2 * channels if self.learned_variance else channels
         if self.label_dropout is None:
             built = network(size, channels, outputs)

@@ -1,0 +1,48 @@
+"""What the commands that measure a model on a data set share: how their words are read."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from jsonargparse import Namespace
+
+from cgd_lightning.checkpoints.classes import Trust
+from cgd_lightning.configuration.files import PackagedConfigFile
+from cgd_lightning.configuration.gate import Gate
+from cgd_lightning.configuration.parser import OneLineErrors, take_trusted
+
+Parser = Callable[[list[str], Trust], OneLineErrors]
+"""(words, whose classes they may name) -> the options of a command."""
+
+
+class Words(NamedTuple):
+    """Words that were read: their settings, the options of the command, and the gate of both."""
+
+    settings: Namespace
+    options: OneLineErrors
+    gate: Gate
+
+
+def command_parser(name: str, description: str) -> OneLineErrors:
+    """The parser of `cgd NAME`, with `--config` and settings from the environment."""
+    options = OneLineErrors(
+        prog=f"cgd {name}",
+        default_env=True,
+        env_prefix=f"CGD_{name.upper()}_",
+        description=description,
+        allow_abbrev=False,
+    )
+    options.add_argument("--config", action=PackagedConfigFile, help="YAML file with options.")
+    return options
+
+
+def read_words(args: list[str], parser: Parser) -> Words:
+    """What `args`, a command and its options, say to its `parser`.
+
+    Raises InputError for settings of a file that a file may not give.
+    """
+    words, gate = take_trusted(args[1:])
+    options = parser(words, gate.trust)
+    settings = options.parse_args(words)
+    gate.check(vars(settings), "")
+    gate.keep_downloads_here(settings.data)
+    return Words(settings, options, gate)
