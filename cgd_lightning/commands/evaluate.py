@@ -1,17 +1,15 @@
 """`cgd evaluate`: what networks see in samples, beside what they see in as many real images."""
 
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
-from tqdm import tqdm
 
 from cgd_lightning.checkpoints.listed import not_listed
 from cgd_lightning.commands.evaluate_eyes import Eyes, eyes_of
 from cgd_lightning.commands.evaluate_options import JUDGE, parser
-from cgd_lightning.commands.measuring import read_words
+from cgd_lightning.commands.measuring import read_words, shown_bar
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.parser import instantiate
 from cgd_lightning.errors import InputError
@@ -52,7 +50,7 @@ def run(args: list[str]) -> None:
         _listed(ready.metrics),
         eyes.judge,
         _keep(settings, eyes.features),
-        _bar,
+        shown_bar,
     )
     out = _write(settings, out, evaluation, samples, reference, eyes, names)
     print("\n".join([*told(settings.samples, evaluation, eyes.features, eyes.judge), "", f"{out}"]))
@@ -81,14 +79,17 @@ def _check(settings: Namespace, gate: Gate) -> None:
 def _place(settings: Namespace, samples: Samples, gate: Gate) -> Path:
     """The folder that is written to. Raises InputError if only a file can have said it."""
     source = Path(settings.samples)
-    usual = source / "evaluation" if samples.ours else Path("evaluation") / source.stem
+    place = source.stem
+    if source.is_file() and source.parent.name:  # sweeps call all their files samples.npz
+        place = f"{source.parent.name}-{place}"
+    usual = source / "evaluation" if samples.ours else Path("evaluation") / place
     out = Path(settings.out) if settings.out is not None else usual
     gate.check_place(out, "out")
     return out
 
 
 def _reference(settings: Namespace, eyes: Eyes, samples: Samples, data: Any) -> Reference:
-    keep, bar = _keep(settings, eyes.features), _bar("real images")
+    keep, bar = _keep(settings, eyes.features), shown_bar("real images")
     shape: Any = tuple(samples.images.shape[1:])
     if settings.reference is not None:
         path, names = Path(settings.reference), eyes.class_names(data)
@@ -126,11 +127,6 @@ def _listed(metrics: Any) -> list[MetricFactory]:
     return [metric for metric in given if metric is not None]
 
 
-def _bar(what: str) -> Any:
-    """A bar of the batches that are done, once it takes more than two seconds."""
-    return partial(tqdm, desc=what, unit="batch", delay=2)
-
-
 def _write(
     settings: Namespace,
     out: Path,
@@ -141,7 +137,7 @@ def _write(
     names: tuple[str, ...],
 ) -> Path:
     """Write what was measured, and tell the folder."""
-    real, judge = evaluation.real, eyes.judge
+    real, others, judge = evaluation.real, evaluation.against_others, eyes.judge
     about = {
         "samples": hash_of(samples.images),
         "features": eyes.features.hash,
@@ -153,6 +149,7 @@ def _write(
         "about": about,
         "samples": evaluation.report.to_plain(),
         "real_images": None if real is None else {"what": evaluation.real_name, **real.to_plain()},
+        "samples_beside_them": None if others is None else others.to_plain(),
         "judge": None if judge is None else {"name": judge.name, "hash": judge.hash},
         "recognised": evaluation.recognised,
     }

@@ -38,11 +38,7 @@ def eyes_of(settings: Namespace, gate: Gate) -> Eyes:
     if settings.judge is not None:
         path = checkpoints.find(settings.judge)
         card = checkpoints.read(path)
-        if card.kind != "judge":
-            raise InputError(
-                f"--judge {path}: a {card.kind}, and a judge was wanted: cgd fit --config "
-                "judge.yaml"
-            )
+        checkpoints.check_kind((path, card), CleanClassifier)
         network = checkpoints.load(path, CleanClassifier, device=device, trust=gate.trust)
         judge, shape = JudgeFeatures(network, f"{path}"), tuple(card.image_shape)
     if settings.features == JUDGE and settings.weights is not None:

@@ -1,17 +1,25 @@
 """What the commands that measure a model on a data set share: how their words are read."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from jsonargparse import Namespace
+from tqdm import tqdm
 
 from cgd_lightning.checkpoints.classes import Trust
 from cgd_lightning.configuration.files import PackagedConfigFile
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.parser import OneLineErrors, take_trusted
+from cgd_lightning.evaluation.features import Bar
 
 Parser = Callable[[list[str], Trust], OneLineErrors]
 """(words, whose classes they may name) -> the options of a command."""
+
+
+def shown_bar(what: str) -> Bar:
+    """A bar of the batches of images that are looked at, once it takes more than two seconds."""
+    return partial(tqdm, desc=what, unit="batch", delay=2)
 
 
 class Words(NamedTuple):

@@ -10,6 +10,7 @@ from jsonargparse import Namespace
 
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints.listed import not_listed
+from cgd_lightning.commands.measuring import shown_bar
 from cgd_lightning.commands.sample import Asked, in_words, read, say
 from cgd_lightning.commands.several import Option, combinations, read_options
 from cgd_lightning.commands.stored_data import with_data
@@ -22,7 +23,7 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.draws import draws_like
 from cgd_lightning.evaluation.features import FeatureNetwork, JudgeFeatures
 from cgd_lightning.evaluation.inception import InceptionScore
-from cgd_lightning.evaluation.kept import cache_folder
+from cgd_lightning.evaluation.kept import cache_folder, is_lasting
 from cgd_lightning.evaluation.measure import ALL_METRICS, Measure
 from cgd_lightning.evaluation.measured import Measured
 from cgd_lightning.evaluation.networks.named import feature_network
@@ -149,7 +150,9 @@ def _look(
     test = data.split("test")
     real = sample_images(test, len(test))
     name = f"test images of {data.name}"
-    reference = reference_of(features, real.images, real.labels, name, cache_folder())
+    keep = cache_folder() if is_lasting(features) else None
+    bar = shown_bar("real images")
+    reference = reference_of(features, real.images, real.labels, name, keep, bar)
     return ScaleMeasure(
         Measure(features, reference, metrics=(*ALL_METRICS, InceptionScore), judge=judges)
     )

@@ -30,6 +30,10 @@ LEAST = 4
 """Samples of every target: with two blocks left out there must be 2."""
 
 
+ALIKE = 1e-6
+"""A distance of so small a share of the features themselves is rounding."""
+
+
 @dataclass(frozen=True)
 class ByClass:
     """The distance of one set of samples, and what is left of it without blocks of samples.
@@ -87,7 +91,8 @@ class Distances:
     def __call__(self, generated: Tensor, targets: Sequence[Target]) -> ByClass:
         """What it is of samples with features (N, d).
 
-        Raises InputError as `check_enough` does, and for classes without real images.
+        Raises InputError as `check_enough` does, for classes without real images, and where all
+        real images of a class are the same to the network.
         """
         check_enough(targets)
         generated = double(generated)
@@ -106,12 +111,17 @@ class Distances:
             total += weight * found
             scale += weight * real.apart
             each.append(found[0].item())
-        values = (total / scale).tolist() if scale else total.tolist()
+        if scale <= ALIKE * self.real.norm(dim=1).mean().item():
+            raise InputError(
+                "the network sees the same in all real images of a class: nothing to measure "
+                "distances by; give other features, or other real images"
+            )
+        values = (total / scale).tolist()
         return ByClass(
             values[0],
             tuple(values[1 : BLOCKS + 1]),
             tuple(values[BLOCKS + 1 :]),
-            tuple(value / scale if scale else value for value in each),
+            tuple(value / scale for value in each),
         )
 
     def check(self, targets: Sequence[Target]) -> None:

@@ -5,7 +5,7 @@ from statistics import NormalDist
 
 from cgd_lightning.evaluation.by_class import error
 from cgd_lightning.evaluation.estimate import Estimate
-from cgd_lightning.evaluation.measured import DISTANCE, HIGHER, LOWER, Measured
+from cgd_lightning.evaluation.measured import DISTANCE, FRECHET, HIGHER, LOWER, Measured
 from cgd_lightning.evaluation.report import named
 
 
@@ -30,7 +30,7 @@ def why(points: Sequence[Measured], best: int) -> str:
     beside = sorted({*unguided, *near} - {best})
     names = [
         name
-        for name in (DISTANCE, "accuracy", "fid_lite", "fid", "recall")
+        for name in (DISTANCE, "accuracy", *FRECHET, "recall")
         if all(name in points[place].estimates for place in (best, *beside))
     ]
     parts = []

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
+from scipy.special import stdtrit
+
 FEWEST_DEGREES = 4
 """Of a variance from so little that its degrees of freedom are hardly known."""
 
@@ -47,18 +49,8 @@ def about(value: float, error: float, degrees: float, least: float = -math.inf) 
 
 
 def student(degrees: float, level: float = 0.975) -> float:
-    """A quantile of Student's t, by Cornish and Fisher's expansion, to 1e-3 from 9 degrees.
-
-    Abramowitz and Stegun 1964, 26.7.5.
-    """
-    z = NormalDist().inv_cdf(level)
-    terms = (
-        z,
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-    )
-    return sum(term / degrees**power for power, term in enumerate(terms))
+    """A quantile of Student's t."""
+    return float(stdtrit(degrees, level))
 
 
 def share(hits: float, n: float, quantile: float = NormalDist().inv_cdf(0.975)) -> Estimate:

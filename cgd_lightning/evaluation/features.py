@@ -22,6 +22,10 @@ Bar = Callable[[Iterable[Tensor]], Iterable[Tensor]]
 """Shows how many of the batches that go through it are done, as tqdm."""
 
 
+LARGEST = 1e15
+"""Of a feature: its sixth power is a number still."""
+
+
 class Seen(NamedTuple):
     """What a network sees in N images, on the host, in float32.
 

@@ -18,7 +18,7 @@ from cgd_lightning.evaluation.feature_metric import FeatureMetric
 from cgd_lightning.evaluation.frechet_error import frechet_error, trace_of_root
 from cgd_lightning.evaluation.jackknife import BLOCKS, DEGREES, block_of
 
-WIDE = 512
+WIDE = 1536
 """Wider features are dealt to half as many blocks, as each block has a matrix (d, d)."""
 
 
@@ -107,7 +107,7 @@ class FrechetDistance(FeatureMetric):
         mean, _, root = self._of_real()
         counts = self.counts.to(self.block_sums)
         error = frechet_error(counts, self.block_sums, self.block_products, mean, root)
-        return [about(values[0], error.item(), DEGREES, least=0.0)]
+        return [about(values[0], error.item(), min(DEGREES, self.blocks - 4), least=0.0)]
 
     def _of_real(self) -> tuple[Tensor, Tensor, Tensor]:
         """Mean (d,), covariance (d, d) and its root (d, d) of the features of real images."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cgd_lightning.arrays import Arrays, open_arrays
 from cgd_lightning.errors import InputError, one_line
-from cgd_lightning.evaluation.features import FeatureNetwork, Seen
+from cgd_lightning.evaluation.features import LARGEST, FeatureNetwork, Seen
 from cgd_lightning.evaluation.networks.module import ModuleFeatures
 from cgd_lightning.files import open_plain, whole
 
@@ -77,8 +77,10 @@ def read_kept(folder: Path, images: str, network: str, n: int) -> Seen | None:
         raise
     except DAMAGE as error:
         raise InputError(f"{path}: damaged ({one_line(error)}); remove it") from error
-    if not (features.isfinite().all() and logits.isfinite().all()):
-        raise InputError(f"{path}: damaged (features that are not finite); remove it")
+    if not all((part.abs() < LARGEST).all() for part in (features, logits)):
+        raise InputError(
+            f"{path}: damaged (features that are not finite, or above {LARGEST:g}); remove it"
+        )
     return Seen(features, logits)
 
 

@@ -7,7 +7,9 @@ Binkowski et al. 2018 (arXiv:1801.01401), section 4. It may be below 0, and has 
 where images are drawn independently. Where their classes are dealt out in fixed shares, as samples
 of all classes in turn, two of them are of one class less often than by chance: then their classes
 must be given, and k(g_i, g_i) is replaced not by the mean over all others but over those of its
-class. The error takes in that of the reference, which is a sample as well.
+class. Libraries that know no classes, as torch-fidelity, give less there, by the mean of k(x, y)
+within classes less that over all, divided by n. The error takes in that of the reference, which is
+a sample as well.
 """
 
 from collections.abc import Sequence

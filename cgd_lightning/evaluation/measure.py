@@ -115,9 +115,14 @@ class Measure:
         found = self._compare(SortedFeatures(seen.features, kinds), self._made)
         return self._report(len(seen.features), asked | found | self._others(seen, kinds))
 
-    def real(self, images: Tensor, n: int) -> Report:
-        """The report of `n` real images (N, C, H, W): what samples of their distribution score."""
-        return self.of_real(self.features(images), n)
+    def real(
+        self, images: Tensor, n: int, labels: Tensor | None = None, targets: Sequence[Target] = ()
+    ) -> Report:
+        """The report of `n` real images (N, C, H, W): what samples of their distribution score.
+
+        labels, targets: as of `of_real`.
+        """
+        return self.of_real(self.features(images), n, labels, targets)
 
     def of_real(
         self, seen: Seen, n: int, labels: Tensor | None = None, targets: Sequence[Target] = ()

@@ -9,10 +9,13 @@ from cgd_lightning.evaluation.estimate import Estimate
 DISTANCE = "energy_by_class"
 """How the distance that decides is called."""
 
+FRECHET = ("fid_lite", "fid", "fd_dinov2")
+"""How the Frechet distance is called, by the network that makes the features."""
+
 HIGHER = ("accuracy", "precision", "recall", "density", "coverage")
 """Of these, more is better."""
 
-LOWER = (DISTANCE, "fid_lite", "fid", "kid", "mind")
+LOWER = (DISTANCE, *FRECHET, "kid", "mind")
 """Of these, less is better."""
 
 

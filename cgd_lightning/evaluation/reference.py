@@ -15,11 +15,8 @@ import torch
 from torch import Tensor
 
 from cgd_lightning.errors import InputError
-from cgd_lightning.evaluation.features import Bar, FeatureNetwork, Seen
+from cgd_lightning.evaluation.features import LARGEST, Bar, FeatureNetwork, Seen
 from cgd_lightning.evaluation.kept import read_kept, write_kept
-
-LARGEST = 1e15
-"""Of a feature: its sixth power is a number still."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,10 @@ ENOUGH = 2000
 """Below so many images a metric's name says how many there were."""
 
 
+FEW_REAL = 1000
+"""Below so many real images a report warns of it."""
+
+
 def named(name: str, n: int) -> str:
     """How a number of `n` images is called where it stands alone: with its n below `ENOUGH`."""
     return name if n >= ENOUGH else f"{name}@{n}"
@@ -63,6 +67,11 @@ class Report:
 def notes_of(n: int, reference: int, names: Collection[str], frechet: str) -> tuple[str, ...]:
     """What cannot be told of so few images."""
     notes = []
+    if 0 < reference < FEW_REAL:
+        notes.append(
+            f"{reference} real images are few to compare with: give {FEW_REAL:,} or more; numbers "
+            "compare only with others against the same images"
+        )
     if n < ENOUGH:
         if frechet in names:
             notes.append(
@@ -82,7 +91,7 @@ def told_of(
     estimates: Mapping[str, Estimate],
 ) -> tuple[dict[str, Estimate], tuple[str, ...]]:
     """(the numbers that are numbers, with ends that are; a note for what cannot be told)."""
-    told, notes = {}, []
+    told, notes, bare = {}, [], []
     for name, estimate in estimates.items():
         ends = [x for x in (estimate.low, estimate.high, estimate.error) if x is not None]
         if not math.isfinite(estimate.value):
@@ -90,4 +99,7 @@ def told_of(
         else:
             sure = all(map(math.isfinite, ends))
             told[name] = estimate if sure else Estimate(estimate.value)
+            bare += [name] if told[name].low is None else []
+    if bare:
+        notes.append(f"too few images to tell how sure {', '.join(bare)} are")
     return told, tuple(notes)

@@ -11,6 +11,7 @@ so.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from secrets import token_hex
 
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.by_class import Distances, check_enough, error
 from cgd_lightning.evaluation.estimate import Estimate, about
 from cgd_lightning.evaluation.jackknife import BLOCKS
+from cgd_lightning.evaluation.kept import is_lasting
 from cgd_lightning.evaluation.measure import Measure
 from cgd_lightning.evaluation.measured import DISTANCE, Measured
 from cgd_lightning.evaluation.reference import Reference
@@ -50,12 +52,18 @@ class ScaleMeasure:
         """By which features and against which real images, for what is kept on the disk."""
         return {
             "features": self.measure.features.name,
-            "features_hash": self.measure.features.hash,
+            "features_hash": self._hash,
             "judge_hash": self.measure.judge.hash,
             "metrics": ", ".join(getattr(m, "__name__", repr(m)) for m in self.measure.metrics),
             "reference": self.reference.name,
             "reference_hash": self.reference.hash,
         }
+
+    @cached_property
+    def _hash(self) -> str:
+        """Of the features; of today's alone where the same weights may mean others tomorrow."""
+        features = self.measure.features
+        return features.hash if is_lasting(features) else f"{features.hash}-{token_hex(4)}"
 
     @property
     def notes(self) -> tuple[str, ...]:

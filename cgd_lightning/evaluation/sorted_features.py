@@ -19,7 +19,7 @@ class SortedFeatures:
         self.kinds = None if kinds is None else kinds[order]
 
     def give(self, metric: FeatureMetric, real: bool) -> None:
-        """Update `metric` with them; KID is told their kinds, whose shares are fixed."""
+        """Update `metric` with them; KID is told their kinds, and takes their shares as fixed."""
         if isinstance(metric, KernelDistance):
             metric.update(self.features, real=real, classes=self.kinds)
         else:

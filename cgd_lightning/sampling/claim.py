@@ -135,7 +135,7 @@ def _is_at(handle: int, path: Path) -> bool:
 
 def _busy(folder: Path) -> InputError:
     return InputError(
-        f"--out {folder}: another cgd sample is at work there; give another folder, or wait for it"
+        f"--out {folder}: another command is at work there; give another folder, or wait for it"
     )
 
 

@@ -99,7 +99,11 @@ def told(
     lines.append(f"reference: {counted}{report.reference_name} (hash {report.reference_hash})")
     if evaluation.recognised is not None:
         lines.append(f"judge {report.features}: recognises {evaluation.recognised:.2%} of them")
-    lines += ["", *table(report, real, evaluation.real_name)]
+    others = evaluation.against_others
+    lines += ["", *table(report, None if others is not None else real, evaluation.real_name)]
+    if others is not None:
+        lines += ["", f"against {others.reference_name} alone, beside the rest of them:"]
+        lines += table(others, real, evaluation.real_name)
     if real is not None and real.draws:
         lines.append(
             f"{features.frechet} of real images: mean of {len(real.draws)} draws, "

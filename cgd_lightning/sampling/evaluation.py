@@ -16,11 +16,12 @@ from torch.utils.data import Dataset
 
 from cgd_lightning.data.images import ImageBatch, sample_images
 from cgd_lightning.errors import InputError
-from cgd_lightning.evaluation.draws import DRAWS, draws
+from cgd_lightning.evaluation.draws import DRAWS, draws, draws_like
 from cgd_lightning.evaluation.features import Bar, FeatureNetwork, Seen
 from cgd_lightning.evaluation.inception import InceptionScore
 from cgd_lightning.evaluation.measure import ALL_METRICS, Measure, MetricFactory
 from cgd_lightning.evaluation.memorisation import closest
+from cgd_lightning.evaluation.neighbours import nearest
 from cgd_lightning.evaluation.reference import Reference, check_finite, reference_of
 from cgd_lightning.evaluation.report import Report
 from cgd_lightning.sampling.sources import Samples
@@ -37,14 +38,17 @@ class Evaluation:
     """What was measured of samples.
 
     report: of the samples. real: of as many real images, if there are any, and `real_name` says
-    which. recognised: share of the reference that the judge recognises, if that is known. nearest:
-    (distance, sample, training image), the closest pairs, images uint8 (C, H, W).
+    which. against_others: of the samples, against the same real images as `real`, where these are
+    the others of the reference and not all of it. recognised: share of the reference that the judge
+    recognises, if that is known. nearest: (distance, sample, training image), the closest pairs,
+    images uint8 (C, H, W).
     """
 
     report: Report
     real: Report | None
     real_name: str
     recognised: float | None
+    against_others: Report | None = None
     nearest: tuple[tuple[float, Tensor, Tensor], ...] = ()
 
 
@@ -96,54 +100,72 @@ def evaluate(
         training=None if known is None else known.features,
     )
     seen = _look(features, samples.images, "samples", bars)
+    if seen.features.shape[1] != reference.width:
+        raise InputError(
+            f"{reference.name}: {reference.width} features of an image, and {features.name} makes "
+            f"{seen.features.shape[1]}: of another network, or damaged (--no_cache looks again)"
+        )
     asks_judge = judge is not None and judge is not features and samples.targets is not None
     judged = judge(samples.images, bars("judge")) if judge is not None and asks_judge else None
     told = samples.targets if measure.judge.class_names else None
     report = measure.of_seen(seen, told, judged)
     if told is not None:
         report = replace(report, by_class=measure.by_class(seen, told, judged))
-    name, real = _beside(measure, samples, training, bars)
-    return Evaluation(
-        report, real, name, measure.recognised, _pairs(samples, seen, training, known)
-    )
+    report = replace(report, notes=(*report.notes, *_shared(seen, reference)))
+    name, real, others = _beside(measure, samples, seen, training, bars)
+    pairs = _pairs(samples, seen, training, known)
+    return Evaluation(report, real, name, measure.recognised, others, pairs)
+
+
+def _shared(seen: Seen, reference: Reference) -> tuple[str, ...]:
+    """A note of samples that the reference has as well."""
+    if reference.features is None:
+        return ()
+    size = reference.features.double().norm(dim=1).mean().item()
+    apart, _ = nearest(seen.features.double(), reference.features.double())
+    count = int((apart <= 1e-5 * size).sum())
+    if not count:
+        return ()
+    return (f"{count} of the samples are images of the reference: what is measured is no distance",)
 
 
 def _beside(
-    measure: Measure, samples: Samples, training: Training | None, bars: Bars
-) -> tuple[str, Report | None]:
-    """(which real images, their report): what as many real images score as there are samples."""
-    if training is not None:
-        name, targets = "real training images", samples.targets or ()
-        drawn = _look(measure.features, training.drawn.images, name, bars)
-        n = len(samples.images)
-        return name, measure.of_real(drawn, n, training.drawn.labels, targets)
-    held = _held_out(measure, samples)
-    return ("", None) if held is None else ("real images of the reference against the others", held)
+    measure: Measure, samples: Samples, seen: Seen, training: Training | None, bars: Bars
+) -> tuple[str, Report | None, Report | None]:
+    """(which real images, what as many of them score as there are samples, and the samples beside).
 
-
-def _held_out(measure: Measure, samples: Samples) -> Report | None:
-    """The report of as many images of the reference as there are samples, against its others.
-
-    None if there are not as many others.
+    The last one where both are held against a part of the reference.
     """
-    known, n = measure.known, len(samples.images)
+    n, targets = len(samples.images), samples.targets or ()
+    if training is not None:
+        labels = training.drawn.labels
+        drawn = _look(measure.features, training.drawn.images, "real training images", bars)
+        alike = "the same classes" if draws_like(labels, targets) else "any classes"
+        name = f"real training images of {alike}"
+        return name, measure.of_real(drawn, n, labels, targets), None
+    known = measure.known
     if known.features is None or known.n < 2 * n:
-        return None
-    held = draws(known.n, n, known.labels, samples.targets or ())[0]
+        return "", None, None
+    held = draws(known.n, n, known.labels, targets)[0]
     other = torch.ones(known.n, dtype=torch.bool)
     other[held] = False
-    labels = known.labels
+    kinds = known.labels
     rest = replace(
         known,
-        n=known.n - len(held),
+        name=f"{known.n - n} of the {known.name}",
+        n=known.n - n,
         features=known.features[other],
         logits=None,
-        labels=None if labels is None else labels[other],
+        labels=None if kinds is None else kinds[other],
     )
-    own = Seen(known.features[held], known.features[held, :0])
-    return Measure(measure.features, rest, metrics=measure.metrics).of_real(
-        own, n, None if labels is None else labels[held], samples.targets or ()
+    others = Measure(measure.features, rest, metrics=measure.metrics)
+    real = others.of_real(
+        Seen(known.features[held], known.features[held, :0]),
+        n,
+        None if kinds is None else kinds[held],
+        targets,
     )
+    return "real images", replace(real, draws=()), others.of_seen(seen)
 
 
 def _look(features: FeatureNetwork, images: Tensor, what: str, bars: Bars) -> Seen:

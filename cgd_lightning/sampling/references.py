@@ -46,7 +46,7 @@ def read_reference(
     real = read_source(path, image_shape, class_names, "--reference", resize)
     plain = real.targets is not None and all(isinstance(t, int) for t in real.targets)
     labels = torch.tensor(real.targets) if plain else None
-    return reference_of(features, real.images, labels, f"images of {path.name}", keep, bar)
+    return reference_of(features, real.images, labels, f"images of {path}", keep, bar)
 
 
 def write_reference(path: Path, reference: Reference, features: FeatureNetwork) -> None:
@@ -91,15 +91,16 @@ def _read_moments(path: Path, features: FeatureNetwork) -> Reference | None:
         raise InputError(f"--reference {path}: cannot be read ({why})") from error
     if seen_by is not None and seen_by != features.hash.encode():
         raise InputError(
-            f"--reference {path}: statistics of the features of the network {seen_by[:32]!a}; "
-            f"{features.name} is {features.hash}"
+            f"--reference {path}: statistics of features of another network, of hash "
+            f"{seen_by[:32].decode('ascii', 'replace')}; {features.name} is {features.hash}; give "
+            "--features, or --judge, that made them"
         )
     return reference_of_moments(mean, cov, max(n, 0), f"--reference {path}")
 
 
 def _read_floats(arrays: Arrays, name: str) -> Tensor:
     shape, dtype = arrays.header(name)
-    if dtype.kind != "f" or len(shape) > 2 or max(shape) > MOST_WIDTH:
+    if dtype.kind != "f" or len(shape) not in (1, 2) or max(shape) > MOST_WIDTH:
         raise InputError(
             f"{name} is {dtype} of shape {list(shape)}; wanted floats, at most {MOST_WIDTH} wide"
         )

@@ -74,6 +74,8 @@ def read_source(
 
 def _read_npz(path: Path, image_shape: Shape | None, class_names: Sequence[str]) -> Samples:
     with open_plain(path.resolve()) as file, open_arrays(file) as arrays:
+        if "arr_0" not in arrays and "mu" in arrays:
+            raise InputError("statistics of features, not images; they are for --reference")
         images = read_images(arrays, image_shape)
         labels = read_labels(arrays, len(images)) if "arr_1" in arrays else None
     if labels is None or (labels == -1).all():
@@ -93,11 +95,15 @@ def _read_npz(path: Path, image_shape: Shape | None, class_names: Sequence[str])
 def _read_folder(
     root: Path, image_shape: Shape | None, class_names: Sequence[str], resize: bool
 ) -> Samples:
+    if (root / "config.yaml").is_file() or any(root.glob("version_*/")):
+        raise InputError("a run; its samples are in folders of their own, as version_0/samples/0")
+    own = {path.parent for path in root.rglob("evaluation.json")}
     files = sorted(
         path
         for path in root.rglob("*")
         if path.suffix.lower() in ENDINGS
         and path.is_file()
+        and path.parent not in own  # what an earlier evaluation drew
         and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
     if not files:

@@ -71,7 +71,7 @@ class Sweep:
         for scale in self.scales:
             if type(scale) not in (int, float) or not 0 <= scale < 2**63:
                 raise RequestError(
-                    f" {scale!r}: wanted finite numbers from 0, as 0,1,2,5", "scales"
+                    f" {scale!r}: wanted numbers from 0, less than 2**63, as 0,1,2,5", "scales"
                 )
         vars(self)["scales"] = tuple(sorted({0.0, *map(float, self.scales)}))
         for variant in self.variants:

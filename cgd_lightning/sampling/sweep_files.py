@@ -13,16 +13,17 @@ import torch
 from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.evaluation.choice_words import shown
 from cgd_lightning.evaluation.estimate import Estimate
-from cgd_lightning.evaluation.measured import DISTANCE
+from cgd_lightning.evaluation.measured import DISTANCE, FRECHET
 from cgd_lightning.evaluation.report import named
 from cgd_lightning.evaluation.strip import write_strip
-from cgd_lightning.evaluation.sweep_figures import Line, write_figures
+from cgd_lightning.evaluation.sweep_figures import write_figures
+from cgd_lightning.evaluation.sweep_line import Line
 from cgd_lightning.files import whole
 from cgd_lightning.sampling.stored import read_samples
 from cgd_lightning.sampling.sweep_points import slug
 from cgd_lightning.sampling.sweep_result import Point, SweepResult
 
-IN_THE_TABLE = ("accuracy", "fid_lite", "fid", "kid", "precision", "recall", DISTANCE)
+IN_THE_TABLE = ("accuracy", *FRECHET, "kid", "precision", "recall", DISTANCE)
 
 ROWS_OF_A_STRIP = 10
 
@@ -65,6 +66,7 @@ def _facts(result: SweepResult) -> dict[str, Any]:
         "chosen": None
         if chosen is None
         else {**chosen.variant.settings, "scale": chosen.scale, "folder": str(chosen.folder)},
+        "measured_by": dict(result.measured_by),
         "advice": list(result.advice),
         "as_good": [
             {**points[0].variant.settings, "scales": [points[i].scale for i in choice.as_good]}
@@ -103,7 +105,7 @@ def _name(target: Target, class_names: Sequence[str]) -> str:
 def told(result: SweepResult) -> list[str]:
     """The lines of a table: a row a point, and real training images where they were measured.
 
-    Numbers are called with their n where all have the same.
+    Numbers are called with their n where all have the same. Below stands what they are of.
     """
     points = [(p.variant.settings, p.measured) for p in result.points]
     settings = list(result.points[0].variant.settings)
@@ -120,7 +122,16 @@ def told(result: SweepResult) -> list[str]:
         rows.append([*("" for _ in settings), "real", f"{result.real.n}"])
         rows[-1] += [_with_ends(name, known[name]) if name in known else "" for name in names]
     widths = [max(map(len, column)) for column in zip(*rows)]
-    return ["  ".join(c.rjust(w) for c, w in zip(row, widths)).rstrip() for row in rows]
+    lines = ["  ".join(c.rjust(w) for c, w in zip(row, widths)).rstrip() for row in rows]
+    by = result.measured_by
+    return [
+        *lines,
+        "",
+        f"features: {by['features']} (hash {by['features_hash']}); judge: hash {by['judge_hash']}",
+        f"reference: {by['reference']} (hash {by['reference_hash']})",
+        f"{DISTANCE}: energy distance of samples to real images of the classes asked for; 0 is "
+        "best, and it decides",
+    ]
 
 
 def _with_ends(name: str, estimate: Estimate) -> str:

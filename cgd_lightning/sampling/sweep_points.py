@@ -36,7 +36,7 @@ from cgd_lightning.sampling.files import SampleFolder
 from cgd_lightning.sampling.job import Job
 from cgd_lightning.sampling.record import read_json, read_request, write_record
 from cgd_lightning.sampling.request import Request
-from cgd_lightning.sampling.stored import read_samples
+from cgd_lightning.sampling.stored import DAMAGE, read_samples
 
 LEFT = ("samples.npz", "grid.png", ".samples.json.tmp", ".report.json.tmp")
 """What a job that was killed while it finished leaves without its samples.json."""
@@ -109,24 +109,43 @@ class Folder:
         return InputError(f"{self.path}: damaged ({why}); remove it, and it is made again")
 
     def read_report(self, key: Mapping[str, str], images: Tensor, scale: float) -> Measured | None:
-        """What was measured of `images`, if it was by and against what `key` says; None if not."""
-        # Of a file that is damaged or of an older form: it is measured again.
-        with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+        """What was measured of `images`, if it was by and against what `key` says; None if not.
+
+        Raises InputError if the report is of other samples than lie here now.
+        """
+        found = self._readable_report()
+        if found is None:
+            return None
+        measured_by, measured = found
+        own = self._measured_by(key, images)
+        if measured_by | {"images": own["images"]} != own:
+            return None
+        if measured_by != own:
+            raise self._damaged("its samples are not those that were measured here")
+        return Measured(len(images), scale, *measured)
+
+    def _readable_report(
+        self,
+    ) -> tuple[dict[str, Any], tuple[dict[str, Estimate], ByClass]] | None:
+        # Of a file that is damaged, changed or of an older form: samples are measured again.
+        with suppress(*DAMAGE, RecursionError):
             kept = read_json(self.path / "report.json")
-            if kept["measured_by"] == self._measured_by(key, images):
-                estimates = {name: _estimate(e) for name, e in kept["estimates"].items()}
-                distance = ByClass.from_plain(kept["distance"])
-                if estimates[DISTANCE].value == distance.value:
-                    return Measured(len(images), scale, estimates, distance)
+            if kept.pop("hash") != _hash_of(kept):
+                return None
+            estimates = {name: _estimate(e) for name, e in kept["estimates"].items()}
+            distance = ByClass.from_plain(kept["distance"])
+            if estimates[DISTANCE].value == distance.value:
+                return kept["measured_by"], (estimates, distance)
         return None
 
     def write_report(self, measured: Measured, key: Mapping[str, str], images: Tensor) -> None:
         """Keep what was measured of `images`."""
-        plain = {
+        plain: dict[str, Any] = {
             "measured_by": self._measured_by(key, images),
             "estimates": {name: e.to_plain() for name, e in measured.estimates.items()},
             "distance": measured.distance.to_plain(),
         }
+        plain["hash"] = _hash_of(plain)
         with whole(self.path / "report.json") as file:
             file.write_text(json.dumps(plain, indent=1, allow_nan=False), encoding="utf-8")
 
@@ -134,6 +153,11 @@ class Folder:
         """What a report must say of itself: by what, of which samples, by which version."""
         own = {"images": hash_of(images), "point": self.path.name, "form": FORM}
         return {**key, **own, "version": version("cgd-lightning")}
+
+
+def _hash_of(plain: Mapping[str, Any]) -> str:
+    """A hash of the contents, so that a report that was changed is known as such."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _estimate(kept: Mapping[str, Any]) -> Estimate:

@@ -1,7 +1,7 @@
 """What a sweep found: its points, the choice among them, and what to say of it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +51,15 @@ class SweepResult:
 
     choices: of each variant, in the order of the points. notes: what a reader of the distances must
     know. real: as many real training images, measured in the same way, where they were given and
-    all points can be compared.
+    all points can be compared. measured_by: by which features and against which images, with their
+    hashes.
     """
 
     points: tuple[Point, ...]
     choices: tuple[Choice, ...]
     notes: tuple[str, ...] = ()
     real: Measured | None = None
+    measured_by: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def variants(self) -> list[list[Point]]:

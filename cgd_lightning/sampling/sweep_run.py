@@ -72,13 +72,17 @@ def sweep(
             job = _load(group[0], plan, loader, say)
             weights = weights_hash(job)
             for variant in group:
+                own = _again(job, variant, plan.scales[-1])
+                _check_enough(own.targets)
+                look.check(own.targets)
+            for variant in group:
                 made[id(variant)] = list(
                     _points(variant, plan, job, weights, look, Path(out) / "points", loader, bar)
                 )
     points = [made[id(variant)] for variant in plan.variants]
     choices = tuple(choose([point.measured for point in one]) for one in points)
     every = tuple(point for one in points for point in one)
-    result = SweepResult(every, choices, look.notes)
+    result = SweepResult(every, choices, look.notes, measured_by=look.key)
     if real is None or not result.comparable:
         return result
     return replace(result, real=real(every[0].targets))
@@ -111,8 +115,6 @@ def _points(
     """The points of a variant, made and measured where that is not done."""
     for scale in plan.scales:
         own = _again(job, variant, scale)
-        _check_enough(own.targets)
-        look.check(own.targets)
         name = folder_name(variant.settings, scale, own.request, weights)
         folder = Folder(under / name, own.request, loader.trust)
         bar.set_postfix_str(f"{variant.name} scale {scale:g}".strip())

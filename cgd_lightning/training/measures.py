@@ -12,6 +12,7 @@ from torch import Tensor
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.data.images import sample_images
 from cgd_lightning.diffusion.classifier import NoisyClassifier
+from cgd_lightning.evaluation.draws import DRAWS
 from cgd_lightning.evaluation.features import FeatureNetwork, GuideFeatures, JudgeFeatures
 from cgd_lightning.evaluation.frechet import FrechetDistance
 from cgd_lightning.evaluation.measure import Measure
@@ -55,7 +56,7 @@ class Measures:
         eyes = _eyes(judge, guide)
         if eyes is None or not len(images):
             return {}
-        measure, real = self._reference(judge, eyes, module.data, len(images))
+        measure, real = self._reference(judge, eyes, module.data, labels)
         report = measure(images, labels)
         self._keep(report, real, trainer, module.data, folder)
         prefix = "guided" if judge else "self_judged"
@@ -63,14 +64,15 @@ class Measures:
         return {f"{prefix}/{name}": value for name, value in values.items()}
 
     def _reference(
-        self, judge: Loaded | None, eyes: FeatureNetwork, data: NoisingDataModule, n: int
+        self, judge: Loaded | None, eyes: FeatureNetwork, data: NoisingDataModule, labels: Tensor
     ) -> tuple[Measure, Report]:
-        """The held-out images as `eyes` see them, and the report of `n` training images."""
+        """The held-out images as `eyes` see them, and the report of training images of `labels`."""
         if judge is not None and self._known is not None and self._known[0] is judge:
             return self._known[1:]
         held_out = sample_images(data.split("val"), REFERENCE).images
         measure = Measure(eyes, held_out, metrics=[FrechetDistance])
-        real = measure.real(sample_images(data.split("train"), n).images, n)
+        train = sample_images(data.split("train"), DRAWS * len(labels))
+        real = measure.of_real(eyes(train.images), len(labels), train.labels, labels.tolist())
         if judge is not None:
             self._known = judge, measure, real
         return measure, real

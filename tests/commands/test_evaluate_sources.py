@@ -141,7 +141,7 @@ def test_statistics_of_a_reference_give_its_frechet_distance_alone(cgd: Cgd) -> 
         np.savez("narrow.npz", mu=arrays["mu"][:5], sigma=arrays["sigma"][:5, :5])
     code, out, err = cgd(*words, "--reference=narrow.npz")
     assert (code, out) == (1, "")
-    assert "wanted (N, 5)" in err
+    assert "5 features of an image, and random makes 128" in err
 
 
 @pytest.mark.usefixtures("place")
@@ -297,4 +297,7 @@ def test_half_of_a_reference_is_held_against_the_other(cgd: Cgd) -> None:
             assert real is None
             continue
         assert (real["n"], real["reference"]) == (40, 60)
-        assert "real images of the reference against the others (n = 40)" in out
+        assert "against 60 of the images of real.npz alone" in out
+        beside = json.loads(Path(str(count), "evaluation.json").read_text())["samples_beside_them"]
+        assert (beside["n"], beside["reference"]) == (40, 60)
+        assert f"{count} of the samples are images of the reference" in out

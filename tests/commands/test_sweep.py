@@ -161,7 +161,7 @@ WRONG = {
     "--scales=": "--scales '': wanted numbers, as --scales 0,1,2,5,10",
     "--scales=1,five": "--scales 'five': wanted numbers",
     "--scales=1,nan": "--scales 'nan': wanted numbers",
-    "--scales=-1": "--scales -1.0: wanted finite numbers from 0",
+    "--scales=-1": "--scales -1.0: wanted numbers from 0, less than 2**63",
     "--scales": "--scales none: wanted numbers",
     "--scale=3": "--scale: not for cgd sweep; give --scales 0,1,2,5",
     "--num_samples=39": "--num_samples 39 of 10 labels: too few to compare; wanted at least 40",

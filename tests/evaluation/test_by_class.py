@@ -123,3 +123,11 @@ def test_what_is_too_few_is_said() -> None:
         check_enough([i % 25 for i in range(50)])
     with pytest.raises(InputError, match="label 7: 0 real images show it"):
         Distances(normal(50, 2, 0), torch.zeros(50, dtype=torch.int64))(normal(40, 2, 1), [7] * 40)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-6, 1.0, 1e6])
+def test_real_images_that_all_look_alike_are_refused(size: float) -> None:
+    real = torch.full((60, 8), size / 3)
+    compare = Distances(real, torch.arange(60) % 2)
+    with pytest.raises(InputError, match="the network sees the same in all real images of a class"):
+        compare(torch.randn(40, 8), [0, 1] * 20)

@@ -3,7 +3,7 @@ import torch
 from scipy.stats import t
 from torch import Tensor
 
-from cgd_lightning.evaluation.estimate import share, share_of_variance, student
+from cgd_lightning.evaluation.estimate import share, share_of_variance
 from cgd_lightning.evaluation.jackknife import BLOCKS, block_of, jackknife_error, pairs
 
 
@@ -59,11 +59,6 @@ def test_no_number_of_classes_in_turn_chimes_with_the_blocks(classes: int) -> No
         counts = torch.bincount(own, minlength=BLOCKS).double()
         excess.append(((counts - 100).square() / 100).sum().item() / (BLOCKS - 1))
     assert sum(excess) / len(excess) < 2.5
-
-
-def test_students_quantile_is_scipys() -> None:
-    for degrees in (9, 19, 100, 10_000):
-        assert student(degrees) == pytest.approx(t.ppf(0.975, degrees), rel=2e-4)
 
 
 def test_wilsons_interval_of_a_share_holds_it_and_stays_within_0_and_1() -> None:

@@ -61,4 +61,4 @@ def _sane(folder: Path) -> None:
     seen = read_kept(folder, IMAGES, NETWORK, COUNT)
     assert seen is not None
     assert len(seen.features) == len(seen.logits) == COUNT
-    assert all(part.isfinite().all() for part in seen)
+    assert all((part.abs() < 1e15).all() for part in seen)

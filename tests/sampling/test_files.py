@@ -96,9 +96,7 @@ def test_of_two_jobs_on_one_folder_one_is_refused_and_the_other_is_right(
     assert sorted(code for *_, code in ended.values()) == [0, 1]
     [won] = [count for count, (*_, code) in ended.items() if code == 0]
     [err] = [err for _, err, code in ended.values() if code == 1]
-    assert "another cgd sample is at work there" in error_of(err) or "holds samples" in error_of(
-        err
-    )
+    assert "another command is at work there" in error_of(err) or "holds samples" in error_of(err)
     assert json.loads(Path("D/samples.json").read_text())["images"]["count"] == won
     assert cgd(*SLOW, f"--num_samples={won}", "--out=clean")[0] == 0
     assert pixels(Path("D")) == pixels(Path("clean"))
@@ -112,7 +110,7 @@ def test_a_job_is_refused_while_another_is_at_work_and_an_interrupted_one_leaves
     wait_for_pieces(Path("D"), job)
     code, out, err = cgd(*SLOW, "--num_samples=3000", "--out=D")
     assert (code, out) == (1, "")
-    assert "--out D: another cgd sample is at work there; give another folder" in error_of(err)
+    assert "--out D: another command is at work there; give another folder" in error_of(err)
     job.send_signal(signal.SIGINT)
     job.communicate(timeout=60)
     assert job.returncode == 130

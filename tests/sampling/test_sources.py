@@ -100,7 +100,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "pickled images": (savez(arr_0=PICKLED), "arr_0 holds pickled objects, which are never read"),
     "pickled classes": (savez(arr_0=pixels(3), arr_1=PICKLED), "arr_1 holds pickled objects"),
     "floats": (savez(arr_0=np.zeros((3, 4, 4, 3))), "arr_0 is float64 of shape [3, 4, 4, 3]"),
-    "no images": (savez(mu=np.zeros(3)), "arr_0.npy"),
+    "statistics": (savez(mu=np.zeros(3)), "statistics of features, not images; they are for"),
+    "no images": (savez(x=np.zeros(3)), "arr_0.npy"),
     "other channels": (savez(arr_0=pixels(3, (4, 4, 2))), "wanted shape [3, 4, 4]"),
     "another size": (savez(arr_0=pixels(3, (5, 4, 3))), "images of shape [3, 5, 4]; wanted shape"),
     "fewer classes": (savez(arr_0=pixels(3), arr_1=np.arange(2)), "wanted 3 classes"),
@@ -170,7 +171,8 @@ def test_a_reference_is_a_folder_or_an_npz_of_images(tmp_path: Path) -> None:
         assert reference.hash == fresh.hash
         assert torch.equal(reference.features, fresh.features)
         assert reference.labels.tolist() == [0, 0, 1, 1]
-    assert (folder.name, npz.name) == ("images of real", "images of real.npz")
+    assert folder.name == f"images of {tmp_path / 'real'}"
+    assert npz.name == f"images of {tmp_path / 'real.npz'}"
     with pytest.raises(InputError, match=r"--reference .*nowhere: not there"):
         read_reference(tmp_path / "nowhere", RANDOM)
 
@@ -190,7 +192,7 @@ def test_statistics_are_written_and_read_as_adm_has_them(tmp_path: Path) -> None
     again = read_reference(tmp_path / "again.npz", RANDOM)
     assert again.hash == read.hash
     assert all(torch.equal(one, other) for one, other in zip(again.moments, read.moments))
-    with pytest.raises(InputError, match="statistics of the features of the network"):
+    with pytest.raises(InputError, match="statistics of features of another network"):
         read_reference(file, other_network())
     np.savez(file, mu=mu, sigma=sigma)
     assert read_reference(file, other_network()).n == 0

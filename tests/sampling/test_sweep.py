@@ -15,6 +15,7 @@ from cgd_lightning import DDIM, Autoguidance, Heun, Request, checkpoints, read_r
 from cgd_lightning.data.digits import Digits
 from cgd_lightning.diffusion.guidance import ClassifierGuidance
 from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation import kept
 from cgd_lightning.evaluation.features import FeatureNetwork
 from cgd_lightning.evaluation.measure import Measure
 from cgd_lightning.sampling.files import SampleFolder
@@ -50,7 +51,8 @@ class Looks(Measure):
 
 
 @pytest.fixture
-def look(workplace: Path) -> Looks:
+def look(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Looks:
+    monkeypatch.setattr(kept, "LASTING", {*kept.LASTING, "tests"})  # this code stays the same
     data = Digits()
     data.prepare_data()
     data.setup("test")
@@ -111,6 +113,15 @@ def test_what_is_finished_is_not_made_again(
     assert (counted()["made"], look.count) == (4, 4)
     assert [p.scale for p in more.points] == [0, 1, 3, 5]
     assert not list(Path("out").glob(".*"))
+
+
+def test_features_of_own_code_are_seen_anew_each_time(
+    look: Looks, counted: Callable[[], dict[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "LASTING", kept.LASTING - {"tests"})
+    for times in (1, 2):
+        sweep(FEW, (1,), look, out="out", device="cpu")
+        assert look.count == 2 * times
 
 
 def test_other_eyes_measure_again_and_make_nothing_again(
@@ -258,6 +269,9 @@ def test_a_report_is_of_the_samples_beside_it(look: Looks) -> None:
         (guided / "report.json").read_bytes(),
         right.replace(b'"value": ', b'"value": 1e999, "x": ', 1),
         right.replace(b'"single": [', b'"single": ["nan", ', 1),
+        right.replace(b'"value": 0.', b'"value": 0.9', 1),
+        right.replace(b'"estimates": {', b'"estimates": null, "x": {', 1),
+        b"[1]",
     ]
     for contents in damaged:
         assert contents != right
@@ -265,6 +279,15 @@ def test_a_report_is_of_the_samples_beside_it(look: Looks) -> None:
         again = sweep(FEW, (5,), look, out="out", device="cpu")
         assert again.table == first.table
         assert (unguided / "report.json").read_bytes() == right
+
+
+def test_samples_that_are_not_those_that_were_measured_are_refused(look: Looks) -> None:
+    one, other = points(sweep(FEW, (5,), look, out="out", device="cpu"))
+    first, second = ((folder / "samples.npz").read_bytes() for folder in (one, other))
+    (one / "samples.npz").write_bytes(second)
+    (other / "samples.npz").write_bytes(first)
+    with pytest.raises(InputError, match=f"{one.name}: damaged .*not those that were measured"):
+        sweep(FEW, (5,), look, out="out", device="cpu")
 
 
 def test_damaged_or_exchanged_points_are_named_and_nothing_is_concluded(look: Looks) -> None:

@@ -62,11 +62,14 @@ def diagnose(
         progress: Is told how many batches there are, and gives what is called after each.
     """
     data = HeldOut(images, labels, classifier.data.codec, batch_size, seed)
-    check_input(classifier, denoiser, data, len(class_names(classifier, data)), levels)
+    classes = len(class_names(classifier, data))
+    check_input(classifier, denoiser, data, classes, levels)
     grid = level_grid(classifier.schedule, levels)
     step = progress(count_steps(classifier, denoiser, data, grid))
     evidence = gather(classifier, denoiser, training, data, grid, step)
-    path = along_paths(classifier, denoiser, scale, PATHS, seed, step) if denoiser else []
+    path = []
+    if denoiser is not None:
+        path = along_paths(classifier, denoiser, scale, PATHS, seed, step, classes)
     return _conclude(evidence, path, _notes(denoiser))
 
 

@@ -65,10 +65,11 @@ def along_paths(
     count: int,
     seed: int,
     progress: Callable[[], None],
+    classes: int,
 ) -> list[PathGradient]:
     """What the gradient is like on `count` guided walks of DDIM, the classes in turn."""
     index = torch.arange(count, device=next(denoiser.parameters()).device)
-    labels = index % len(classifier.class_names)
+    labels = index % classes
     guided = _guided(classifier, denoiser, labels, scale)
     nudges = SeededNoise(seed + 1, index, denoiser.image_shape)
     rows: list[_Row] = []

@@ -88,8 +88,8 @@ def _where(advice: Advice | None, levels: Sequence[LevelReport]) -> str:
     return (
         f"Can guide from t = {advice.first:.0f} to {advice.last:.0f} (log SNR "
         f"{ends[0].log_snr:.1f} to {ends[-1].log_snr:.1f}): start at scale {advice.scale:g}"
-        f"{within}. Bayes' rule is scale {advice.bayes:.2g}; {TIMES_BAYES:g} times as much trades "
-        "variety for likeness."
+        f"{within}. The scale that fits the data is {advice.bayes:.2g}, where a perfect "
+        f"classifier has 1; {TIMES_BAYES:g} times as much trades variety for likeness."
     )
 
 
