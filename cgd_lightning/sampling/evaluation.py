@@ -29,6 +29,8 @@ from cgd_lightning.sampling.sources import Samples
 PAIRS = 10
 """Of a sample and the training image nearest to it that are kept."""
 
+NO_LABELS = "nobody says what the samples were asked to show, so that there is no accuracy"
+
 Bars = Callable[[str], Bar]
 """What is looked at -> a bar of its batches."""
 
@@ -111,7 +113,8 @@ def evaluate(
     report = measure.of_seen(seen, told, judged)
     if told is not None:
         report = replace(report, by_class=measure.by_class(seen, told, judged))
-    report = replace(report, notes=(*report.notes, *_shared(seen, reference)))
+    unknown = (NO_LABELS,) if judge is not None and samples.targets is None else ()
+    report = replace(report, notes=(*report.notes, *unknown, *_shared(seen, reference)))
     name, real, others = _beside(measure, samples, seen, training, bars)
     pairs = _pairs(samples, seen, training, known)
     return Evaluation(report, real, name, measure.recognised, others, pairs)
