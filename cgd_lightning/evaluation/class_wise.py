@@ -13,7 +13,6 @@ from cgd_lightning.evaluation.frechet import FrechetDistance
 from cgd_lightning.evaluation.kernel import KernelDistance
 from cgd_lightning.evaluation.manifold import PrecisionRecall
 from cgd_lightning.evaluation.reference import Reference
-from cgd_lightning.evaluation.report import named
 
 OF_CLASSES: tuple[Callable[[int], FeatureMetric], ...] = (
     FrechetDistance,
@@ -34,7 +33,7 @@ def class_wise(
     """Numbers, without intervals, of every class among `targets`, by its name as the judge says it.
 
     seen: of the samples by `features`; judged: by the judge. Distances only where the classes of
-    the real images are known. Numbers are called with their n.
+    the real images are known.
     """
     found = {}
     for kind in sorted({target for target in targets if isinstance(target, int)}):
@@ -44,7 +43,7 @@ def class_wise(
         values |= _distances(features, reference, seen.features[chosen], kind)
         names = judge.class_names
         name = names[kind] if kind < len(names) else str(kind)
-        found[name] = {"n": n, **{named(key, n): value for key, value in values.items()}}
+        found[name] = {"n": n, **values}
     return found
 
 

@@ -107,7 +107,8 @@ class FrechetDistance(FeatureMetric):
         mean, _, root = self._of_real()
         counts = self.counts.to(self.block_sums)
         error = frechet_error(counts, self.block_sums, self.block_products, mean, root)
-        return [about(values[0], error.item(), min(DEGREES, self.blocks - 4), least=0.0)]
+        degrees = min(DEGREES, self.blocks - 4)  # fewer than B - 1, as the error is corrected
+        return [about(values[0], error.item(), degrees, least=0.0)]
 
     def _of_real(self) -> tuple[Tensor, Tensor, Tensor]:
         """Mean (d,), covariance (d, d) and its root (d, d) of the features of real images."""

@@ -58,7 +58,12 @@ class Report:
         """All of it as plain data, as a JSON holds it."""
         return vars(self) | {
             "estimates": {self.named(name): e.to_plain() for name, e in self.estimates.items()},
-            "by_class": {name: dict(numbers) for name, numbers in self.by_class.items()},
+            "by_class": {
+                label: {
+                    key if key == "n" else named(key, int(own["n"])): x for key, x in own.items()
+                }
+                for label, own in self.by_class.items()
+            },
             "notes": list(self.notes),
             "draws": list(self.draws),
         }

@@ -30,13 +30,9 @@ def table(
 
 def class_table(by_class: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Lines: each class, its n, and its numbers."""
-    plain = {
-        label: {name.partition("@")[0]: value for name, value in numbers.items()}
-        for label, numbers in by_class.items()
-    }
-    names = list(dict.fromkeys(name for numbers in plain.values() for name in numbers))
+    names = list(dict.fromkeys(name for numbers in by_class.values() for name in numbers))
     rows = [["class", *names]]
-    for label, numbers in plain.items():
+    for label, numbers in by_class.items():
         cells = [_number(name, numbers[name]) if name in numbers else "" for name in names]
         rows.append(["".join(c if c.isprintable() else "_" for c in label), *cells])
     return _aligned(rows)

@@ -95,7 +95,7 @@ def _read_npz(path: Path, image_shape: Shape | None, class_names: Sequence[str])
 def _read_folder(
     root: Path, image_shape: Shape | None, class_names: Sequence[str], resize: bool
 ) -> Samples:
-    if (root / "config.yaml").is_file() or any(root.glob("version_*/")):
+    if (root / "metrics.csv").is_file() or any(root.glob("version_*/metrics.csv")):
         raise InputError("a run; its samples are in folders of their own, as version_0/samples/0")
     own = {path.parent for path in root.rglob("evaluation.json")}
     files = sorted(

@@ -114,7 +114,7 @@ class ClassifierModule(TrainingModule):
         network: network to train, and its settings; it is built when the data is known.
         score_weight: add so many times the mismatch of the gradient, "score" in nats per unit of
             log SNR, which a diffusion model tells; its best classifier is the exact one too: Chao
-            et al. 2022 (arXiv:2203.14206). A step costs about three times as much.
+            et al. 2022 (arXiv:2203.14206). A step goes back through the network twice.
         diffusion: run or file of that diffusion model, of the same data and schedule.
         label_smoothing: train towards this share of all classes alike, 0 to 1. The best classifier
             is then the exact one mixed with that share, whose gradient is weaker where it is sure.

@@ -81,7 +81,9 @@ class MuonAdamW(Optimizer):
         for p in group["params"]:
             if p.grad is None:
                 continue
-            momentum = self.state[p].get("momentum_buffer", torch.zeros_like(p))
+            momentum = self.state[p].get("momentum_buffer")
+            if momentum is None:
+                momentum = torch.zeros_like(p)
             if momentum.stride() != p.stride():  # as it may have been loaded
                 momentum = torch.empty_like(p).copy_(momentum)
             self.state[p]["momentum_buffer"] = momentum

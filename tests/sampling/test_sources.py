@@ -227,3 +227,17 @@ def test_statistics_that_are_none_are_told_in_one_line(
     with pytest.raises(InputError, match=re.escape(says)) as refused:
         read_reference(tmp_path / "ref.npz", RANDOM)
     assert str(refused.value).startswith("--reference ")
+
+
+def test_a_run_is_told_and_what_an_evaluation_drew_is_no_sample(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", pixels(1)[0])
+    drawn = tmp_path / "evaluation"
+    drawn.mkdir()
+    picture(drawn / "contact.png", pixels(1, (40, 40, 3))[0])
+    with pytest.raises(InputError, match="contact"):
+        read_source(tmp_path)
+    (drawn / "evaluation.json").write_text("{}")
+    assert len(read_source(tmp_path).images) == 1
+    (tmp_path / "metrics.csv").write_text("step")
+    with pytest.raises(InputError, match="a run; its samples are in folders of their own"):
+        read_source(tmp_path)
