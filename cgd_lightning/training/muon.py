@@ -1,11 +1,18 @@
 """Muon for matrices and kernels, AdamW for the rest: one optimiser for a whole network.
 
+    momentum <- mu momentum + (1 - mu) gradient,   direction = mu momentum + (1 - mu) gradient
+    weights <- (1 - lr decay) weights - lr 0.2 sqrt(max(rows, columns)) orthogonal(direction)
+
 Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) makes of the averaged gradient
-of a matrix the nearest orthogonal one, so that all directions learn alike. A convolution's kernel
-counts as a matrix, a row an output channel. Updates are scaled to the size of AdamW's (Liu et al.
-2025, arXiv:2502.16982, section 2.2), so that both share a learning rate and a weight decay.
+of a matrix nearly the closest orthogonal one, so that all directions learn alike. A convolution's
+kernel counts as a matrix, a row an output channel. Updates are scaled to the size of AdamW's (Liu
+et al. 2025, arXiv:2502.16982, section 2.2), so that both share a learning rate and a weight decay.
+
+`torch.optim.Muon` computes the same, in bfloat16 and one matrix after the other: where a processor
+has no bfloat16, a step of a small network takes longer than its forward and backward pass.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,11 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from cgd_lightning.errors import InputError
+QUINTIC = (3.4445, -4.7750, 2.0315)
+"""a, b, c of x <- a x + b x^3 + c x^5, which brings 0.001 to 1 near 1 in five rounds."""
+
+ROUNDS = 5
 
 
 class MuonAdamW(Optimizer):
-    """`torch.optim.Muon` for parameters of two or more dimensions, `torch.optim.AdamW` for others.
+    """Muon for parameters of two or more dimensions, `torch.optim.AdamW` for others.
 
     Args:
         params: the parameters of a network.
@@ -25,8 +35,6 @@ class MuonAdamW(Optimizer):
         momentum: of Muon.
         betas: of AdamW.
         weight_decay: of both, times the learning rate.
-
-    Raises InputError for a torch without Muon, before 2.9.
     """
 
     def __init__(
@@ -37,23 +45,13 @@ class MuonAdamW(Optimizer):
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.05,
     ) -> None:
-        if not hasattr(torch.optim, "Muon"):
-            raise InputError(f"MuonAdamW: wants torch 2.9 or later; this is {torch.__version__}")
         given = list(params)
         matrices = [p for p in given if p.ndim >= 2]
         others = [p for p in given if p.ndim < 2]
         groups: list[dict[str, Any]] = []
-        self._muon: Optimizer | None = None
         self._adamw: Optimizer | None = None
         if matrices:
-            self._muon = torch.optim.Muon(
-                [_matrix(p, p) for p in matrices],
-                lr=lr,
-                weight_decay=weight_decay,
-                momentum=momentum,
-                adjust_lr_fn="match_rms_adamw",
-            )
-            groups.append(self._muon.param_groups[0] | {"params": matrices})
+            groups.append({"params": matrices, "momentum": momentum})
         if others:
             self._adamw = AdamW(others, lr=lr, betas=betas, weight_decay=weight_decay)
             groups.append(self._adamw.param_groups[0])
@@ -66,34 +64,65 @@ class MuonAdamW(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        groups = iter(self.param_groups)
-        if self._muon is not None:
-            self._step_muon(next(groups))
-        if self._adamw is not None:
-            # What was loaded stands in this optimiser.
-            self._adamw.param_groups, self._adamw.state = [next(groups)], self.state
-            self._adamw.step()
+        for group in self.param_groups:
+            if "momentum" in group:
+                self._step_muon(group)
+            elif self._adamw is not None:
+                # What was loaded stands in this optimiser.
+                self._adamw.param_groups, self._adamw.state = [group], self.state
+                self._adamw.step()
         return loss
 
     def _step_muon(self, group: dict[str, Any]) -> None:
-        assert self._muon is not None
-        matrices = []
-        for p in group["params"]:
-            if p.grad is None:
-                continue
-            momentum = self.state[p].get("momentum_buffer")
-            if momentum is None:
-                momentum = torch.zeros_like(p)
-            if momentum.stride() != p.stride():  # as it may have been loaded
-                momentum = torch.empty_like(p).copy_(momentum)
-            self.state[p]["momentum_buffer"] = momentum
-            matrix = _matrix(p, p)
-            matrix.grad = _matrix(p.grad, p)
-            self._muon.state[matrix] = {"momentum_buffer": _matrix(momentum, p)}
-            matrices.append(matrix)
-        self._muon.param_groups = [group | {"params": matrices}]
-        self._muon.step()
-        self._muon.state.clear()
+        """Matrices of one shape are made orthogonal together."""
+        moved = [p for p in group["params"] if p.grad is not None]
+        gradients = [p.grad for p in moved]
+        if not moved:
+            return
+        momenta = [self._momentum(p) for p in moved]
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        directions = torch._foreach_lerp(gradients, momenta, group["momentum"])
+        torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
+        alike: defaultdict[tuple[Any, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        for p, direction in zip(moved, directions, strict=True):
+            rows, weights = _matrix(direction, p), _matrix(p, p)
+            alike[rows.shape, rows.dtype, rows.device].append((weights, rows))
+        for pairs in alike.values():
+            update = orthogonal(torch.stack([rows for _, rows in pairs]))
+            size = group["lr"] * 0.2 * max(update.shape[1:]) ** 0.5
+            torch._foreach_sub_([weights for weights, _ in pairs], update.unbind(), alpha=size)
+
+    def _momentum(self, p: Tensor) -> Tensor:
+        """The averaged gradient of `p`, laid out as `p` is."""
+        momentum = self.state[p].get("momentum_buffer")
+        if momentum is None:
+            momentum = torch.zeros_like(p)
+        if momentum.stride() != p.stride():  # as it may have been loaded
+            momentum = torch.empty_like(p).copy_(momentum)
+        self.state[p]["momentum_buffer"] = momentum
+        return momentum
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Nearly the closest orthogonal matrix of each of `matrices` (N, rows, columns).
+
+    Singular values come to between 0.7 and 1.2, but for those below a thousandth of the norm. A
+    round X <- (a + b G + c G^2) X, where G = X X^T, changes G into P^2 G with P = a + b G + c G^2:
+    all rounds are done on G, of the shorter side, and X is multiplied once.
+    """
+    wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT
+    x = wide.float()
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp_min(1e-7)
+    gram = x @ x.mT
+    a, b, c = QUINTIC
+    whole = a_times_one = a * torch.eye(len(gram[0]), device=x.device)
+    for n in range(ROUNDS):
+        factor = torch.baddbmm(b * gram + a_times_one, gram, gram, alpha=c)
+        whole = factor @ whole if n else factor
+        if n + 1 < ROUNDS:
+            gram = factor @ gram @ factor
+    result = (whole @ x).to(matrices.dtype)
+    return result if wide is matrices else result.mT
 
 
 def _matrix(tensor: Tensor, like: Tensor) -> Tensor:
