@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
+from cgd_lightning.diffusion.process import NoisyBatch, add_noise
 from cgd_lightning.diffusion.schedules import (
     Cosine,
     Linear,
@@ -93,6 +94,29 @@ class ExactLogits(Mixture):
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         self.calls += 1
         return self.joint(x_t, t)
+
+
+class Changed(ExactLogits):
+    """The exact classifier, its logits times `factor` and off by a field of x_t times `bias`."""
+
+    factor, bias = 1.0, 0.0
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        wave = torch.sin(3 * x_t.flatten(1)[:, :3])
+        return self.factor * super().forward(x_t, t) + self.bias * wave
+
+
+def drawn(n: int, t: float | None = None) -> NoisyBatch:
+    """Images of the mixture, noised on `Cosine` at `t` or at all timesteps."""
+    generator = torch.Generator().manual_seed(3)
+    schedule, exact = Cosine(), Mixture(Cosine())
+    y = torch.multinomial(exact.weights.detach(), n, replacement=True, generator=generator)
+    draw = torch.randn(n, 4, generator=generator, dtype=torch.float64)
+    x0 = (exact.means[y] + exact.variances[y].sqrt() * draw).detach().reshape(n, *SHAPE)
+    timestep = 999 * torch.rand(n, generator=generator) if t is None else torch.full((n,), t)
+    eps = torch.randn(n, *SHAPE, generator=generator, dtype=torch.float64)
+    x_t = add_noise(x0, timestep, eps, schedule)
+    return NoisyBatch(x0, x_t, timestep, eps, y, torch.arange(n))
 
 
 def exact_denoiser(

@@ -17,6 +17,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from cgd_lightning.data.augment import mirrored, shifted
 from cgd_lightning.data.images import ImageBatch
 from cgd_lightning.data.loader import OrderedShard, ResumableLoader, ShuffledShard
 from cgd_lightning.diffusion.codec import PIXELS, Codec
@@ -35,6 +36,8 @@ Knuth, TAOCP vol. 3, sec. 6.4.
 
 MOST_WORKERS = 256
 
+MOST_SHIFT = 1024
+
 
 class NoisingDataModule(LightningDataModule, ABC):
     """Images with labels, in splits train, val and test, that leave as `NoisyBatch`.
@@ -48,6 +51,8 @@ class NoisingDataModule(LightningDataModule, ABC):
         num_workers: loader processes; 0 is best for sets that are held in memory.
         seed: seed of the order of the images and of their noise.
         predict_timestep: timestep, from 0 to T-1, at which `cgd predict` reads the test images.
+        shift: move each training image by up to so many pixels, down and across.
+        mirror: swap left and right of every other training image.
     """
 
     name: str
@@ -62,16 +67,20 @@ class NoisingDataModule(LightningDataModule, ABC):
         num_workers: int = 0,
         seed: int = 0,
         predict_timestep: int = 0,
+        shift: int = 0,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise InputError(f"batch_size {batch_size}: wanted at least 1")
+        if not 0 <= shift <= MOST_SHIFT:
+            raise InputError(f"shift {shift}: wanted 0 to {MOST_SHIFT} pixels")
         if not 0 <= num_workers <= MOST_WORKERS:
             raise InputError(f"num_workers {num_workers}: wanted 0 to {MOST_WORKERS}")
         self.schedule = schedule or Linear()
         self.schedule.level(predict_timestep)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
-        self.predict_timestep = predict_timestep
+        self.predict_timestep, self.shift, self.mirror = predict_timestep, shift, mirror
         self.allow_zero_length_dataloader_with_multiple_devices = True
 
     @abstractmethod
@@ -137,35 +146,38 @@ class NoisingDataModule(LightningDataModule, ABC):
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> NoisyBatch:
         """The noisy batch of uint8 images, on their device."""
         images, labels, index = batch
+        if self.trainer and self.trainer.training:
+            return self._training_batch(batch)
         x0 = self.codec.encode(images)
-        training = self.trainer and self.trainer.training
-        t, eps, chance = (
-            self._training_noise(x0) if training else (*self._held_out_noise(x0, index), None)
-        )
-        return NoisyBatch(x0, add_noise(x0, t, eps, self.schedule), t, eps, labels, index, chance)
+        t, eps = self._held_out_noise(x0, index)
+        return NoisyBatch(x0, add_noise(x0, t, eps, self.schedule), t, eps, labels, index)
 
-    def _training_noise(self, x0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _training_batch(self, batch: ImageBatch) -> NoisyBatch:
+        images, labels, index = batch
         key = f"{self.seed} {self._batches_trained()} {self._place()[0]}"
         number = int.from_bytes(
             hashlib.blake2b(key.encode(), digest_size=8).digest(), "big", signed=True
         )
-        generator = torch.Generator(x0.device).manual_seed(number)
-        t = self._spread_timesteps(x0, generator)
-        eps = torch.randn(x0.shape, generator=generator, device=x0.device)
-        return (
-            t,
-            eps,
-            torch.rand(len(x0), generator=generator, device=x0.device, dtype=torch.float32),
-        )
+        generator = torch.Generator(images.device).manual_seed(number)
+        here: dict[str, Any] = {"generator": generator, "device": images.device}
+        t = self._spread_timesteps(len(images), here)
+        eps = torch.randn((len(images), *self.codec.shape(images.shape[1:])), **here)
+        chance = torch.rand(len(images), dtype=torch.float32, **here)
+        if self.shift:
+            images = shifted(images, self.shift, generator)
+        if self.mirror:
+            images = mirrored(images, generator)
+        x0 = self.codec.encode(images)
+        return NoisyBatch(x0, add_noise(x0, t, eps, self.schedule), t, eps, labels, index, chance)
 
-    def _spread_timesteps(self, x0: Tensor, generator: torch.Generator) -> Tensor:
-        """t (B,), each uniform over 0 ... T-1 and all of them spread evenly.
+    def _spread_timesteps(self, count: int, here: dict[str, Any]) -> Tensor:
+        """t (count,), each uniform over 0 ... T-1 and all of them spread evenly.
 
         So the loss of a batch varies less than with independent draws: the low-discrepancy sampler
         of Kingma et al. 2021 (arXiv:2107.00630), appendix I.1.
         """
-        first = torch.rand((), generator=generator, device=x0.device, dtype=torch.float32)
-        places = (first + torch.arange(len(x0), device=x0.device) / len(x0)) % 1
+        first = torch.rand((), dtype=torch.float32, **here)
+        places = (first + torch.arange(count, device=first.device) / count) % 1
         return (places * self.schedule.timesteps).floor().clamp(max=self.schedule.timesteps - 1)
 
     def _batches_trained(self) -> int:

@@ -29,6 +29,8 @@ class Digits(NoisingDataModule):
         num_workers: loader processes; 0 is best for sets that are held in memory.
         seed: seed of the order of the images and of their noise.
         predict_timestep: timestep, from 0 to T-1, at which `cgd predict` reads the test images.
+        shift: move each training image by up to so many pixels, down and across.
+        mirror: swap left and right of every other training image.
     """
 
     name = "digits"
@@ -42,8 +44,10 @@ class Digits(NoisingDataModule):
         num_workers: int = 0,
         seed: int = 0,
         predict_timestep: int = 0,
+        shift: int = 0,
+        mirror: bool = False,
     ) -> None:
-        super().__init__(schedule, batch_size, num_workers, seed, predict_timestep)
+        super().__init__(schedule, batch_size, num_workers, seed, predict_timestep, shift, mirror)
         if not 4 <= image_size <= MOST_SIDE:
             raise InputError(
                 f"image_size {image_size}: digits of 8 x 8 pixels are scaled to 4 to {MOST_SIDE}"

@@ -35,6 +35,8 @@ class VisionDataModule(NoisingDataModule):
         num_workers: loader processes; 0 is best for sets that are held in memory.
         seed: seed of the order of the images and of their noise.
         predict_timestep: timestep, from 0 to T-1, at which `cgd predict` reads the test images.
+        shift: move each training image by up to so many pixels, down and across.
+        mirror: swap left and right of every other training image.
     """
 
     dataset: type
@@ -49,8 +51,10 @@ class VisionDataModule(NoisingDataModule):
         num_workers: int = 0,
         seed: int = 0,
         predict_timestep: int = 0,
+        shift: int = 0,
+        mirror: bool = False,
     ) -> None:
-        super().__init__(schedule, batch_size, num_workers, seed, predict_timestep)
+        super().__init__(schedule, batch_size, num_workers, seed, predict_timestep, shift, mirror)
         self.root, self.download = root, download
         self._splits: dict[str, ImageTensors] = {}
 

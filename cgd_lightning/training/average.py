@@ -12,15 +12,29 @@ from torch import Tensor, nn
 class MovingAverage:
     """Moves the weights of `average` towards those of `model`, all in one operation.
 
-    Buffers, such as the statistics of a batch norm, are copied. decay: the largest d, 0 to 1. step:
-    the steps that were done before, which are averaged already.
+    Buffers are copied, but with `statistics` those of floats, such as the statistics of a batch
+    norm, are averaged as the weights are. decay: the largest d, 0 to 1. step: the steps that were
+    done before, which are averaged already.
     """
 
-    def __init__(self, average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    def __init__(
+        self,
+        average: nn.Module,
+        model: nn.Module,
+        decay: float,
+        step: int,
+        statistics: bool = False,
+    ) -> None:
         self.decay, self.step = decay, step
         self.averages: list[Tensor] = list(average.parameters())
         self.weights: list[Tensor] = list(model.parameters())
-        self.buffers = list(zip(average.buffers(), model.buffers(), strict=True))
+        self.buffers: list[tuple[Tensor, Tensor]] = []
+        for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
+            if statistics and mine.is_floating_point():
+                self.averages.append(mine)
+                self.weights.append(theirs)
+            else:
+                self.buffers.append((mine, theirs))
 
     @torch.no_grad()
     def move(self, step: int) -> None:

@@ -49,6 +49,7 @@ class TrainingModule(LightningModule, ABC):
         decay: how the learning rate falls from there to 0 at the end of the run: linear, cosine, or
             constant, not at all.
         ema_decay: share of the moving average that is kept in a step, less in the first ones.
+        ema_statistics: average the statistics of batch norms too, rather than copy the latest.
         compile: torch.compile the network.
     """
 
@@ -68,6 +69,7 @@ class TrainingModule(LightningModule, ABC):
         warmup_steps: int = 0,
         decay: Literal["constant", "linear", "cosine"] = "constant",
         ema_decay: float = 0.999,
+        ema_statistics: bool = False,
         compile: bool = False,
     ) -> None:
         super().__init__()
@@ -75,7 +77,7 @@ class TrainingModule(LightningModule, ABC):
             raise InputError(f"ema_decay {ema_decay}: wanted at least 0 and less than 1")
         self.network, self.optimizer = network, optimizer or _adamw
         self.warmup_steps, self.decay, self.ema_decay = warmup_steps, decay, ema_decay
-        self.compile_network = compile
+        self.ema_statistics, self.compile_network = ema_statistics, compile
         self.model: checkpoints.Model | None = None
         self.ema: checkpoints.Model | None = None
         parts = ["", *(f"_q{q}" for q in range(QUARTILES))] if self.by_timestep else [""]
@@ -120,6 +122,7 @@ class TrainingModule(LightningModule, ABC):
                 .to(memory_format=torch.channels_last)
                 .to(self.device)
             )
+            _check_batch(self.model, self.data.batch_size)
             self.ema = deepcopy(self.model).requires_grad_(False).eval()
             if self.compile_network:
                 self.model.network.compile()
@@ -156,7 +159,9 @@ class TrainingModule(LightningModule, ABC):
     def on_train_start(self) -> None:
         assert self.model is not None
         assert self.ema is not None
-        self._average = MovingAverage(self.ema, self.model, self.ema_decay, self.global_step)
+        self._average = MovingAverage(
+            self.ema, self.model, self.ema_decay, self.global_step, self.ema_statistics
+        )
 
     def on_train_batch_end(self, outputs: Any, batch: NoisyBatch, batch_idx: int) -> None:
         assert self._average is not None
@@ -194,6 +199,16 @@ class TrainingModule(LightningModule, ABC):
         if self._resumed is not None:
             fit_states(self._resumed, self.trainer)
         self._resumed = None
+
+
+def _check_batch(model: nn.Module, batch_size: int) -> None:
+    """Raises InputError for a batch of one where a layer takes statistics of the batch."""
+    for name, layer in model.named_modules():
+        if batch_size == 1 and isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            raise InputError(
+                f"data.batch_size 1: {name} ({type(layer).__name__}) takes mean and variance of a "
+                "batch, and one image has none; give 2 or more, or a network without batch norm"
+            )
 
 
 def _adamw(parameters: Iterable[nn.Parameter]) -> Optimizer:

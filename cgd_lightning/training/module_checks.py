@@ -1,6 +1,7 @@
 """What the trainings refuse of their arguments, before anything is built."""
 
 import math
+from collections.abc import Mapping
 
 from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
@@ -32,13 +33,17 @@ def check_levels(min_snr_gamma: float | None, schedule: NoiseSchedule) -> None:
         )
 
 
-def check_classifier(score_weight: float, diffusion: str | None, label_smoothing: float) -> None:
+def check_classifier(
+    weights: Mapping[str, float], diffusion: str | None, label_smoothing: float
+) -> None:
     """Raises InputError for arguments of `ClassifierModule` that make no sense."""
-    if not 0 <= score_weight < math.inf:
-        raise InputError(f"score_weight {score_weight}: wanted a finite number from 0")
-    if (score_weight > 0) != (diffusion is not None):
+    names = {"gradient": "gradient_penalty", "certainty": "entropy_weight", "score": "score_weight"}
+    for name, weight in weights.items():
+        if not 0 <= weight < math.inf:
+            raise InputError(f"{names[name]} {weight}: wanted a finite number from 0")
+    if (weights["score"] > 0) != (diffusion is not None):
         raise InputError(
-            f"score_weight {score_weight} and diffusion {diffusion}: give both or neither; the "
+            f"score_weight {weights['score']} and diffusion {diffusion}: give both or neither; the "
             "diffusion model tells what the gradient should be"
         )
     if not 0 <= label_smoothing < 1:

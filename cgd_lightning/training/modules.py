@@ -14,6 +14,11 @@ from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser, PredictionType
 from cgd_lightning.diffusion.process import NoisyBatch, expand
 from cgd_lightning.diffusion.variational import VARIATIONAL_WEIGHT, variational_bound
+from cgd_lightning.training.classifier_losses import (
+    certainty,
+    gradient_size,
+    read_with_gradient,
+)
 from cgd_lightning.training.label_dropout import drop_labels, told_classes
 from cgd_lightning.training.min_snr import min_snr_weight, x0_per_target
 from cgd_lightning.training.module import NetworkFactory, OptimizerFactory, TrainingModule
@@ -48,6 +53,7 @@ class DiffusionModule(TrainingModule):
         decay: how the learning rate falls from there to 0 at the end of the run: linear, cosine, or
             constant, not at all.
         ema_decay: share of the moving average that is kept in a step, less in the first ones.
+        ema_statistics: average the statistics of batch norms too, rather than copy the latest.
         compile: torch.compile the network.
     """
 
@@ -65,11 +71,14 @@ class DiffusionModule(TrainingModule):
         warmup_steps: int = 0,
         decay: Literal["constant", "linear", "cosine"] = "constant",
         ema_decay: float = 0.999,
+        ema_statistics: bool = False,
         compile: bool = False,
     ) -> None:
         if learned_variance:
             self.measures = ("loss", "vlb")
-        super().__init__(network, optimizer, warmup_steps, decay, ema_decay, compile)
+        super().__init__(
+            network, optimizer, warmup_steps, decay, ema_decay, ema_statistics, compile
+        )
         self.prediction: PredictionType = prediction
         self.classifier = classifier
         check_diffusion(network, min_snr_gamma, label_dropout)
@@ -116,6 +125,11 @@ class ClassifierModule(TrainingModule):
             log SNR, which a diffusion model tells; its best classifier is the exact one too: Chao
             et al. 2022 (arXiv:2203.14206). A step goes back through the network twice.
         diffusion: run or file of that diffusion model, of the same data and schedule.
+        gradient_penalty: add so many times half the square of the gradient, "gradient" in nats per
+            unit of log SNR: a smoother classifier, whose gradient is shorter than the exact one's.
+        entropy_weight: add so many times log K - H(p), "certainty" in nats: a classifier that
+            stays less sure than the exact one, so that its gradient does not die: Zheng et al. 2022
+            (arXiv:2206.11474), where it is 0.1.
         label_smoothing: train towards this share of all classes alike, 0 to 1. The best classifier
             is then the exact one mixed with that share, whose gradient is weaker where it is sure.
         optimizer: optimiser and its settings; AdamW with learning rate 1e-3 if none is given.
@@ -123,6 +137,7 @@ class ClassifierModule(TrainingModule):
         decay: how the learning rate falls from there to 0 at the end of the run: linear, cosine, or
             constant, not at all.
         ema_decay: share of the moving average that is kept in a step, less in the first ones.
+        ema_statistics: average the statistics of batch norms too, rather than copy the latest.
         compile: torch.compile the network.
     """
 
@@ -134,19 +149,29 @@ class ClassifierModule(TrainingModule):
         network: NetworkFactory,
         score_weight: float = 0.0,
         diffusion: str | None = None,
+        gradient_penalty: float = 0.0,
+        entropy_weight: float = 0.0,
         label_smoothing: float = 0.0,
         optimizer: OptimizerFactory | None = None,
         warmup_steps: int = 0,
         decay: Literal["constant", "linear", "cosine"] = "constant",
         ema_decay: float = 0.999,
+        ema_statistics: bool = False,
         compile: bool = False,
     ) -> None:
-        check_classifier(score_weight, diffusion, label_smoothing)
-        if score_weight:
-            self.measures = ("loss", "accuracy", "score")
-        super().__init__(network, optimizer, warmup_steps, decay, ema_decay, compile)
-        self.score_weight, self.diffusion = score_weight, diffusion
-        self.label_smoothing = label_smoothing
+        weights = {
+            "score": score_weight,
+            "gradient": gradient_penalty,
+            "certainty": entropy_weight,
+        }
+        check_classifier(weights, diffusion, label_smoothing)
+        self.loss_weights = {name: weight for name, weight in weights.items() if weight}
+        if self.loss_weights or label_smoothing:
+            self.measures = ("loss", "accuracy", "cross_entropy", *self.loss_weights)
+        super().__init__(
+            network, optimizer, warmup_steps, decay, ema_decay, ema_statistics, compile
+        )
+        self.diffusion, self.label_smoothing = diffusion, label_smoothing
         # In a list, so that it is no part of what is trained and stored.
         self._noise_predictor: list[Denoiser] = []
 
@@ -162,12 +187,23 @@ class ClassifierModule(TrainingModule):
         return NoisyClassifier(network(size, channels, classes), data.schedule, data.spec)
 
     def measure(self, model: NoisyClassifier, batch: NoisyBatch) -> dict[str, Tensor]:
-        logits = model.logits(batch.x_t, batch.t)
+        weights = self.loss_weights
+        if not weights and not self.label_smoothing:
+            return _classification(model.logits(batch.x_t, batch.t), batch.y)
+        added: dict[str, Tensor] = {}
+        if "score" in weights or "gradient" in weights:
+            logits, gradient = read_with_gradient(model, batch)
+            added["gradient"] = gradient_size(gradient)
+            for denoiser in self._noise_predictor:
+                added["score"] = score_error(gradient, denoiser, batch)
+        else:
+            logits = model.logits(batch.x_t, batch.t)
+        added["certainty"] = certainty(logits)
         measures = _classification(logits, batch.y, self.label_smoothing)
-        for denoiser in self._noise_predictor:
-            score = score_error(model, denoiser, batch)
-            measures["loss"] = measures["loss"] + self.score_weight * score
-            measures["score"] = score.detach()
+        measures["cross_entropy"] = F.cross_entropy(logits.detach(), batch.y, reduction="none")
+        for name, weight in weights.items():
+            measures["loss"] = measures["loss"] + weight * added[name]
+            measures[name] = added[name].detach()
         return measures
 
     def predict_step(self, batch: NoisyBatch, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,9 +18,7 @@ from torch import Tensor
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints.classes import NO_TRUST
 from cgd_lightning.data.datamodule import NoisingDataModule
-from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
-from cgd_lightning.diffusion.guidance.classifier import input_gradient
 from cgd_lightning.diffusion.process import NoisyBatch, expand
 from cgd_lightning.errors import InputError
 
@@ -51,22 +49,12 @@ def load_noise_predictor(path: str | Path, data: NoisingDataModule) -> Denoiser:
     return denoiser.requires_grad_(False)
 
 
-def score_error(classifier: NoisyClassifier, denoiser: Denoiser, batch: NoisyBatch) -> Tensor:
+def score_error(gradient: Tensor, denoiser: Denoiser, batch: NoisyBatch) -> Tensor:
     """||error||^2 / 2 per image, (B,), in nats per unit of log SNR.
 
-    It can be differentiated by the weights of the classifier where gradients are on.
+    gradient: sigma_t grad log p(y | x_t) of the classifier, (B, C, H, W).
     """
-
-    def log_p(x: Tensor) -> tuple[Tensor, Tensor]:
-        every = classifier.log_prob(x, batch.t)
-        return every.gather(1, batch.y[:, None]), every
-
-    trained = torch.is_grad_enabled()
-    with torch.inference_mode(False):
-        x_t = batch.x_t.detach().clone().requires_grad_(trained)
-    gradient, _ = input_gradient(log_p, x_t)
-    sigma = expand(denoiser.schedule.alpha_sigma(batch.t)[1], x_t)
-    error = sigma * gradient - (_noise_in(denoiser, batch) - batch.eps)
+    error = gradient - (_noise_in(denoiser, batch) - batch.eps)
     return error.square().flatten(1).sum(dim=1) / 2
 
 

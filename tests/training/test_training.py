@@ -19,7 +19,7 @@ from lightning.pytorch import (
     Trainer,
     seed_everything,
 )
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
@@ -37,6 +37,7 @@ from cgd_lightning.diffusion.samplers import DDPM
 from cgd_lightning.diffusion.schedules import Linear, NoiseSchedule, VarianceExploding
 from cgd_lightning.errors import InputError
 from cgd_lightning.networks import ConvNet, EncoderUNet, UNet
+from cgd_lightning.training.average import MovingAverage
 from cgd_lightning.training.learning_rate import rate_factor
 from cgd_lightning.training.module import TrainingModule
 from cgd_lightning.training.modules import ClassifierModule, DiffusionModule, JudgeModule
@@ -640,6 +641,9 @@ STOPPED = {
             "--model.network=NoisyConvNet",
             "--model.network.width=4",
             "--model.optimizer=MuonAdamW",
+            "--model.ema_statistics=true",
+            "--data.shift=1",
+            "--data.mirror=true",
         ],
         stop("on_train_batch_end", 8),
         143,
@@ -829,6 +833,8 @@ def test_clipping_and_length_of_a_run_come_from_its_configuration(
 WRONG_SCORES = {
     "--model.score_weight=1": "give both or neither",
     "--model.score_weight=-1": "wanted a finite number from 0",
+    "--model.gradient_penalty=-1": "gradient_penalty -1.0: wanted a finite number from 0",
+    "--model.entropy_weight=-1": "entropy_weight -1.0: wanted a finite number from 0",
     "--model.label_smoothing=1": "label_smoothing 1.0: wanted 0 or more, less than 1",
 }
 
@@ -840,6 +846,44 @@ def test_losses_that_make_no_sense_are_told(
     monkeypatch.chdir(tmp_path)
     assert status("fit", *FIT, *TO_STEP_12, word) != 0
     assert says in capfd.readouterr().err
+
+
+def test_statistics_of_a_batch_of_one_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one = [word for word in FIT if "batch_size" not in word] + ["--data.batch_size=1", *TO_STEP_12]
+    assert status("fit", *one, "--model.network=NoisyConvNet", "--model.network.width=4") != 0
+    said = capfd.readouterr().err
+    assert "data.batch_size 1: network.levels.0.0.norm (BatchNorm2d)" in said
+    assert "Traceback" not in said
+    assert not list(Path("runs").rglob("*.ckpt"))
+
+
+def test_losses_that_are_added_are_measured_beside_cross_entropy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--model.gradient_penalty=0.1", "--model.entropy_weight=0.2", *TO_STEP_12]
+    assert status("fit", *FIT, *words, "--model.label_smoothing=0.1") == 0
+    lines = (last_version(Path("runs/classifier")) / "metrics.csv").read_text().splitlines()
+    row = dict(zip(lines[0].split(","), lines[-1].split(","), strict=True))
+    loss, gradient, certainty, entropy = (
+        float(row[f"val/{name}"]) for name in ("loss", "gradient", "certainty", "cross_entropy")
+    )
+    # The classifier knows little yet, and then smoothed labels cost as much.
+    assert loss - 0.1 * gradient - 0.2 * certainty == pytest.approx(entropy, abs=0.01)
+    assert 0 < certainty < 2.31
+    assert gradient > 0
+
+
+def test_statistics_of_a_batch_norm_are_copied_or_averaged() -> None:
+    for statistics in (False, True):
+        model, average = nn.BatchNorm2d(2), nn.BatchNorm2d(2)
+        model.running_mean, model.num_batches_tracked = torch.ones(2), torch.tensor(3)
+        MovingAverage(average, model, 0.25, 99, statistics).move(100)
+        assert average.running_mean.tolist() == ([0.75] * 2 if statistics else [1.0] * 2)
+        assert average.num_batches_tracked == 3
 
 
 def test_a_classifier_learns_its_gradient_from_a_diffusion_model(

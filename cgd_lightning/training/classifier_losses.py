@@ -1,0 +1,62 @@
+"""What a classifier may be trained towards besides cross-entropy: a gradient fit for guidance.
+
+Each of these is per image, (B,). Where one is not `score_error`, the best classifier is no longer
+the exact one, and the docstring says which it is.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cgd_lightning.diffusion.classifier import NoisyClassifier
+from cgd_lightning.diffusion.process import NoisyBatch, expand
+
+
+class Read(NamedTuple):
+    """What a classifier says of a batch: log p(y | x_t) of its labels, and how that grows."""
+
+    logits: Tensor
+    """(B, K)."""
+
+    gradient: Tensor
+    """sigma_t grad log p(y | x_t), (B, C, H, W)."""
+
+
+def read_with_gradient(classifier: NoisyClassifier, batch: NoisyBatch) -> Read:
+    """Logits and gradient of one forward pass.
+
+    They can be differentiated by the weights of the classifier where gradients are on.
+    """
+    trained = torch.is_grad_enabled()
+    with torch.inference_mode(False), torch.enable_grad():
+        x_t, t, y = batch.x_t.detach().clone().requires_grad_(), batch.t.clone(), batch.y.clone()
+        logits = classifier.logits(x_t, t)
+        own = logits.log_softmax(dim=-1).gather(1, y[:, None])
+        (gradient,) = torch.autograd.grad(own.sum(), x_t, create_graph=trained)
+        gradient = expand(classifier.schedule.alpha_sigma(t)[1], x_t) * gradient
+    if trained:
+        return Read(logits, gradient)
+    return Read(logits.detach(), gradient.detach())
+
+
+def gradient_size(gradient: Tensor) -> Tensor:
+    """||sigma_t grad log p(y | x_t)||^2 / 2, (B,), in nats per unit of log SNR.
+
+    With a weight it makes a classifier smooth: Drucker and Le Cun 1992 (IEEE Transactions on Neural
+    Networks 3, 991), double backpropagation. The best classifier then has shorter gradients than
+    the exact one.
+    """
+    return gradient.square().flatten(1).sum(dim=1) / 2
+
+
+def certainty(logits: Tensor) -> Tensor:
+    """log K - H(p), (B,), in nats: how far p(. | x_t) is from all classes alike.
+
+    With a weight w, entropy-constraint training: Zheng et al. 2022 (arXiv:2206.11474), section 4.2.
+    Where q is the exact classifier, the best one has q_y = p_y (1 + w (log p_y + H(p))): as sure as
+    q where all classes are alike, and less elsewhere.
+    """
+    log_p = logits.log_softmax(dim=-1)
+    entropy = -(log_p.exp() * log_p).sum(dim=-1)
+    return torch.full_like(entropy, logits.shape[1]).log() - entropy
