@@ -23,7 +23,14 @@ TINY_DIFFUSION = [
     "--trainer.enable_progress_bar=false",
     "--guided_sampler.every_n_validations=0",
 ]
-TINY_CLASSIFIER = [word.replace("diffusion.yaml", "classifier.yaml") for word in TINY_DIFFUSION]
+TINY_CLASSIFIER = [
+    "--config=classifier.yaml",
+    "--model.network=EncoderUNet",
+    "--model.network.norm_groups=2",
+    "--model.network.num_res_blocks=1",
+    "--model.network.patch_size=2",
+    *TINY_DIFFUSION[1:],
+]
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from cgd_lightning.checkpoints import schema
 from cgd_lightning.errors import InputError, one_line
+from cgd_lightning.training.muon import MuonAdamW
 
 ODD = (ValueError, TypeError, KeyError, AttributeError, RuntimeError, IndexError)
 """What comes of looking at a state that is none."""
@@ -68,15 +69,23 @@ def _check_moments(moments: Any, live: Optimizer) -> None:
     for group in live.param_groups:
         places = range(first, first + len(group["params"]))
         own = {index: moments[index] for index in places if index in moments}
-        _check_group(own, dict(zip(places, group["params"])), live)
+        _check_group(own, dict(zip(places, group["params"])), _moments_of(live, group))
         first = places.stop
 
 
-def _check_group(moments: Any, parameters: dict[int, Tensor], live: Optimizer) -> None:
+def _moments_of(live: Optimizer, group: dict[str, Any]) -> set[str]:
+    """Names of what `live` keeps of a parameter of `group`, as far as they are known here."""
+    if isinstance(live, MuonAdamW) and "momentum" in group:
+        return {"momentum_buffer"}
+    return {"step", "exp_avg", "exp_avg_sq"} if isinstance(live, Adam | MuonAdamW) else set()
+
+
+def _check_group(moments: Any, parameters: dict[int, Tensor], wanted: set[str]) -> None:
     names = next(iter(moments.values())).keys() if moments else ()
-    if moments and isinstance(live, Adam) and not {"step", "exp_avg", "exp_avg_sq"} <= set(names):
+    if moments and not wanted <= set(names):
         raise ValueError(
-            f"the moments {', '.join(map(str, names))[:100]}, where those of Adam were wanted"
+            f"the moments {', '.join(map(str, names))[:100] or 'of nothing'}, where "
+            f"{', '.join(sorted(wanted))} were wanted"
         )
     for index, own in moments.items():
         if own.keys() != names:

@@ -25,7 +25,7 @@ from cgd_lightning.evaluation.features import GuideFeatures, JudgeFeatures
 from cgd_lightning.evaluation.metrics import accuracy, frechet_distance
 from cgd_lightning.evaluation.plots import stack
 from cgd_lightning.training.guided_sampler import GuidedSampler
-from tests.command_line import TINY_DIFFUSION, status
+from tests.command_line import TINY_CLASSIFIER, TINY_DIFFUSION, status
 from tests.training.test_training import (
     Greys,
     classifier,
@@ -510,15 +510,17 @@ def test_every_logger_gets_the_picture_and_the_numbers(
     assert Image.open(kept[-1]).convert("RGB").tobytes() == picture.tobytes()
 
 
+UNWATCHED = ("guided_sampler", "max_steps", "val_check")
+
+
 @pytest.fixture
 def still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """The folder of a watched one-step training, by the command line, that changes no weight."""
     monkeypatch.chdir(tmp_path)
-    quiet = [
-        word
-        for word in TINY_DIFFUSION
-        if "guided_sampler" not in word and "max_steps" not in word and "val_check" not in word
-    ]
+    quiet, classifier = (
+        [word for word in words if not any(part in word for part in UNWATCHED)]
+        for words in (TINY_DIFFUSION, TINY_CLASSIFIER)
+    )
     short = [
         "--trainer.max_steps=1",
         "--trainer.val_check_interval=1",
@@ -528,7 +530,7 @@ def still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     assert (
         status(
             "fit",
-            *[word.replace("diffusion.yaml", "classifier.yaml") for word in quiet],
+            *classifier,
             *short[:3],
         )
         == 0
