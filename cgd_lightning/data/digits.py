@@ -30,7 +30,7 @@ class Digits(NoisingDataModule):
         seed: seed of the order of the images and of their noise.
         predict_timestep: timestep, from 0 to T-1, at which `cgd predict` reads the test images.
         shift: move each training image by up to so many pixels, down and across.
-        mirror: swap left and right of every other training image.
+        mirror: swap left and right of a training image, or not, with equal chances each time.
     """
 
     name = "digits"

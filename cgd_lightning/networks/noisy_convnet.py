@@ -46,6 +46,10 @@ class NoisyConvNet(Network):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if min(width, num_blocks, patch_size) < 1:
+            raise InputError(
+                f"width {width}, num_blocks {num_blocks}, patch_size {patch_size}: wanted 1 or more"
+            )
         if image_size % patch_size:
             raise InputError(
                 f"image_size {image_size}: wanted a multiple of patch_size {patch_size}; give "

@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from cgd_lightning.diffusion.classifier import NoisyClassifier
+from cgd_lightning.diffusion.guidance.classifier import input_gradient
 from cgd_lightning.diffusion.process import NoisyBatch, expand
 
 
-class Read(NamedTuple):
-    """What a classifier says of a batch: log p(y | x_t) of its labels, and how that grows."""
+class Reading(NamedTuple):
+    """What a classifier says of a batch, and how log p(y | x_t) of its labels grows."""
 
     logits: Tensor
     """(B, K)."""
@@ -23,21 +25,33 @@ class Read(NamedTuple):
     """sigma_t grad log p(y | x_t), (B, C, H, W)."""
 
 
-def read_with_gradient(classifier: NoisyClassifier, batch: NoisyBatch) -> Read:
-    """Logits and gradient of one forward pass.
+def read_with_gradient(classifier: NoisyClassifier, batch: NoisyBatch) -> Reading:
+    """Logits and gradient, of one forward pass where there is no batch norm.
 
-    They can be differentiated by the weights of the classifier where gradients are on.
+    They can be differentiated by the weights of the classifier where gradients are on. The gradient
+    is the one that guides: with the statistics of batch norm as they stand, so that no image's
+    depends on the others of its batch.
     """
+    norms = [
+        layer for layer in classifier.modules() if isinstance(layer, _BatchNorm) and layer.training
+    ]
     trained = torch.is_grad_enabled()
-    with torch.inference_mode(False), torch.enable_grad():
-        x_t, t, y = batch.x_t.detach().clone().requires_grad_(), batch.t.clone(), batch.y.clone()
-        logits = classifier.logits(x_t, t)
-        own = logits.log_softmax(dim=-1).gather(1, y[:, None])
-        (gradient,) = torch.autograd.grad(own.sum(), x_t, create_graph=trained)
-        gradient = expand(classifier.schedule.alpha_sigma(t)[1], x_t) * gradient
-    if trained:
-        return Read(logits, gradient)
-    return Read(logits.detach(), gradient.detach())
+    with torch.inference_mode(False):
+        x_t = batch.x_t.detach().clone().requires_grad_(trained)
+        t, y = batch.t.clone(), batch.y.clone()
+
+    def log_p(x: Tensor) -> tuple[Tensor, Tensor]:
+        logits = classifier.logits(x, t)
+        return logits.log_softmax(dim=-1).gather(1, y[:, None]), logits
+
+    learning = classifier.logits(batch.x_t, batch.t) if norms else None
+    for layer in norms:
+        layer.eval()
+    gradient, logits = input_gradient(log_p, x_t)
+    for layer in norms:
+        layer.train()
+    sigma = expand(classifier.schedule.alpha_sigma(t)[1], gradient)
+    return Reading(logits if learning is None else learning, sigma * gradient)
 
 
 def gradient_size(gradient: Tensor) -> Tensor:

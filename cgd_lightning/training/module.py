@@ -122,7 +122,6 @@ class TrainingModule(LightningModule, ABC):
                 .to(memory_format=torch.channels_last)
                 .to(self.device)
             )
-            _check_batch(self.model, self.data.batch_size)
             self.ema = deepcopy(self.model).requires_grad_(False).eval()
             if self.compile_network:
                 self.model.network.compile()
@@ -196,6 +195,8 @@ class TrainingModule(LightningModule, ABC):
 
     def on_fit_start(self) -> None:
         """The optimisers are there now, and what was stored of them has not reached them yet."""
+        assert self.model is not None
+        _check_batch(self.model, self.data.batch_size)
         if self._resumed is not None:
             fit_states(self._resumed, self.trainer)
         self._resumed = None
@@ -206,8 +207,9 @@ def _check_batch(model: nn.Module, batch_size: int) -> None:
     for name, layer in model.named_modules():
         if batch_size == 1 and isinstance(layer, nn.modules.batchnorm._BatchNorm):
             raise InputError(
-                f"data.batch_size 1: {name} ({type(layer).__name__}) takes mean and variance of a "
-                "batch, and one image has none; give 2 or more, or a network without batch norm"
+                f"data.batch_size 1: {name} ({type(layer).__name__}) learns by mean and variance "
+                "of a batch, and those of one image are not those of others; give 2 or more, best "
+                "32 or more, or a network without batch norm"
             )
 
 

@@ -34,7 +34,7 @@ def check_levels(min_snr_gamma: float | None, schedule: NoiseSchedule) -> None:
 
 
 def check_classifier(
-    weights: Mapping[str, float], diffusion: str | None, label_smoothing: float
+    weights: Mapping[str, float], diffusion: str | None, label_smoothing: float, compile: bool
 ) -> None:
     """Raises InputError for arguments of `ClassifierModule` that make no sense."""
     names = {"gradient": "gradient_penalty", "certainty": "entropy_weight", "score": "score_weight"}
@@ -46,5 +46,11 @@ def check_classifier(
             f"score_weight {weights['score']} and diffusion {diffusion}: give both or neither; the "
             "diffusion model tells what the gradient should be"
         )
+    for name in ("score", "gradient"):
+        if compile and weights[name]:
+            raise InputError(
+                f"compile and {names[name]} {weights[name]}: a compiled network cannot be "
+                "differentiated twice; leave one out"
+            )
     if not 0 <= label_smoothing < 1:
         raise InputError(f"label_smoothing {label_smoothing}: wanted 0 or more, less than 1")

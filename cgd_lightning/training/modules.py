@@ -123,15 +123,17 @@ class ClassifierModule(TrainingModule):
         network: network to train, and its settings; it is built when the data is known.
         score_weight: add so many times the mismatch of the gradient, "score" in nats per unit of
             log SNR, which a diffusion model tells; its best classifier is the exact one too: Chao
-            et al. 2022 (arXiv:2203.14206). A step goes back through the network twice.
+            et al. 2022 (arXiv:2203.14206). A step goes back through the network twice, and not
+            through a compiled one.
         diffusion: run or file of that diffusion model, of the same data and schedule.
         gradient_penalty: add so many times half the square of the gradient, "gradient" in nats per
             unit of log SNR: a smoother classifier, whose gradient is shorter than the exact one's.
         entropy_weight: add so many times log K - H(p), "certainty" in nats: a classifier that
             stays less sure than the exact one, so that its gradient does not die: Zheng et al. 2022
             (arXiv:2206.11474), where it is 0.1.
-        label_smoothing: train towards this share of all classes alike, 0 to 1. The best classifier
-            is then the exact one mixed with that share, whose gradient is weaker where it is sure.
+        label_smoothing: train towards this share, less than 1, of all classes alike. The best
+            classifier is then the exact one mixed with it, whose gradient is weaker where it is
+            sure.
         optimizer: optimiser and its settings; AdamW with learning rate 1e-3 if none is given.
         warmup_steps: steps in which the learning rate grows to its full value.
         decay: how the learning rate falls from there to 0 at the end of the run: linear, cosine, or
@@ -164,7 +166,7 @@ class ClassifierModule(TrainingModule):
             "gradient": gradient_penalty,
             "certainty": entropy_weight,
         }
-        check_classifier(weights, diffusion, label_smoothing)
+        check_classifier(weights, diffusion, label_smoothing, compile)
         self.loss_weights = {name: weight for name, weight in weights.items() if weight}
         if self.loss_weights or label_smoothing:
             self.measures = ("loss", "accuracy", "cross_entropy", *self.loss_weights)

@@ -106,7 +106,7 @@ def _check_moment(name: str, value: Any, parameter: Tensor) -> None:
     elif (
         not value.is_floating_point()
         or (value.ndim and value.shape != parameter.shape)
-        or (not value.ndim and name.startswith("exp_"))
+        or (not value.ndim and (name.startswith("exp_") or name == "momentum_buffer"))
     ):
         raise ValueError(
             f"{schema.shown(name)}: a tensor {list(value.shape)} of {value.dtype} for a parameter "

@@ -63,3 +63,10 @@ def test_it_knows_the_timestep() -> None:
 def test_a_patch_that_does_not_divide_is_told() -> None:
     with pytest.raises(InputError, match="image_size 9: wanted a multiple of patch_size 2"):
         NoisyConvNet(9, 1, 2, patch_size=2)
+
+
+@pytest.mark.parametrize("wrong", [{"width": 0}, {"num_blocks": 0}, {"patch_size": 0}])
+def test_sizes_below_one_are_told(wrong: dict[str, int]) -> None:
+    [(name, value)] = wrong.items()
+    with pytest.raises(InputError, match=f"{name} {value}.*wanted 1 or more"):
+        NoisyConvNet(8, 1, 3, **wrong)

@@ -1,14 +1,20 @@
 """Losses of a classifier's gradient and certainty, on a mixture whose exact classifier is known."""
 
+from dataclasses import astuple
+from functools import partial
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.data_spec import DataSpec
+from cgd_lightning.diffusion.process import NoisyBatch
 from cgd_lightning.diffusion.schedules import Cosine
+from cgd_lightning.networks import EncoderUNet, NoisyConvNet
 from cgd_lightning.training.classifier_losses import certainty, gradient_size, read_with_gradient
+from cgd_lightning.training.modules import ClassifierModule
 from tests.conftest import NAMES, SHAPE, Changed, ExactLogits, Mixture, drawn
 
 SCHEDULE = Cosine()
@@ -66,6 +72,90 @@ def test_a_penalty_shortens_the_gradient_and_none_leaves_the_exact_one() -> None
 def test_the_size_of_a_gradient_is_half_its_square() -> None:
     gradient = torch.tensor([[[[3.0, 4.0], [0.0, 0.0]]], [[[1.0, 1.0], [1.0, 1.0]]]])
     assert gradient_size(gradient).tolist() == [12.5, 2.0]
+
+
+def noisy_images(size: int, count: int) -> NoisyBatch:
+    torch.manual_seed(0)
+    x, y = torch.randn(count, 1, size, size), torch.arange(count) % 3
+    return NoisyBatch(x, x, 999 * torch.rand(count), torch.randn_like(x), y, torch.arange(count))
+
+
+def images(network: nn.Module) -> NoisyClassifier:
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    return NoisyClassifier(network, SCHEDULE, DataSpec((1, 8, 8), NAMES))
+
+
+def test_with_batch_norm_the_gradient_is_the_one_that_guides() -> None:
+    """Also while the classifier trains, whatever else is in the batch; and logits are trained."""
+    guide = images(NoisyConvNet(8, 1, 3, width=8, channel_mult=(1, 2))).train()
+    batch = noisy_images(8, 16)
+    trained = read_with_gradient(guide, batch)
+    assert all(layer.training for layer in guide.modules())
+    learning = guide.logits(batch.x_t, batch.t)
+    torch.testing.assert_close(trained.logits, learning)
+    guide.eval()  # the statistics moved twice, and the gradient was taken after the first time
+    assert not torch.allclose(learning, guide.logits(batch.x_t, batch.t), atol=1e-3)
+    again = images(NoisyConvNet(8, 1, 3, width=8, channel_mult=(1, 2)))
+    again.load_state_dict(guide.state_dict())
+    apart = read_with_gradient(again.eval(), batch)
+    for one in range(16):
+        single = NoisyBatch(*(value[one : one + 1] for value in astuple(batch)[:6]))
+        torch.testing.assert_close(
+            read_with_gradient(again, single).gradient[0], apart.gradient[one], rtol=1e-4, atol=1e-6
+        )
+    for layer in again.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 0.0
+    still = read_with_gradient(again.train(), batch)
+    torch.testing.assert_close(still.gradient, apart.gradient)
+
+
+def test_attention_of_many_pixels_can_be_differentiated_twice() -> None:
+    guide = images(
+        EncoderUNet(
+            *(32, 1, 3),
+            model_channels=8,
+            channel_mult=(1,),
+            num_res_blocks=1,
+            attention_resolutions=(1,),
+            norm_groups=2,
+        )
+    )
+    guide.data = DataSpec((1, 32, 32), NAMES)
+    batch = noisy_images(32, 2)
+    size = gradient_size(read_with_gradient(guide, batch).gradient).mean()
+    size.backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in guide.parameters())
+
+
+OPTIONS = {
+    "nothing": {},
+    "smoothing": {"label_smoothing": 0.3},
+    "gradient": {"gradient_penalty": 0.5},
+    "certainty": {"entropy_weight": 0.7},
+    "all": {"label_smoothing": 0.3, "gradient_penalty": 0.5, "entropy_weight": 0.7},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_the_loss_is_the_sum_of_what_was_asked_for(options: dict[str, float]) -> None:
+    guide, batch = images(NoisyConvNet(8, 1, 3, width=8)).eval(), noisy_images(8, 16)
+    module = ClassifierModule(partial(NoisyConvNet, width=8), **options)
+    measures = module.measure(guide, batch)
+    log_p = guide.log_prob(batch.x_t, batch.t)
+    share = options.get("label_smoothing", 0.0)
+    target = (1 - share) * F.one_hot(batch.y, 3) + share / 3
+    wanted = -(target * log_p).sum(dim=1)
+    wanted = wanted + options.get("gradient_penalty", 0.0) * gradient_size(
+        read_with_gradient(guide, batch).gradient
+    )
+    wanted = wanted + options.get("entropy_weight", 0.0) * certainty(log_p)
+    torch.testing.assert_close(measures["loss"], wanted)
+    assert measures.keys() == set(module.measures)
+    if options:
+        own = F.cross_entropy(log_p, batch.y, reduction="none")
+        torch.testing.assert_close(measures["cross_entropy"], own.detach())
 
 
 def test_certainty_goes_from_nothing_to_log_k() -> None:

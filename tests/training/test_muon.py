@@ -91,6 +91,38 @@ def test_it_is_muon_for_matrices_and_adamw_for_the_rest(layout: torch.memory_for
     assert not torch.allclose(mine[0].weight, network()[0].weight, atol=0.02)
 
 
+def test_a_step_is_the_formula() -> None:
+    """Twice, in float64, with a decay that shows."""
+    torch.manual_seed(0)
+    weight = nn.Parameter(torch.randn(6, 10))
+    optimizer = MuonAdamW([weight], lr=0.02, momentum=0.9, weight_decay=5.0)
+    wanted, momentum = weight.detach().double(), torch.zeros(6, 10, dtype=torch.float64)
+    for _ in range(2):
+        gradient = torch.randn(6, 10)
+        weight.grad = gradient.clone()
+        optimizer.step()
+        momentum = 0.9 * momentum + 0.1 * gradient
+        direction = rounds(0.1 * gradient + 0.9 * momentum)
+        wanted = wanted * (1 - 0.02 * 5) - 0.02 * 0.2 * 10**0.5 * direction
+    torch.testing.assert_close(weight.detach().double(), wanted, rtol=0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lr": -1.0},
+        {"lr": float("nan")},
+        {"weight_decay": -1.0},
+        {"momentum": 1.0},
+        {"momentum": -0.1},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+    [(name, value)] = wrong.items()
+    with pytest.raises(ValueError, match=f"{name} {value}: wanted"):
+        MuonAdamW(network().parameters(), **wrong)
+
+
 def test_a_step_moves_a_kernel_in_all_directions_alike() -> None:
     net = nn.Conv2d(4, 8, 3, bias=False).to(memory_format=torch.channels_last)
     before = net.weight.detach().clone()
