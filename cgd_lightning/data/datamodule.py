@@ -113,6 +113,11 @@ class NoisingDataModule(LightningDataModule, ABC):
                 f"batch_size {self.batch_size} on {processes} process(es): {self.name} has "
                 f"{size} training images; give a smaller --data.batch_size"
             )
+        if self.shift >= min(self.image_shape[1:]):
+            raise InputError(
+                f"shift {self.shift}: wanted less than the side of an image, "
+                f"{min(self.image_shape[1:])} pixels; give a smaller --data.shift"
+            )
         shard = ShuffledShard(size, self.seed, rank, processes)
         return ResumableLoader(
             data, shard, self.batch_size, self._batches_trained, **self._options()

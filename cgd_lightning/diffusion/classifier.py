@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from cgd_lightning.diffusion.codec import PIXELS
 from cgd_lightning.diffusion.data_spec import DataSpec, Trained
@@ -62,6 +63,19 @@ class NoisyClassifier(Trained):
         own = self.schedule.level(timestep)
         t = torch.full((len(x_t),), timestep, device=x_t.device, dtype=torch.float32)
         return self.log_prob(x_t * (own.radius / level.radius), t)
+
+
+def check_statistics(classifier: nn.Module) -> None:
+    """Raises InputError for a guide whose batch norm is in training mode.
+
+    There an image's gradient would depend on the others of its batch, and looking would change it.
+    """
+    for name, layer in classifier.named_modules():
+        if isinstance(layer, _BatchNorm) and layer.training:
+            raise InputError(
+                f"the classifier is in training mode, and its {name} would take statistics of what "
+                "it guides; call eval() on it"
+            )
 
 
 class CleanClassifier(Trained):

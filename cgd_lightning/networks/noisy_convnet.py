@@ -50,10 +50,22 @@ class NoisyConvNet(Network):
             raise InputError(
                 f"width {width}, num_blocks {num_blocks}, patch_size {patch_size}: wanted 1 or more"
             )
+        if not channel_mult or int(min(channel_mult) * width) < 1:
+            raise InputError(
+                f"channel_mult {list(channel_mult)}: wanted a factor for each level, that makes "
+                f"one channel or more of width {width}"
+            )
+        if not 0 <= dropout < 1:
+            raise InputError(f"dropout {dropout}: wanted at least 0 and less than 1")
         if image_size % patch_size:
             raise InputError(
                 f"image_size {image_size}: wanted a multiple of patch_size {patch_size}; give "
                 "another patch_size, or resize the images"
+            )
+        if 2 ** (len(channel_mult) - 2) >= image_size // patch_size > 1:
+            raise InputError(
+                f"channel_mult {list(channel_mult)}: {len(channel_mult)} levels, and an image of "
+                f"{image_size} pixels cannot be halved so often; give fewer"
             )
         widths = [int(mult * width) for mult in channel_mult]
         self.patch_size, embedding = patch_size, 4 * width

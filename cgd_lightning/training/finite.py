@@ -35,6 +35,12 @@ class FiniteLoss(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.check(trainer)
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The moving average, and what a layer learned of batches, no training step has used."""
+        held_out = trainer.callback_metrics.get("val/loss")
+        if held_out is not None and not trainer.sanity_checking and not held_out.isfinite():
+            raise FloatingPointError(self.said("held-out loss", trainer.global_step, trainer))
+
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
@@ -54,16 +60,14 @@ class FiniteLoss(Callback):
         """Raises FloatingPointError if there is a first bad step."""
         first = first_bad.item()
         if first != torch.inf:
-            last = next(
-                (
-                    own.last
-                    for own in trainer.checkpoint_callbacks
-                    if isinstance(own, RunCheckpoint)
-                ),
-                None,
-            )
-            kept = f"{last} is from before, and is kept" if last else "no checkpoint was written"
-            raise FloatingPointError(
-                f"the loss is not finite at step {first:.0f}; {kept}. Try a smaller learning rate, "
-                "gradient clipping (--trainer.gradient_clip_val 1) or --trainer.precision 32-true"
-            )
+            raise FloatingPointError(self.said("loss", first, trainer))
+
+    def said(self, what: str, step: float, trainer: Trainer) -> str:
+        """What is said of a loss that is not finite."""
+        files = (own.last for own in trainer.checkpoint_callbacks if isinstance(own, RunCheckpoint))
+        last = next(files, None)
+        kept = f"{last} is from before, and is kept" if last else "no checkpoint was written"
+        return (
+            f"the {what} is not finite at step {step:.0f}; {kept}. Try a smaller learning rate, "
+            "gradient clipping (--trainer.gradient_clip_val 1) or --trainer.precision 32-true"
+        )

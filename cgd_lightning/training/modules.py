@@ -124,10 +124,11 @@ class ClassifierModule(TrainingModule):
         score_weight: add so many times the mismatch of the gradient, "score" in nats per unit of
             log SNR, which a diffusion model tells; its best classifier is the exact one too: Chao
             et al. 2022 (arXiv:2203.14206). A step goes back through the network twice, and not
-            through a compiled one.
+            through a compiled one, and asks the diffusion model once.
         diffusion: run or file of that diffusion model, of the same data and schedule.
         gradient_penalty: add so many times half the square of the gradient, "gradient" in nats per
             unit of log SNR: a smoother classifier, whose gradient is shorter than the exact one's.
+            It goes back twice as well.
         entropy_weight: add so many times log K - H(p), "certainty" in nats: a classifier that
             stays less sure than the exact one, so that its gradient does not die: Zheng et al. 2022
             (arXiv:2206.11474), where it is 0.1.

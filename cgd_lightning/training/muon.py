@@ -54,16 +54,22 @@ class MuonAdamW(Optimizer):
                 raise ValueError(f"{name} {value}: wanted a finite number from 0")
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum {momentum}: wanted at least 0 and less than 1")
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas {tuple(betas)}: wanted two numbers from 0, less than 1")
         given = list(params)
-        matrices = [p for p in given if p.ndim >= 2]
-        others = [p for p in given if p.ndim < 2]
+        for p in given:
+            if not isinstance(p, Tensor) or not p.is_floating_point():
+                raise ValueError(f"a {type(p).__name__}: wanted parameters of real numbers alone")
+        matrices = [p for p in given if p.ndim >= 2 and p.numel()]
+        others = [p for p in given if p.ndim < 2 or not p.numel()]
+        for p in matrices:
+            _matrix(p, p)
         groups: list[dict[str, Any]] = []
-        self._adamw: Optimizer | None = None
         if matrices:
             groups.append({"params": matrices, "momentum": momentum})
         if others:
-            self._adamw = AdamW(others, lr=lr, betas=betas, weight_decay=weight_decay)
-            groups.append(self._adamw.param_groups[0])
+            adamw = AdamW(others, lr=lr, betas=betas, weight_decay=weight_decay)
+            groups.append(adamw.param_groups[0])
         super().__init__(groups, {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -76,10 +82,10 @@ class MuonAdamW(Optimizer):
         for group in self.param_groups:
             if "momentum" in group:
                 self._step_muon(group)
-            elif self._adamw is not None:
-                # What was loaded stands in this optimiser.
-                self._adamw.param_groups, self._adamw.state = [group], self.state
-                self._adamw.step()
+            else:
+                adamw = AdamW(group["params"])
+                adamw.param_groups, adamw.state = [group], self.state
+                adamw.step()
         return loss
 
     def _step_muon(self, group: dict[str, Any]) -> None:
@@ -94,7 +100,7 @@ class MuonAdamW(Optimizer):
         torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
         alike: defaultdict[tuple[Any, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for p, direction in zip(moved, directions, strict=True):
-            rows, weights = _matrix(direction, p), _matrix(p, p)
+            rows, weights = _matrix(_laid_out(direction, p), p), _matrix(p, p)
             alike[rows.shape, rows.dtype, rows.device].append((weights, rows))
         for pairs in alike.values():
             update = orthogonal(torch.stack([rows for _, rows in pairs]))
@@ -104,12 +110,14 @@ class MuonAdamW(Optimizer):
     def _momentum(self, p: Tensor) -> Tensor:
         """The averaged gradient of `p`, laid out as `p` is."""
         momentum = self.state[p].get("momentum_buffer")
-        if momentum is None:
-            momentum = torch.zeros_like(p)
-        if momentum.stride() != p.stride():  # as it may have been loaded
-            momentum = torch.empty_like(p).copy_(momentum)
-        self.state[p]["momentum_buffer"] = momentum
-        return momentum
+        own = torch.zeros_like(p) if momentum is None else _laid_out(momentum, p)
+        self.state[p]["momentum_buffer"] = own
+        return own
+
+
+def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:
+    """`tensor` in the memory layout of `like`: loaded ones may have another."""
+    return tensor if tensor.stride() == like.stride() else torch.empty_like(like).copy_(tensor)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
@@ -135,8 +143,17 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 def _matrix(tensor: Tensor, like: Tensor) -> Tensor:
-    """`tensor`, of the shape of `like`, with one row for each output: where `like` lies, a view."""
+    """A view of `tensor`, laid out as `like` is, with one row for each output.
+
+    Raises ValueError for a layout of which there is none.
+    """
     rows = tensor.detach()
     if not like.is_contiguous():  # channels last
         rows = rows.movedim(1, -1)
-    return rows.reshape(len(rows), -1)
+    try:
+        return rows.view(len(rows), -1)
+    except RuntimeError as error:
+        raise ValueError(
+            f"a parameter of shape {list(like.shape)} and strides {list(like.stride())}: wanted a "
+            "contiguous one, or channels last"
+        ) from error

@@ -55,9 +55,14 @@ def listed(value: Any) -> list[Any]:
 
 def _optimizer(state: Any, live: Optimizer) -> dict[str, Any]:
     schema.mapping(state, ("state", "param_groups"))
+    groups, own = listed(state["param_groups"]), live.state_dict()["param_groups"]
+    if len(groups) != len(own):
+        raise ValueError(
+            f"{len(groups)} groups of parameters, where {len(own)} were wanted: of another "
+            "optimiser; give the --model.optimizer of its own run"
+        )
+    kept = [_group(theirs, group) for group, theirs in zip(own, groups, strict=True)]
     _check_moments(state["state"], live)
-    groups = zip(live.state_dict()["param_groups"], listed(state["param_groups"]), strict=True)
-    kept = [_group(theirs, group) for group, theirs in groups]
     return {"state": state["state"], "param_groups": kept}
 
 
@@ -112,6 +117,8 @@ def _check_moment(name: str, value: Any, parameter: Tensor) -> None:
             f"{schema.shown(name)}: a tensor {list(value.shape)} of {value.dtype} for a parameter "
             f"{list(parameter.shape)}"
         )
+    elif not value.isfinite().all():
+        raise ValueError(f"{schema.shown(name)}: not finite")
 
 
 def _group(group: Any, live: dict[str, Any]) -> dict[str, Any]:

@@ -29,10 +29,14 @@ def load_noise_predictor(path: str | Path, data: NoisingDataModule) -> Denoiser:
     Raises InputError, naming file and values, for one of other images or another schedule, and for
     one that always wants to be told the class.
     """
-    file = checkpoints.find(path)
-    denoiser = checkpoints.load(file, Denoiser, trust=NO_TRUST)
+    try:
+        file = checkpoints.find(path)
+        denoiser = checkpoints.load(file, Denoiser, trust=NO_TRUST)
+    except (InputError, OSError) as error:
+        raise InputError(f"model.diffusion {path!s}: {error}") from error
     for name, theirs, ours in (
         ("images of shape", denoiser.data.shape, data.spec.shape),
+        ("classes", denoiser.class_names, data.class_names),
         ("codec", denoiser.data.codec, data.codec),
         ("schedule", denoiser.schedule, data.schedule),
     ):

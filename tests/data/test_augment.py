@@ -75,3 +75,9 @@ def test_noise_and_timesteps_are_those_without_and_held_out_images_stay(
 def test_a_shift_that_makes_no_sense_is_refused(shift: int) -> None:
     with pytest.raises(InputError, match=f"shift {shift}: wanted 0 to"):
         Digits(shift=shift)
+
+
+def test_a_shift_as_large_as_the_image_is_refused_once_it_trains() -> None:
+    with pytest.raises(InputError, match="shift 16: wanted less than the side of an image, 16"):
+        Digits(shift=16).train_dataloader()
+    assert len(Digits(shift=16).val_dataloader()) > 0

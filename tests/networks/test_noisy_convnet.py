@@ -1,7 +1,18 @@
+import re
+from typing import Any
+
 import pytest
 import torch
 
-from cgd_lightning import NoisyConvNet
+from cgd_lightning import (
+    ClassifierGuidance,
+    Denoiser,
+    NoisyClassifier,
+    NoisyConvNet,
+    UNet,
+)
+from cgd_lightning.diffusion.data_spec import DataSpec
+from cgd_lightning.diffusion.schedules import Cosine
 from cgd_lightning.errors import InputError
 
 
@@ -65,8 +76,34 @@ def test_a_patch_that_does_not_divide_is_told() -> None:
         NoisyConvNet(9, 1, 2, patch_size=2)
 
 
-@pytest.mark.parametrize("wrong", [{"width": 0}, {"num_blocks": 0}, {"patch_size": 0}])
-def test_sizes_below_one_are_told(wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"width": 0},
+        {"num_blocks": 0},
+        {"patch_size": 0},
+        {"channel_mult": ()},
+        {"channel_mult": (1, 0.01)},
+        {"channel_mult": (1, 1, 1, 1, 1)},
+        {"dropout": 1.0},
+    ],
+)
+def test_settings_that_make_no_network_are_told(wrong: dict[str, Any]) -> None:
     [(name, value)] = wrong.items()
-    with pytest.raises(InputError, match=f"{name} {value}.*wanted 1 or more"):
+    said = list(value) if isinstance(value, tuple) else value
+    with pytest.raises(InputError, match=re.escape(f"{name} {said}")):
         NoisyConvNet(8, 1, 3, **wrong)
+
+
+def test_an_image_is_halved_until_one_pixel_is_left() -> None:
+    net = NoisyConvNet(5, 1, 3, width=4, channel_mult=(1, 1, 1, 1))
+    assert net(torch.randn(2, 1, 5, 5), torch.zeros(2)).shape == (2, 3)
+
+
+def test_it_does_not_guide_while_it_trains() -> None:
+    net = NoisyClassifier(trained(8, 1), Cosine(), DataSpec((1, 8, 8), ("a", "b", "c", "d", "e")))
+    denoiser = Denoiser(UNet(8, 1, 1, model_channels=8, channel_mult=(1,), norm_groups=2), Cosine())
+    rule, labels = ClassifierGuidance(scale=1.0), torch.zeros(1, dtype=torch.int64)
+    rule.bind(denoiser, net, labels)
+    with pytest.raises(InputError, match=r"training mode, and its network.levels.*call eval"):
+        rule.bind(denoiser, net.train(), labels)

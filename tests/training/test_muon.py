@@ -1,5 +1,6 @@
 """One optimiser of Muon and AdamW, against torch's own two and against exact numbers."""
 
+import re
 from copy import deepcopy
 from typing import Any
 
@@ -121,6 +122,27 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> Non
     [(name, value)] = wrong.items()
     with pytest.raises(ValueError, match=f"{name} {value}: wanted"):
         MuonAdamW(network().parameters(), **wrong)
+
+
+def test_parameters_that_it_cannot_move_are_refused() -> None:
+    for parameters, says in (
+        ([nn.Parameter(torch.randn(4, 3, 5).transpose(0, 1))], "shape [3, 4, 5] and strides"),
+        ([nn.Parameter(torch.randn(3, 4, dtype=torch.complex64))], "real numbers alone"),
+        ([{"params": [nn.Parameter(torch.randn(3, 4))]}], "a dict: wanted"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(says)):
+            MuonAdamW(parameters)
+
+
+def test_a_copy_goes_on_alike() -> None:
+    net = network()
+    optimizer = MuonAdamW(net.parameters(), **SETTINGS)
+    learn(net, optimizer, 2)
+    twin, again = deepcopy((net, optimizer))
+    learn(net, optimizer, 2)
+    learn(twin, again, 2)
+    for one, other in zip(net.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_step_moves_a_kernel_in_all_directions_alike() -> None:

@@ -879,6 +879,19 @@ def test_losses_that_are_added_are_measured_beside_cross_entropy(
     assert gradient > 0
 
 
+def test_a_held_out_loss_that_is_not_finite_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    """The training loss of the first steps is still that of the weights before."""
+    monkeypatch.chdir(tmp_path)
+    words = ["--model.optimizer.weight_decay=1e30", "--trainer.max_steps=2"]
+    assert status("fit", *FIT, *words, "--trainer.val_check_interval=2") != 0
+    said = capfd.readouterr().err
+    assert "not finite at step" in said
+    assert "no checkpoint was written" in said
+    assert not list(Path("runs").rglob("*.ckpt"))
+
+
 def test_statistics_of_a_batch_norm_are_copied_or_averaged() -> None:
     for statistics in (False, True):
         model, average = nn.BatchNorm2d(2), nn.BatchNorm2d(2)
@@ -902,6 +915,9 @@ def test_a_classifier_learns_its_gradient_from_a_diffusion_model(
     other = [*words, "--data.schedule=Linear"]
     assert status("fit", *TINY_CLASSIFIER, *other) != 0
     assert "schedule Cosine(" in capfd.readouterr().err
+    other = [*words, "--model.diffusion=runs/nothing"]
+    assert status("fit", *TINY_CLASSIFIER, *other) != 0
+    assert "model.diffusion runs/nothing: " in capfd.readouterr().err
 
 
 def last_version(run: Path) -> Path:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from cgd_lightning.diffusion.classifier import NoisyClassifier
+from cgd_lightning.diffusion.classifier import NoisyClassifier, check_statistics
 from cgd_lightning.diffusion.denoiser import Denoise, Prediction
 from cgd_lightning.diffusion.guidance.image_weights import ImageWeight
 from cgd_lightning.diffusion.guidance.rule import Guide, Rule
@@ -67,6 +67,7 @@ class ClassifierGuidance(Rule):
                 f"classifier guidance at scale {self.scale} needs a classifier of noisy images, "
                 f"and {got}"
             )
+        check_statistics(classifier)
         guide, weight = classifier, self.weight or CONSTANT
         check_classes(labels, len(guide.class_names))
 

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from cgd_lightning.diffusion.classifier import CleanClassifier
+from cgd_lightning.diffusion.classifier import CleanClassifier, check_statistics
 from cgd_lightning.diffusion.denoiser import Denoise, Prediction
 from cgd_lightning.diffusion.guidance.classifier import check_classes, input_gradient
 from cgd_lightning.diffusion.guidance.image_weights import ImageWeight
@@ -88,6 +88,7 @@ class CleanGuidance(Rule):
             raise InputError(
                 f"guidance by a clean classifier at scale {self.scale} needs one, and {got}"
             )
+        check_statistics(classifier)
         check_classes(labels, len(classifier.class_names))
         guide = classifier if self.softplus is None else softened(classifier, self.softplus)
         weight = self.weight or CONSTANT
