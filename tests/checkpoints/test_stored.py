@@ -118,6 +118,8 @@ def test_a_stored_training_goes_on(tmp_path: Path, cgd: Cgd) -> None:
         "--model.network=MLPClassifier",
         "--model.network.width=8",
         "--model.network.depth=1",
+        "--model.optimizer=torch.optim.AdamW",
+        "--model.optimizer.lr=2e-3",
     ]
     options += [
         "--data.image_size=8",
