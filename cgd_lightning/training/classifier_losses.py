@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.guidance.classifier import input_gradient
 from cgd_lightning.diffusion.process import NoisyBatch, expand
+from cgd_lightning.training.batch_statistics import held, kept, learning_norms
 
 
 class Reading(NamedTuple):
@@ -29,13 +29,10 @@ def read_with_gradient(classifier: NoisyClassifier, batch: NoisyBatch) -> Readin
     """Logits and gradient, of one forward pass where there is no batch norm.
 
     They can be differentiated by the weights of the classifier where gradients are on. The gradient
-    is the one that guides: with the statistics of batch norm as they stand, so that no image's
-    depends on the others of its batch.
+    is one that guides: statistics of batch norm are constants to it, so that no image's depends on
+    how it changes those of the others.
     """
-    norms = [
-        layer for layer in classifier.modules() if isinstance(layer, _BatchNorm) and layer.training
-    ]
-    trained = torch.is_grad_enabled()
+    norms, trained = learning_norms(classifier), torch.is_grad_enabled()
     with torch.inference_mode(False):
         x_t = batch.x_t.detach().clone().requires_grad_(trained)
         t, y = batch.t.clone(), batch.y.clone()
@@ -44,14 +41,15 @@ def read_with_gradient(classifier: NoisyClassifier, batch: NoisyBatch) -> Readin
         logits = classifier.logits(x, t)
         return logits.log_softmax(dim=-1).gather(1, y[:, None]), logits
 
-    learning = classifier.logits(batch.x_t, batch.t) if norms else None
-    for layer in norms:
-        layer.eval()
-    gradient, logits = input_gradient(log_p, x_t)
-    for layer in norms:
-        layer.train()
+    if norms:
+        with kept(norms) as statistics:
+            classifier.logits(batch.x_t, t)
+        with held(norms, statistics):
+            gradient, logits = input_gradient(log_p, x_t)
+    else:
+        gradient, logits = input_gradient(log_p, x_t)
     sigma = expand(classifier.schedule.alpha_sigma(t)[1], gradient)
-    return Reading(logits if learning is None else learning, sigma * gradient)
+    return Reading(logits, sigma * gradient)
 
 
 def gradient_size(gradient: Tensor) -> Tensor:

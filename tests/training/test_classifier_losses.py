@@ -1,5 +1,6 @@
 """Losses of a classifier's gradient and certainty, on a mixture whose exact classifier is known."""
 
+from copy import deepcopy
 from dataclasses import astuple
 from functools import partial
 
@@ -86,29 +87,45 @@ def images(network: nn.Module) -> NoisyClassifier:
     return NoisyClassifier(network, SCHEDULE, DataSpec((1, 8, 8), NAMES))
 
 
-def test_with_batch_norm_the_gradient_is_the_one_that_guides() -> None:
-    """Also while the classifier trains, whatever else is in the batch; and logits are trained."""
+def test_with_batch_norm_the_gradient_is_one_that_guides() -> None:
+    """Of a network with the batch's statistics fixed, whatever else is in the batch."""
     guide = images(NoisyConvNet(8, 1, 3, width=8, channel_mult=(1, 2))).train()
-    batch = noisy_images(8, 16)
-    trained = read_with_gradient(guide, batch)
-    assert all(layer.training for layer in guide.modules())
-    learning = guide.logits(batch.x_t, batch.t)
-    torch.testing.assert_close(trained.logits, learning)
-    guide.eval()  # the statistics moved twice, and the gradient was taken after the first time
-    assert not torch.allclose(learning, guide.logits(batch.x_t, batch.t), atol=1e-3)
-    again = images(NoisyConvNet(8, 1, 3, width=8, channel_mult=(1, 2)))
-    again.load_state_dict(guide.state_dict())
-    apart = read_with_gradient(again.eval(), batch)
-    for one in range(16):
-        single = NoisyBatch(*(value[one : one + 1] for value in astuple(batch)[:6]))
-        torch.testing.assert_close(
-            read_with_gradient(again, single).gradient[0], apart.gradient[one], rtol=1e-4, atol=1e-6
-        )
-    for layer in again.modules():
+    batch, count = noisy_images(8, 16), {}
+    fixed = deepcopy(guide)
+    for layer in fixed.modules():
         if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = 0.0
-    still = read_with_gradient(again.train(), batch)
-    torch.testing.assert_close(still.gradient, apart.gradient)
+            layer.momentum = 1.0
+            layer.register_forward_pre_hook(
+                lambda own, inputs: count.update({own: inputs[0][:, 0].numel()})
+            )
+    learning = fixed.logits(batch.x_t, batch.t)
+    for layer, pixels in count.items():
+        layer.running_var *= (pixels - 1) / pixels
+    wanted, found = read_with_gradient(fixed.eval(), batch), read_with_gradient(guide, batch)
+    torch.testing.assert_close(found.gradient, wanted.gradient, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(found.logits, learning, rtol=1e-3, atol=1e-4)
+    assert all(layer.training for layer in guide.modules())
+    assert {
+        int(layer.num_batches_tracked) for layer in guide.modules() if layer in norms(guide)
+    } == {1}
+    for one in range(4):
+        single = NoisyBatch(*(value[one : one + 1] for value in astuple(batch)[:6]))
+        alone = read_with_gradient(fixed, single).gradient[0]
+        torch.testing.assert_close(alone, wanted.gradient[one], rtol=1e-3, atol=1e-5)
+
+
+def norms(guide: nn.Module) -> list[nn.Module]:
+    return [layer for layer in guide.modules() if isinstance(layer, nn.BatchNorm2d)]
+
+
+def test_statistics_move_with_the_weights() -> None:
+    """Twice the kernel is the same network where the statistics are the batch's."""
+    guide, batch = images(NoisyConvNet(8, 1, 3, width=8)).train(), noisy_images(8, 16)
+    gradient_size(read_with_gradient(guide, batch).gradient).mean().backward()
+    kernel = guide.network.levels[0][0].conv.weight
+    along = (kernel * kernel.grad).sum() / (kernel.norm() * kernel.grad.norm())
+    assert kernel.grad.norm() > 0
+    assert along.abs() < 1e-3
 
 
 def test_attention_of_many_pixels_can_be_differentiated_twice() -> None:
