@@ -105,9 +105,7 @@ def test_with_batch_norm_the_gradient_is_one_that_guides() -> None:
     torch.testing.assert_close(found.gradient, wanted.gradient, rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(found.logits, learning, rtol=1e-3, atol=1e-4)
     assert all(layer.training for layer in guide.modules())
-    assert {
-        int(layer.num_batches_tracked) for layer in guide.modules() if layer in norms(guide)
-    } == {1}
+    assert {int(layer.num_batches_tracked) for layer in norms(guide)} == {1}
     for one in range(4):
         single = NoisyBatch(*(value[one : one + 1] for value in astuple(batch)[:6]))
         alone = read_with_gradient(fixed, single).gradient[0]
