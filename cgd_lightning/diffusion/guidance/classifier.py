@@ -67,9 +67,8 @@ class ClassifierGuidance(Rule):
                 f"classifier guidance at scale {self.scale} needs a classifier of noisy images, "
                 f"and {got}"
             )
-        check_statistics(classifier)
         guide, weight = classifier, self.weight or CONSTANT
-        check_classes(labels, len(guide.class_names))
+        check_guide(guide, labels)
 
         def guided(x_t: Tensor, level: Level) -> Prediction:
             prediction = denoise(x_t, level)
@@ -121,8 +120,10 @@ def input_gradient(
         return gradient, beside if nested else beside.detach()
 
 
-def check_classes(labels: Tensor, classes: int) -> None:
-    """Raises InputError for weights `labels` of more or fewer classes than the classifier knows."""
+def check_guide(guide: Guide, labels: Tensor) -> None:
+    """Raises InputError for a guide in training mode, and for weights of classes it does not know."""
+    check_statistics(guide)
+    classes = len(guide.class_names)
     if labels.is_floating_point() and labels.shape[1] != classes:
         raise InputError(
             f"labels with weights of {labels.shape[1]} classes: this classifier knows {classes}"

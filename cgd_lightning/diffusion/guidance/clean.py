@@ -19,9 +19,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from cgd_lightning.diffusion.classifier import CleanClassifier, check_statistics
+from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.diffusion.denoiser import Denoise, Prediction
-from cgd_lightning.diffusion.guidance.classifier import check_classes, input_gradient
+from cgd_lightning.diffusion.guidance.classifier import check_guide, input_gradient
 from cgd_lightning.diffusion.guidance.image_weights import ImageWeight
 from cgd_lightning.diffusion.guidance.rule import Guide, Rule
 from cgd_lightning.diffusion.guidance.weights import CONSTANT, Weight, check_weight
@@ -88,8 +88,7 @@ class CleanGuidance(Rule):
             raise InputError(
                 f"guidance by a clean classifier at scale {self.scale} needs one, and {got}"
             )
-        check_statistics(classifier)
-        check_classes(labels, len(classifier.class_names))
+        check_guide(classifier, labels)
         guide = classifier if self.softplus is None else softened(classifier, self.softplus)
         weight = self.weight or CONSTANT
 
