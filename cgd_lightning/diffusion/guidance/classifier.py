@@ -121,7 +121,7 @@ def input_gradient(
 
 
 def check_guide(guide: Guide, labels: Tensor) -> None:
-    """Raises InputError for a guide in training mode, and for weights of classes it does not know."""
+    """Raises InputError for a guide in training mode, or for weights of other classes."""
     check_statistics(guide)
     classes = len(guide.class_names)
     if labels.is_floating_point() and labels.shape[1] != classes:
