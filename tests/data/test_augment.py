@@ -61,6 +61,7 @@ def test_noise_and_timesteps_are_those_without_and_held_out_images_stay(
     plain, changed = Digits(), Digits(**change)
     batch = plain.split("train").__getitems__(list(range(8)))
     for training in (True, False):
+        # A real trainer is in training only within a fit.
         plain.trainer = changed.trainer = Training(training)  # type: ignore[assignment]
         one = plain.on_after_batch_transfer(batch, 0)
         other = changed.on_after_batch_transfer(batch, 0)

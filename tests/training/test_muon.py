@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cgd_lightning.training.muon import QUINTIC, MuonAdamW, orthogonal
 
+# MuonAdamW needs no such torch; only what it is compared with does.
 with_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch before 2.9")
 
 SETTINGS = {"lr": 0.02, "weight_decay": 0.1}
