@@ -72,10 +72,9 @@ def test_noise_and_timesteps_are_those_without_and_held_out_images_stay(
         torch.testing.assert_close(other.x_t, alpha * other.x0 + sigma * other.eps)
 
 
-@pytest.mark.parametrize("shift", [-1, 5000])
-def test_a_shift_that_makes_no_sense_is_refused(shift: int) -> None:
-    with pytest.raises(InputError, match=f"shift {shift}: wanted 0 to"):
-        Digits(shift=shift)
+def test_a_shift_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(InputError, match="shift -1: wanted 0 pixels or more"):
+        Digits(shift=-1)
 
 
 def test_a_shift_as_large_as_the_image_is_refused_once_it_trains() -> None:
