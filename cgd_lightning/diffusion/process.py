@@ -1,6 +1,6 @@
 """The forward process, x_t = alpha_t x0 + sigma_t eps, and the batch that it makes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from torch import Tensor, nn
 
@@ -24,6 +24,11 @@ class NoisyBatch:
     y: Tensor
     index: Tensor
     chance: Tensor | None = None
+
+    def first(self, count: int) -> "NoisyBatch":
+        """The first `count` images."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return NoisyBatch(*(value if value is None else value[:count] for value in values))
 
 
 def add_noise(x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:

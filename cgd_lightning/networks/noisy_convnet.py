@@ -5,10 +5,12 @@
 
 norm is batch norm (Ioffe and Szegedy 2015, arXiv:1502.03167). Its statistics move in training
 alone: while guiding, no image's output or gradient depends on the others of its batch. Activations
-are GELU and pooling is the mean, so that the gradient has no edges.
+are GELU and pool is the mean of 2 x 2, so that the gradient has no edges.
 """
 
+import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,6 +33,8 @@ class NoisyConvNet(Network):
             first is half as large.
         num_blocks: blocks per level.
         patch_size: p folds p x p pixels into channels before the first convolution.
+        pooling: what the last layer reads of the last level: the mean of each channel, wherever
+            things stand, or all of it (flatten), where the place in the image tells the class.
         dropout: probability that a feature before the last layer is dropped, in training.
     """
 
@@ -43,6 +47,7 @@ class NoisyConvNet(Network):
         channel_mult: Sequence[float] = (1, 2, 4),
         num_blocks: int = 2,
         patch_size: int = 1,
+        pooling: Literal["mean", "flatten"] = "mean",
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -68,15 +73,20 @@ class NoisyConvNet(Network):
                 f"{image_size} pixels cannot be halved so often; give fewer"
             )
         widths = [int(mult * width) for mult in channel_mult]
-        self.patch_size, embedding = patch_size, 4 * width
+        if pooling not in ("mean", "flatten"):
+            raise InputError(f"pooling {pooling!r}: wanted mean or flatten")
+        self.patch_size, self.pooling, embedding = patch_size, pooling, 4 * width
         self.time_embed = TimeEmbedding(width, embedding)
         self.levels = nn.ModuleList()
-        before = in_channels * patch_size**2
+        before, size = in_channels * patch_size**2, image_size // patch_size
         for after in widths:
             self.levels.append(_Level(before, after, embedding, num_blocks))
             before = after
+        for _ in widths[1:]:
+            size = math.ceil(size / 2)
         self.dropout = nn.Dropout(dropout)
-        self.head = zero_init(nn.Linear(before, out_channels))
+        read = before * size**2 if pooling == "flatten" else before
+        self.head = zero_init(nn.Linear(read, out_channels))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Logits (B, out_channels) of images `x` (B, in_channels, H, W).
@@ -89,7 +99,8 @@ class NoisyConvNet(Network):
             if number:
                 h = F.avg_pool2d(h, 2, ceil_mode=True, count_include_pad=False)
             h = level(h, emb)
-        return self.head(self.dropout(h.mean(dim=(2, 3))))
+        h = h.flatten(1) if self.pooling == "flatten" else h.mean(dim=(2, 3))
+        return self.head(self.dropout(h))
 
 
 class _Level(nn.ModuleList):

@@ -22,30 +22,33 @@ class Reading(NamedTuple):
     """(B, K)."""
 
     gradient: Tensor
-    """sigma_t grad log p(y | x_t), (B, C, H, W)."""
+    """sigma_t grad log p(y | x_t), (B, C, H, W), of the first images alone if so many were asked."""
 
 
-def read_with_gradient(classifier: NoisyClassifier, batch: NoisyBatch) -> Reading:
-    """Logits and gradient, of one forward pass where there is no batch norm.
+def read_with_gradient(
+    classifier: NoisyClassifier, batch: NoisyBatch, images: int | None = None
+) -> Reading:
+    """Logits of all, and the gradient of the first `images`, or of all.
 
     They can be differentiated by the weights of the classifier where gradients are on. The gradient
-    is one that guides: statistics of batch norm are constants to it, so that no image's depends on
-    how it changes those of the others.
+    is one that guides: statistics of batch norm are those of the whole batch and constants to it,
+    so that no image's depends on how it changes those of the others.
     """
     norms, trained = learning_norms(classifier), torch.is_grad_enabled()
+    first = slice(images)
     with torch.inference_mode(False):
-        x_t = batch.x_t.detach().clone().requires_grad_(trained)
-        t, y = batch.t.clone(), batch.y.clone()
+        x_t = batch.x_t[first].detach().clone().requires_grad_(trained)
+        t, y = batch.t[first].clone(), batch.y[first].clone()
 
     def log_p(x: Tensor) -> tuple[Tensor, Tensor]:
         logits = classifier.logits(x, t)
         return logits.log_softmax(dim=-1).gather(1, y[:, None]), logits
 
-    if norms:
+    if norms or len(y) < len(batch.y):
         with kept(norms) as statistics:
-            classifier.logits(batch.x_t, t)
+            logits = classifier.logits(batch.x_t, batch.t)
         with held(norms, statistics):
-            gradient, logits = input_gradient(log_p, x_t)
+            gradient, _ = input_gradient(log_p, x_t)
     else:
         gradient, logits = input_gradient(log_p, x_t)
     sigma = expand(classifier.schedule.alpha_sigma(t)[1], gradient)

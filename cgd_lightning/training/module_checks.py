@@ -34,7 +34,11 @@ def check_levels(min_snr_gamma: float | None, schedule: NoiseSchedule) -> None:
 
 
 def check_classifier(
-    weights: Mapping[str, float], diffusion: str | None, label_smoothing: float, compile: bool
+    weights: Mapping[str, float],
+    diffusion: str | None,
+    gradient_images: int | None,
+    label_smoothing: float,
+    compile: bool,
 ) -> None:
     """Raises InputError for arguments of `ClassifierModule` that make no sense."""
     names = {"gradient": "gradient_penalty", "certainty": "entropy_weight", "score": "score_weight"}
@@ -51,6 +55,14 @@ def check_classifier(
             raise InputError(
                 f"compile and {names[name]} {weights[name]}: a compiled network cannot be "
                 "differentiated twice; leave one out"
+            )
+    if gradient_images is not None:
+        if gradient_images < 1:
+            raise InputError(f"gradient_images {gradient_images}: wanted 1 or more")
+        if not weights["score"] and not weights["gradient"]:
+            raise InputError(
+                f"gradient_images {gradient_images}: no loss looks at a gradient; give score_weight "
+                "or gradient_penalty with it, or leave it out"
             )
     if not 0 <= label_smoothing < 1:
         raise InputError(f"label_smoothing {label_smoothing}: wanted 0 or more, less than 1")

@@ -129,6 +129,8 @@ class ClassifierModule(TrainingModule):
         gradient_penalty: add so many times half the square of the gradient, "gradient" in nats per
             unit of log SNR: a smoother classifier, whose gradient is shorter than the exact one's.
             It goes back twice as well.
+        gradient_images: look at the gradient of so many images of a training batch, for the two
+            above; of all of them if none is given. The rest are classified alone, which is cheap.
         entropy_weight: add so many times log K - H(p), "certainty" in nats: a classifier that
             stays less sure than the exact one, so that its gradient does not die: Zheng et al. 2022
             (arXiv:2206.11474), where it is 0.1.
@@ -153,6 +155,7 @@ class ClassifierModule(TrainingModule):
         score_weight: float = 0.0,
         diffusion: str | None = None,
         gradient_penalty: float = 0.0,
+        gradient_images: int | None = None,
         entropy_weight: float = 0.0,
         label_smoothing: float = 0.0,
         optimizer: OptimizerFactory | None = None,
@@ -167,7 +170,7 @@ class ClassifierModule(TrainingModule):
             "gradient": gradient_penalty,
             "certainty": entropy_weight,
         }
-        check_classifier(weights, diffusion, label_smoothing, compile)
+        check_classifier(weights, diffusion, gradient_images, label_smoothing, compile)
         self.loss_weights = {name: weight for name, weight in weights.items() if weight}
         if self.loss_weights or label_smoothing:
             self.measures = ("loss", "accuracy", "cross_entropy", *self.loss_weights)
@@ -175,6 +178,7 @@ class ClassifierModule(TrainingModule):
             network, optimizer, warmup_steps, decay, ema_decay, ema_statistics, compile
         )
         self.diffusion, self.label_smoothing = diffusion, label_smoothing
+        self.gradient_images = gradient_images
         # In a list, so that it is no part of what is trained and stored.
         self._noise_predictor: list[Denoiser] = []
 
@@ -195,10 +199,11 @@ class ClassifierModule(TrainingModule):
             return _classification(model.logits(batch.x_t, batch.t), batch.y)
         added: dict[str, Tensor] = {}
         if "score" in weights or "gradient" in weights:
-            logits, gradient = read_with_gradient(model, batch)
-            added["gradient"] = gradient_size(gradient)
+            looked_at = self.gradient_images if model.training else None
+            logits, gradient = read_with_gradient(model, batch, looked_at)
+            added["gradient"] = _spread(gradient_size(gradient), len(logits))
             for denoiser in self._noise_predictor:
-                added["score"] = score_error(gradient, denoiser, batch)
+                added["score"] = _spread(score_error(gradient, denoiser, batch), len(logits))
         else:
             logits = model.logits(batch.x_t, batch.t)
         added["certainty"] = certainty(logits)
@@ -229,6 +234,11 @@ class JudgeModule(TrainingModule):
 
     def measure(self, model: CleanClassifier, batch: NoisyBatch) -> dict[str, Tensor]:
         return _classification(model.logits(batch.x0), batch.y)
+
+
+def _spread(values: Tensor, count: int) -> Tensor:
+    """Values of the first of `count` images as values of all, (count,), with the same mean."""
+    return F.pad(values * (count / len(values)), (0, count - len(values)))
 
 
 def _classification(logits: Tensor, y: Tensor, smoothing: float = 0.0) -> dict[str, Tensor]:

@@ -54,11 +54,13 @@ def load_noise_predictor(path: str | Path, data: NoisingDataModule) -> Denoiser:
 
 
 def score_error(gradient: Tensor, denoiser: Denoiser, batch: NoisyBatch) -> Tensor:
-    """||error||^2 / 2 per image, (B,), in nats per unit of log SNR.
+    """||error||^2 / 2 per image, in nats per unit of log SNR.
 
-    gradient: sigma_t grad log p(y | x_t) of the classifier, (B, C, H, W).
+    gradient: sigma_t grad log p(y | x_t) of the classifier, (N, C, H, W), of the first N images of
+    `batch`. The result is (N,).
     """
-    error = gradient - (_noise_in(denoiser, batch) - batch.eps)
+    seen = batch.first(len(gradient))
+    error = gradient - (_noise_in(denoiser, seen) - seen.eps)
     return error.square().flatten(1).sum(dim=1) / 2
 
 

@@ -1,5 +1,5 @@
 import re
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -16,26 +16,37 @@ from cgd_lightning.diffusion.schedules import Cosine
 from cgd_lightning.errors import InputError
 
 
-def trained(size: int = 9, channels: int = 2) -> NoisyConvNet:
+Pooling = Literal["mean", "flatten"]
+
+poolings = pytest.mark.parametrize("pooling", ["mean", "flatten"])
+
+
+def trained(size: int = 9, channels: int = 2, pooling: Pooling = "mean") -> NoisyConvNet:
     """A network whose statistics have moved and whose head is not zero, in evaluation."""
     torch.manual_seed(0)
-    net = NoisyConvNet(size, channels, 5, width=8, channel_mult=(1, 1.5, 2), num_blocks=2)
+    net = NoisyConvNet(
+        size, channels, 5, width=8, channel_mult=(1, 1.5, 2), num_blocks=2, pooling=pooling
+    )
     for _ in range(3):
         net(3 + 2 * torch.randn(4, channels, size, size), torch.rand(4) * 999)
     torch.nn.init.normal_(net.head.weight)
     return net.eval()
 
 
+@poolings
 @pytest.mark.parametrize(
     ("size", "channels", "patch"), [(9, 2, 1), (28, 1, 2), (32, 4, 4), (3, 1, 1)]
 )
-def test_any_size_and_number_of_channels(size: int, channels: int, patch: int) -> None:
-    net = NoisyConvNet(size, channels, 7, width=8, patch_size=patch)
+def test_any_size_and_number_of_channels(
+    size: int, channels: int, patch: int, pooling: Pooling
+) -> None:
+    net = NoisyConvNet(size, channels, 7, width=8, patch_size=patch, pooling=pooling)
     assert net(torch.randn(2, channels, size, size), torch.zeros(2)).shape == (2, 7)
 
 
-def test_no_image_depends_on_the_others_of_its_batch() -> None:
-    net, x, t = trained(), torch.randn(6, 2, 9, 9).double(), torch.rand(6) * 999
+@poolings
+def test_no_image_depends_on_the_others_of_its_batch(pooling: Pooling) -> None:
+    net, x, t = trained(pooling=pooling), torch.randn(6, 2, 9, 9).double(), torch.rand(6) * 999
     net.double()
 
     def gradient(chosen: slice) -> torch.Tensor:
@@ -50,9 +61,10 @@ def test_no_image_depends_on_the_others_of_its_batch() -> None:
     assert whole.abs().min(dim=0).values.max() > 0
 
 
-def test_its_gradient_is_smooth() -> None:
+@poolings
+def test_its_gradient_is_smooth(pooling: Pooling) -> None:
     # Twice differentiable: the second difference of the logits halves fourfold with the step.
-    net = trained().double()
+    net = trained(pooling=pooling).double()
     x, t = torch.randn(1, 2, 9, 9).double(), torch.tensor([500.0])
     way = torch.randn_like(x)
 
@@ -63,6 +75,17 @@ def test_its_gradient_is_smooth() -> None:
     wanted = bend(1e-3)
     assert bend(4e-3) == pytest.approx(wanted, rel=1e-2)
     assert abs(wanted) > 1e-6
+
+
+def test_only_flattened_it_knows_where_a_thing_stands() -> None:
+    x = torch.zeros(2, 1, 16, 16)
+    x[0, 0, 6, 6] = x[1, 0, 6, 8] = 1.0
+    for pooling, same in (("mean", True), ("flatten", False)):
+        torch.manual_seed(0)
+        net = NoisyConvNet(16, 1, 3, width=8, channel_mult=(1, 1), pooling=pooling).eval()
+        torch.nn.init.normal_(net.head.weight)
+        here, there = net(x, torch.zeros(2))
+        assert torch.allclose(here, there, atol=1e-5) == same
 
 
 def test_it_knows_the_timestep() -> None:
@@ -86,11 +109,13 @@ def test_a_patch_that_does_not_divide_is_told() -> None:
         {"channel_mult": (1, 0.01)},
         {"channel_mult": (1, 1, 1, 1, 1)},
         {"dropout": 1.0},
+        {"pooling": "max"},
     ],
 )
 def test_settings_that_make_no_network_are_told(wrong: dict[str, Any]) -> None:
     [(name, value)] = wrong.items()
     said = list(value) if isinstance(value, tuple) else value
+    said = repr(said) if isinstance(said, str) else said
     with pytest.raises(InputError, match=re.escape(f"{name} {said}")):
         NoisyConvNet(8, 1, 3, **wrong)
 

@@ -3,6 +3,7 @@
 from copy import deepcopy
 from dataclasses import astuple
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.process import NoisyBatch
 from cgd_lightning.diffusion.schedules import Cosine
+from cgd_lightning.errors import InputError
 from cgd_lightning.networks import EncoderUNet, NoisyConvNet
 from cgd_lightning.training.classifier_losses import certainty, gradient_size, read_with_gradient
 from cgd_lightning.training.modules import ClassifierModule
@@ -171,6 +173,51 @@ def test_the_loss_is_the_sum_of_what_was_asked_for(options: dict[str, float]) ->
     if options:
         own = F.cross_entropy(log_p, batch.y, reduction="none")
         torch.testing.assert_close(measures["cross_entropy"], own.detach())
+
+
+@pytest.mark.parametrize("norm", [True, False], ids=["batch norm", "none"])
+def test_a_gradient_is_looked_at_in_a_few_images_of_a_training_batch(norm: bool) -> None:
+    """With the statistics of all of them, and weighed as if it stood for all."""
+    net = (
+        NoisyConvNet(8, 1, 3, width=8)
+        if norm
+        else EncoderUNet(8, 1, 3, model_channels=8, norm_groups=2, attention_resolutions=())
+    )
+    guide, batch = images(net).train(), noisy_images(8, 16)
+    module = ClassifierModule(
+        partial(NoisyConvNet, width=8), gradient_penalty=0.5, gradient_images=5
+    )
+    whole, few = read_with_gradient(guide, batch), read_with_gradient(guide, batch, 5)
+    torch.testing.assert_close(few.logits, whole.logits)
+    torch.testing.assert_close(few.gradient, whole.gradient[:5])
+    measures = module.measure(guide, batch)
+    own = F.cross_entropy(whole.logits, batch.y)
+    torch.testing.assert_close(measures["cross_entropy"].mean(), own.detach())
+    size = gradient_size(few.gradient).mean()
+    torch.testing.assert_close(measures["gradient"].mean(), size.detach())
+    torch.testing.assert_close(measures["loss"].mean(), own + 0.5 * size)
+    guide.eval()
+    held_out = module.measure(guide, batch)["gradient"]
+    torch.testing.assert_close(
+        held_out, gradient_size(read_with_gradient(guide, batch).gradient).detach()
+    )
+
+
+def test_a_few_images_are_more_than_a_batch_may_have() -> None:
+    guide, batch = images(NoisyConvNet(8, 1, 3, width=8)).train(), noisy_images(8, 4)
+    assert len(read_with_gradient(guide, batch, 100).gradient) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"gradient_images": 4}, "gradient_images 4: no loss looks at a gradient"),
+        ({"gradient_penalty": 0.1, "gradient_images": 0}, "gradient_images 0: wanted 1 or more"),
+    ],
+)
+def test_images_that_no_loss_looks_at_are_told(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        ClassifierModule(NoisyConvNet, **options)
 
 
 def test_certainty_goes_from_nothing_to_log_k() -> None:
