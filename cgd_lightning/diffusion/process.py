@@ -1,6 +1,6 @@
 """The forward process, x_t = alpha_t x0 + sigma_t eps, and the batch that it makes."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -27,8 +27,8 @@ class NoisyBatch:
 
     def first(self, count: int) -> "NoisyBatch":
         """The first `count` images."""
-        values = (getattr(self, field.name) for field in fields(self))
-        return NoisyBatch(*(value if value is None else value[:count] for value in values))
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return NoisyBatch(**{name: value[:count] for name, value in given.items()})
 
 
 def add_noise(x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:

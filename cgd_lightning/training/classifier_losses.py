@@ -22,7 +22,7 @@ class Reading(NamedTuple):
     """(B, K)."""
 
     gradient: Tensor
-    """sigma_t grad log p(y | x_t), (B, C, H, W), of the first images alone if so many were asked."""
+    """sigma_t grad log p(y | x_t), (B, C, H, W), of the images that were asked for."""
 
 
 def read_with_gradient(

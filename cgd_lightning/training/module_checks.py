@@ -61,8 +61,8 @@ def check_classifier(
             raise InputError(f"gradient_images {gradient_images}: wanted 1 or more")
         if not weights["score"] and not weights["gradient"]:
             raise InputError(
-                f"gradient_images {gradient_images}: no loss looks at a gradient; give score_weight "
-                "or gradient_penalty with it, or leave it out"
+                f"gradient_images {gradient_images}: no loss looks at a gradient; give "
+                "score_weight or gradient_penalty with it, or leave it out"
             )
     if not 0 <= label_smoothing < 1:
         raise InputError(f"label_smoothing {label_smoothing}: wanted 0 or more, less than 1")

@@ -15,7 +15,6 @@ from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.schedules import Cosine
 from cgd_lightning.errors import InputError
 
-
 Pooling = Literal["mean", "flatten"]
 
 poolings = pytest.mark.parametrize("pooling", ["mean", "flatten"])
