@@ -40,7 +40,8 @@ class Card:
 
     `network`, `schedule` and `codec` are {"class_path": ..., "init_args": {...}}. image_shape is
     that of the data; image_range is that of x0, None where it has no bounds, and follows from the
-    codec. The entries with defaults are not in every checkpoint of 0.1.0.
+    codec. source: what it was converted from, if it was. The entries with defaults are not in every
+    checkpoint of 0.1.0.
     """
 
     format: int
@@ -57,6 +58,7 @@ class Card:
     class_shares: list[float] = field(default_factory=list)
     codec: dict[str, Any] = field(default_factory=lambda: describe_object(PIXELS))
     learned_variance: bool = False
+    source: str | None = None
 
     def data(self, where: object = "checkpoint", trust: Trust = NO_TRUST) -> DataSpec:
         """What the model was trained on.
@@ -72,7 +74,10 @@ class Card:
 
 
 def describe(
-    model: Model, dataset: str | None = None, partner: str | None = None
+    model: Model,
+    dataset: str | None = None,
+    partner: str | None = None,
+    source: str | None = None,
 ) -> dict[str, Any]:
     """The card of `model` as plain data, to store under "cgd" in its checkpoint."""
     data, schedule = model.data, getattr(model, "schedule", None)
@@ -92,6 +97,7 @@ def describe(
         class_shares=list(data.class_shares),
         codec=describe_object(data.codec),
         learned_variance=getattr(model, "learned_variance", False),
+        source=source,
     )
     return vars(card).copy()
 

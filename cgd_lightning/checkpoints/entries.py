@@ -18,7 +18,12 @@ from cgd_lightning.limits import MOST_CLASSES, MOST_PIXELS
 MOST_LETTERS = 1_000
 MOST_SIDE = 16_384
 
-LATER = {"class_shares": [], "codec": describe_object(PIXELS), "learned_variance": False}
+LATER = {
+    "class_shares": [],
+    "codec": describe_object(PIXELS),
+    "learned_variance": False,
+    "source": None,
+}
 """Entries that checkpoints of 0.1.0 may lack, and what they are then.
 
 A learned variance shows in their networks.
@@ -156,4 +161,5 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "class_shares": _shares,
     "codec": _spec,
     "learned_variance": _switch,
+    "source": _optional,
 }

@@ -31,11 +31,19 @@ M = TypeVar("M", bound=Model)
 
 
 def save(
-    model: Model, path: str | Path, dataset: str | None = None, partner: str | None = None
+    model: Model,
+    path: str | Path,
+    dataset: str | None = None,
+    partner: str | None = None,
+    source: str | None = None,
 ) -> None:
-    """Write `model` alone, without a training state, to the file `path`, whole or not at all."""
+    """Write `model` alone, without a training state, to the file `path`, whole or not at all.
+
+    dataset: its name. partner: the classifier that `cgd sample` takes unless told otherwise.
+    source: what the model was converted from.
+    """
     weights = {f"ema.{name}": tensor for name, tensor in model.state_dict().items()}
-    write({"cgd": describe(model, dataset, partner), "state_dict": weights}, path)
+    write({"cgd": describe(model, dataset, partner, source), "state_dict": weights}, path)
 
 
 def write(contents: dict[str, Any], path: str | Path) -> None:

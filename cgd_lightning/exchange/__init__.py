@@ -1,0 +1,1 @@
+"""What exists goes in, what is made goes out: one file per foreign world."""
