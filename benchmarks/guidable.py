@@ -38,6 +38,7 @@ from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.samplers import DDIM
 from cgd_lightning.evaluation.diagnosis import diagnose
+from cgd_lightning.evaluation.diagnosis.score_fit import ScoreFit
 from cgd_lightning.evaluation.features import JudgeFeatures
 from cgd_lightning.evaluation.measure import Measure
 from cgd_lightning.networks.network import Network
@@ -111,8 +112,14 @@ PREDICTORS: dict[str, dict[str, Words]] = {
 """By name, how they differ from the packaged one. The first is guided by all classifiers."""
 
 SMALL, SURE = ["{batch norm}", *MUON], {"digits": 700, "mnist": 2200}
+PLACES: Words = ["--model.network.pooling=flatten"]
 
 CLASSIFIERS: dict[str, tuple[Words, dict[str, int]]] = {
+    "batch norm, flattened, Muon": ([*SMALL, *PLACES], SURE),
+    "batch norm, flattened, Muon, score 0.3 of 16 images": (
+        [*SMALL, *PLACES, *score(0.3), "--model.gradient_images=16"],
+        {"digits": 300, "mnist": 900},
+    ),
     "batch norm, Muon": (SMALL, SURE),
     "batch norm, AdamW": (["{batch norm}", *ADAMW], {"digits": 760, "mnist": 2400}),
     "encoder, Muon": ([*ENCODER, *MUON], {"digits": 270, "mnist": 950}),
@@ -268,15 +275,25 @@ class Bench:
             "ECE": fmean(level.found.ece for level in found.levels),
             "multiplier": sum(s.multiplier * s.power for s in scores)
             / sum(s.power for s in scores),
-            "fit": sum(s.skill for s in scores),
+            "told": _integral([(level.level.log_snr, level.score) for level in found.levels]),
         }
+
+
+def _integral(fits: Sequence[tuple[float, ScoreFit | None]]) -> float:
+    """What a gradient tells of the class, in nats: half its skill, over log SNR.
+
+    That is log K for the exact classifier of K classes that clean images tell apart: the mutual
+    information of class and image (Guo et al. 2005, arXiv:cs/0412108, for either class and all).
+    """
+    known = sorted((log_snr, fit.skill / 2) for log_snr, fit in fits if fit is not None)
+    return sum((b - a) * (x + y) / 2 for (a, x), (b, y) in itertools.pairwise(known))
 
 
 QUIET = "--guided_sampler.every_n_validations=0"
 
-MEASURES = ("cross-entropy", "ECE", "multiplier", "fit")
+MEASURES = ("cross-entropy", "ECE", "multiplier", "told")
 """Of a classifier, as `cgd diagnose` has them: the mean over noise levels, for the multiplier one
-weighted by the square of the gradient, for the fit the sum."""
+weighted by the square of the gradient; and what the gradient tells, of `_integral`."""
 
 METRICS = ("accuracy", "fid_lite", "precision", "recall")
 
@@ -307,6 +324,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("guidable"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--samples", type=int, default=1000)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these classifiers alone")
     given = parser.parse_args()
     bench = Bench(given.data, given.root, given.out)
     judges = bench.judges()
@@ -316,9 +334,12 @@ def main() -> None:
         paths = {
             name: bench.train("diffusion", name, seed, words)[0]
             for name, words in PREDICTORS[given.data].items()
+            if name == first or not given.only
         }
-        pairs = [(first, name) for name in CLASSIFIERS]
-        for predictor, name in [*pairs, *((other, pairs[0][1]) for other in others)]:
+        pairs = [(first, name) for name in given.only or CLASSIFIERS]
+        if not given.only:
+            pairs += [(other, pairs[0][1]) for other in others]
+        for predictor, name in pairs:
             words, count = CLASSIFIERS[name]
             told = [word.format(diffusion=paths[first]) for word in words if word != "{batch norm}"]
             if "{batch norm}" in words:
