@@ -56,6 +56,8 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
     name = _full_name(re.findall(r'Parser key "([^"]+)"', text))
     if denied := re.search(r"Importing '(([\w]+)[\w.]*)' is not allowed", text):
         return f"{name}a file {not_listed(denied[1])}"
+    if simple := _wrong_value(text, name):
+        return simple
     value = re.search(r"(?:Given value|Got value): (.*)$", text)
     wanted = [
         path for path in re.findall(r"<class '([\w.]+)'>", text) if path not in ("NoneType", "str")
@@ -66,6 +68,34 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
     if missing := re.search(r"Expected a dot import path string: (\S+)", text):
         return f"{name}no class {missing[1]!r}; give one of the known names or an import path"
     return text if len(text) < 400 else f"{text[:180]} ... {text[-200:]}"
+
+
+def _wrong_value(text: str, name: str) -> str | None:
+    """The line for a value that is none of its kind, from all that the parser tried.
+
+    The last key in the text is the innermost, and what was wanted stands behind it; the whole key
+    comes last.
+    """
+    innermost = text.rpartition('Parser key "')[2]
+    value = re.search(r"(?:Given value|Got value): (\S+)", innermost)
+    if typed := re.findall(r"NestedArg\(key='([\w.]+)', val='?(.*?)'?\)", text):
+        key, shown = typed[-1]
+        name = f"{name.partition('.')[0].rstrip(': ')}.{key}: "
+    elif value:
+        shown = value[1]
+    else:
+        return None
+    if words := re.search(r"Expected a typing\.Literal\[([^\]]*)\]", innermost):
+        return f"{name}{shown[:100]!r} is none of {words[1].replace(chr(39), '')}"
+    kinds = dict.fromkeys(re.findall(r"<class '(int|float|bool)'>", innermost))
+    if kinds:
+        return f"{name}{shown[:100]!r} is not a {' or '.join(kinds)}"
+    if typed and "Expected a dot import path string" in innermost:
+        wanted = re.search(r"<class '(cgd_lightning\.[\w.]+)'>", innermost)
+        known = short_names(wanted[1]) if wanted else []
+        told = ", ".join(known) if known else "one of the known names"
+        return f"{name}no class {shown[:100]!r}; give {told} or an import path"
+    return None
 
 
 def _full_name(keys: Sequence[str]) -> str:
