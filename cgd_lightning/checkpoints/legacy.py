@@ -47,6 +47,17 @@ def read_legacy(file: BinaryIO) -> dict[str, Tensor]:
     Raises ValueError, or what pickletools and the interpreter raise, if it is damaged, holds more
     than the file has room for, or is anything else than a mapping from names to tensors.
     """
+    state, places = legacy_contents(file)
+    _check_room(state, file.seek(0, io.SEEK_END))
+    numbers = {storage: _read_numbers(file, storage, place) for storage, place in places.items()}
+    return {name: _tensor(stored, numbers) for name, stored in state.items()}
+
+
+def legacy_contents(file: BinaryIO) -> tuple[Any, dict[Storage, int]]:
+    """What `file` holds, with `Stored` for tensors, and where the numbers of each storage begin.
+
+    Raises ValueError, or what pickletools and the interpreter raise, if it is damaged.
+    """
     length = file.seek(0, io.SEEK_END)
     file.seek(0)
     pickles = io.BytesIO(file.read(min(MOST_PICKLE_BYTES, length)))
@@ -56,10 +67,19 @@ def read_legacy(file: BinaryIO) -> dict[str, Tensor]:
     if not isinstance(sizes, dict) or sizes.get("little_endian") is not True:
         raise ValueError("written on a machine of another byte order")
     state, keys = contents.run(pickles), Interpreter(_none).run(pickles)
-    _check_room(state, length)
-    file.seek(pickles.tell())
-    numbers = _read_numbers(file, keys, contents.storages)
-    return {name: _tensor(stored, numbers) for name, stored in state.items()}
+    if not isinstance(keys, list) or sorted(keys) != sorted(contents.storages):
+        raise ValueError("storages that are not those of its tensors")
+    places, place = {}, pickles.tell()
+    for storage in (contents.storages[key] for key in keys):
+        file.seek(place)
+        head = file.read(8)
+        if len(head) != 8 or struct.unpack("<q", head)[0] != storage.count:
+            raise ValueError("a storage of another size than its tensors say")
+        places[storage] = place + 8
+        place += 8 + storage.count * storage.dtype.itemsize
+    if place > length:
+        raise EOFError("it is cut short")
+    return state, places
 
 
 def _none(key: str) -> int:
@@ -77,23 +97,14 @@ def _check_room(state: Any, length: int) -> None:
         raise ValueError("tensors that are larger than the file")
 
 
-def _read_numbers(file: BinaryIO, keys: Any, storages: dict[str, Storage]) -> dict[str, Tensor]:
-    """The numbers of all storages, which follow in the order of their keys."""
-    if not isinstance(keys, list) or sorted(keys) != sorted(storages):
-        raise ValueError("storages that are not those of its tensors")
-    numbers = {}
-    for key in keys:
-        dtype, count = storages[key].dtype, storages[key].count
-        head = file.read(8)
-        if len(head) != 8 or struct.unpack("<q", head)[0] != count:
-            raise ValueError("a storage of another size than its tensors say")
-        data = bytearray(file.read(count * dtype.itemsize))
-        if len(data) != count * dtype.itemsize:
-            raise EOFError("it is cut short")
-        numbers[key] = torch.frombuffer(data, dtype=dtype) if count else torch.empty(0, dtype=dtype)
-    return numbers
+def _read_numbers(file: BinaryIO, storage: Storage, place: int) -> Tensor:
+    if storage.count == 0:
+        return torch.empty(0, dtype=storage.dtype)
+    file.seek(place)
+    data = bytearray(file.read(storage.count * storage.dtype.itemsize))
+    return torch.frombuffer(data, dtype=storage.dtype)
 
 
-def _tensor(stored: Stored, numbers: dict[str, Tensor]) -> Tensor:
-    whole = numbers[stored.storage.key]
+def _tensor(stored: Stored, numbers: dict[Storage, Tensor]) -> Tensor:
+    whole = numbers[stored.storage]
     return whole.as_strided(stored.shape, stored.stride, stored.offset).clone()

@@ -65,7 +65,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if is_legacy(path):
             with open_plain(path, MOST_BYTES) as file:
                 return read_legacy(file)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise InputError(
             f"{path}: not a readable file of weights, damaged or more than tensors: "
             f"{one_line(error)}; nothing of it was run"
@@ -81,7 +81,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         return {name: archive.tensor(stored) for name, stored in archive.contents.items()}
 
 
-_DAMAGE = (
+DAMAGE = (
     *(OSError, EOFError, ValueError, LookupError, TypeError, OverflowError, RuntimeError),
     struct.error,
 )

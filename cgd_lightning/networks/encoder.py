@@ -66,6 +66,8 @@ class EncoderUNet(Network):
             times faster.
         patch_size: p folds p x p pixels into channels before the first convolution: all levels are
             p times smaller.
+        timestep_scale: what timesteps are multiplied by before they are embedded: 1000 / T where
+            ADM's rescale_timesteps is on.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class EncoderUNet(Network):
         pool: Pool = "attention",
         norm_groups: int = 32,
         patch_size: int = 1,
+        timestep_scale: float = 1.0,
     ) -> None:
         super().__init__()
         check_image_size(image_size, patch_size, len(channel_mult))
@@ -107,7 +110,7 @@ class EncoderUNet(Network):
         )
         widths = [int(mult * model_channels) for mult in channel_mult]
 
-        self.time_embed = TimeEmbedding(model_channels, recipe.emb_channels)
+        self.time_embed = TimeEmbedding(model_channels, recipe.emb_channels, timestep_scale)
         self.input_blocks, channels = input_blocks(
             recipe, in_channels * patch_size**2, widths, num_res_blocks, attention_resolutions
         )

@@ -41,18 +41,19 @@ class TimeEmbedding(nn.Sequential):
     """Timesteps (B,) -> (B, out_channels), in the precision of the weights.
 
     Autocast is off in here: bfloat16 cannot tell t = 999 from 1000, and two small matrices cost
-    nothing.
+    nothing. The sinusoid is that of t times `scale`.
     """
 
-    def __init__(self, channels: int, out_channels: int) -> None:
+    def __init__(self, channels: int, out_channels: int, scale: float = 1.0) -> None:
         super().__init__(
             nn.Linear(channels, out_channels), nn.SiLU(), nn.Linear(out_channels, out_channels)
         )
-        self.channels = channels
+        self.channels, self.scale = channels, scale
 
     def forward(self, t: Tensor) -> Tensor:
         with torch.autocast(t.device.type, enabled=False):
-            return super().forward(sinusoid(t, self.channels).to(next(self.parameters()).dtype))
+            waves = sinusoid(t.float() * self.scale, self.channels)
+            return super().forward(waves.to(next(self.parameters()).dtype))
 
 
 def group_norm(channels: int, groups: int = 32) -> nn.GroupNorm:

@@ -60,6 +60,8 @@ class UNet(Network):
             times faster.
         patch_size: p folds p x p pixels into channels before the first convolution and unfolds them
             after the last: all levels are p times smaller, and small images cost p^2 times less.
+        timestep_scale: what timesteps are multiplied by before they are embedded: 1000 / T where
+            ADM's rescale_timesteps is on.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class UNet(Network):
         use_new_attention_order: bool = False,
         norm_groups: int = 32,
         patch_size: int = 1,
+        timestep_scale: float = 1.0,
     ) -> None:
         super().__init__()
         check_image_size(image_size, patch_size, len(channel_mult))
@@ -102,7 +105,7 @@ class UNet(Network):
         )
         widths = [int(mult * model_channels) for mult in channel_mult]
 
-        self.time_embed = TimeEmbedding(model_channels, recipe.emb_channels)
+        self.time_embed = TimeEmbedding(model_channels, recipe.emb_channels, timestep_scale)
         if num_classes is not None:
             self.label_emb = nn.Embedding(num_classes, recipe.emb_channels)
         self.input_blocks, skips = input_blocks(
