@@ -6,10 +6,10 @@ says is checked against a closed list of entries before anything is made of it (
 `entries`, `listed`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, BinaryIO, Literal, TypeVar, cast, overload
 
 import torch
 
@@ -36,28 +36,54 @@ def save(
     dataset: str | None = None,
     partner: str | None = None,
     source: str | None = None,
+    let_go: Callable[[], None] | None = None,
 ) -> None:
     """Write `model` alone, without a training state, to the file `path`, whole or not at all.
 
     dataset: its name. partner: the classifier that `cgd sample` takes unless told otherwise.
-    source: what the model was converted from.
+    source: what the model was converted from. let_go: gives back the memory of weights that are
+    views of a file; it is called again and again while they are written.
     """
     weights = {f"ema.{name}": tensor for name, tensor in model.state_dict().items()}
-    write({"cgd": describe(model, dataset, partner, source), "state_dict": weights}, path)
+    write({"cgd": describe(model, dataset, partner, source), "state_dict": weights}, path, let_go)
 
 
-def write(contents: dict[str, Any], path: str | Path) -> None:
-    """Write `contents` to the file `path`, whole or not at all.
+def write(
+    contents: dict[str, Any], path: str | Path, let_go: Callable[[], None] | None = None
+) -> None:
+    """Write `contents` to the file `path`, whole or not at all; `let_go` as for `save`.
 
     Raises OSError if the disk does not take it.
     """
     with whole(path) as unfinished:
         try:
-            torch.save(contents, unfinished)
+            if let_go is None:
+                torch.save(contents, unfinished)
+            else:
+                with unfinished.open("wb") as file:
+                    torch.save(contents, cast(BinaryIO, _InParts(file, let_go)))
         except RuntimeError as error:  # torch's word for a disk that is full
             if "inline_container" not in str(error):
                 raise
             raise OSError(f"{path}: could not be written; is the disk full?") from error
+
+
+class _InParts:
+    """A file that is written to, as torch.save does; `let_go` is called after every 32 MiB."""
+
+    def __init__(self, file: BinaryIO, let_go: Callable[[], None]) -> None:
+        self.file, self.let_go, self.since = file, let_go, 0
+
+    def write(self, part: bytes) -> int:
+        written = self.file.write(part)
+        self.since += written
+        if self.since >= 2**25:
+            self.let_go()
+            self.since = 0
+        return written
+
+    def flush(self) -> None:
+        self.file.flush()
 
 
 def read(path: str | Path) -> Card:

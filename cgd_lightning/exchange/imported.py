@@ -1,5 +1,6 @@
 """What a file of another project became."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cgd_lightning.checkpoints import Model
@@ -10,10 +11,12 @@ class Imported:
     """A model that was read from elsewhere, ready to be written as a checkpoint of ours.
 
     source: what it was made from, in a line, for the card. dataset: the name of what it was trained
-    on, where that is known. notes: what the user is told, a line each.
+    on, where that is known. notes: what the user is told, a line each. let_go: gives back the memory
+    of weights that are views of a file and were looked at; changes of them are lost.
     """
 
     model: Model
     source: str
     dataset: str | None = None
     notes: tuple[str, ...] = ()
+    let_go: Callable[[], None] = lambda: None
