@@ -1,7 +1,7 @@
 """A file of weights that is mapped into memory instead of being read.
 
     with open_weights(path) as file:
-        file.contents           # a state_dict, with `Stored` for its tensors: their shapes and kinds
+        file.contents           # a state_dict, with `Stored` for tensors: shapes and precision
         file.tensor(stored)     # a view of the file
 
 The pages of a tensor are loaded when somebody looks at them. So a file of many gigabytes is opened
@@ -60,7 +60,8 @@ def open_weights(path: Path) -> Iterator[MappedWeights]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read as a file of weights: {error}") from error
     if not legacy:
-        with MappedArchive(path) as archive:
+        archive = MappedArchive(path)
+        with archive:
             yield archive
         return
     with path.open("rb") as file:

@@ -1,12 +1,15 @@
-"""`cgd info`: what a checkpoint is."""
+"""`cgd info`: what a checkpoint is, or a file of another project."""
 
 import sys
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 import yaml
 
 from cgd_lightning import checkpoints
 from cgd_lightning.errors import InputError
+from cgd_lightning.exchange import worlds
 
 SHOWN = 100
 """Of the names of the classes."""
@@ -23,6 +26,11 @@ def run(args: list[str]) -> None:
             print(usage)
             return
         raise InputError(f"{len(args) - 1} arguments; wanted one: cgd info FILE_OR_RUN")
+    given = Path(args[1])
+    world = worlds.world_of(given) if given.is_file() else None
+    if world is not None:
+        _dump({"file": str(given), **world.told(given)})
+        return
     path = checkpoints.find(args[1])
     card, sizes = checkpoints.read(path), checkpoints.sizes(path)
     facts = {
@@ -33,6 +41,10 @@ def run(args: list[str]) -> None:
     for name in ("class_names", "class_shares"):
         if len(told[name]) > SHOWN:
             told[name] = [*told[name][:SHOWN], f"... {len(told[name])} in all"]
+    _dump(told)
+
+
+def _dump(told: dict[str, Any]) -> None:
     yaml.safe_dump(
         told, sys.stdout, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True
     )

@@ -22,13 +22,14 @@ commands:
   sweep       which scale to use:                 cgd sweep --ckpt runs/diffusion --scales 0,1,2,5
   likelihood  bits per dimension of test images:  cgd likelihood --ckpt runs/diffusion
   diagnose    is a classifier fit to guide:       cgd diagnose --ckpt runs/classifier
+  convert     take over another project's model:  cgd convert 64x64_diffusion.pt --out runs/adm64
   info        what a checkpoint is:               cgd info runs/diffusion
   demo        the whole story on handwritten digits, in minutes
 
 options:
   --help, --version; cgd COMMAND --help tells a command's options
 
-options of all commands but info and demo:
+options of all commands but convert, info and demo:
   --trust NAME  let files name classes of this package, module or class, too
   --trust-size  let files ask for networks of any size
 """
@@ -43,6 +44,7 @@ COMMANDS = {
     "sweep": "sweep",
     "likelihood": "likelihood",
     "diagnose": "diagnose",
+    "convert": "convert",
     "info": "info",
     "demo": "demo",
 }

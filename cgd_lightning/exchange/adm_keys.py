@@ -62,14 +62,15 @@ class Told:
         """The channels of every level with attention; the middle always has it."""
         width, mult = self.network["model_channels"], self.network["channel_mult"]
         rates = self.network["attention_resolutions"]
-        levels = [level for level in range(len(mult)) if 2**level in rates or level + 1 == len(mult)]
+        levels = [
+            level for level in range(len(mult)) if 2**level in rates or level + 1 == len(mult)
+        ]
         return sorted({int(mult[level] * width) for level in levels})
 
 
 @dataclass(frozen=True)
 class _Stage:
-    """A stage of the downward path. width: of what it puts out. up: whether it ends in upsampling,
-    on the way up."""
+    """A stage of a path. width: channels that it puts out. up: whether it ends in upsampling."""
 
     width: int
     residual: bool
@@ -94,12 +95,12 @@ def read_keys(shapes: Shapes, num_res_blocks: int | None = None) -> Told:
         [stage for stage in downward[start : start + depth] if stage is not None]
         for start in range(1, len(downward), depth + 1)
     ]
-    for stage in filter(None, downward):
-        if stage.width % GROUPS:
-            raise UnknownKeysError(
-                f"input_blocks has a stage of {stage.width} channels, no multiple of {GROUPS}"
-            )
     widths = [level[0].width if level else 0 for level in levels]
+    for width in widths:
+        if width < 1 or width % GROUPS:
+            raise UnknownKeysError(
+                f"input_blocks has a level of {width} channels, no multiple of {GROUPS}"
+            )
     emb, out = _shape(shapes, "input_blocks.1.0.emb_layers.1.weight", 2)[0], widths[0]
     network: dict[str, Any] = {
         "in_channels": in_channels,
@@ -112,9 +113,9 @@ def read_keys(shapes: Shapes, num_res_blocks: int | None = None) -> Told:
         "resblock_updown": changing == "residual",
     }
     if upward:
-        labels = shapes.get("label_emb.weight")
+        labels = "label_emb.weight"
         network["out_channels"] = _shape(shapes, "out.2.weight", 4)[0]
-        network["num_classes"] = None if labels is None else labels[0]
+        network["num_classes"] = _shape(shapes, labels, 2)[0] if labels in shapes else None
         return Told("diffusion", network)
     pool, classes, side = _pool(shapes)
     network |= {"out_channels": classes, "pool": pool}
@@ -157,7 +158,7 @@ def _stage(layers: Shapes | None) -> _Stage | None:
     if layers is None:
         return None
     weights = ("0.in_layers.2.weight", "0.op.weight", "0.weight")
-    shape = next((layers[name] for name in weights if name in layers), (0,))
+    shape = next((layers[name] for name in weights if layers.get(name)), (0,))
     ups = (f"{place}.{name}" for place in (1, 2) for name in ("conv.weight", "in_layers.2.weight"))
     return _Stage(
         shape[0],
@@ -189,7 +190,7 @@ def _depth(
     ]
     if not fitting:
         raise UnknownKeysError("input_blocks: its stages do not fall into levels")
-    if given in fitting:
+    if given is not None and given in fitting:
         fitting = [given]
     if len(fitting) > 1:
         raise AmbiguousKeysError("num_res_blocks", fitting)
@@ -197,9 +198,7 @@ def _depth(
     return fitting[0], "convolution" if single else "residual"
 
 
-def _fits(
-    downward: Sequence[_Stage | None], upward: Sequence[_Stage | None], depth: int
-) -> bool:
+def _fits(downward: Sequence[_Stage | None], upward: Sequence[_Stage | None], depth: int) -> bool:
     """Whether levels of so many residual blocks, with one that halves behind each, are possible."""
     stages = [stage for stage in downward if stage is not None]
     for start in range(1, len(stages), depth + 1):
@@ -231,5 +230,6 @@ def _pool(shapes: Shapes) -> tuple[str, int, int | None]:
         return "attention", _shape(shapes, "out.2.c_proj.weight", 3)[0], side
     if "out.3.weight" not in shapes:
         return "spatial", _shape(shapes, "out.2.weight", 2)[0], None
-    flat = len(shapes["out.3.weight"]) == 2
-    return "spatial_v2" if flat else "adaptive", shapes["out.3.weight"][0], None
+    rank = 2 if "out.1.weight" in shapes else 4
+    classes = _shape(shapes, "out.3.weight", rank)[0]
+    return "spatial_v2" if rank == 2 else "adaptive", classes, None

@@ -13,7 +13,7 @@ import torch
 
 from cgd_lightning.networks import EncoderUNet, UNet
 
-MULT = {
+MULT: dict[int, Sequence[float]] = {
     64: [1, 2, 3, 4],
     128: [1, 1, 2, 3, 4],
     256: [1, 1, 2, 2, 4, 4],

@@ -12,6 +12,9 @@ from cgd_lightning.diffusion.schedules import Cosine, Linear, NoiseSchedule
 from cgd_lightning.errors import InputError
 from cgd_lightning.exchange.adm_keys import Told
 
+MOST_SIDE = 4096
+"""Height and width of images."""
+
 USUAL = {
     "diffusion": "--num_heads 4 --attention_order legacy --schedule linear --timesteps 1000 "
     "--prediction eps",
@@ -96,7 +99,7 @@ def settle(told: Told, known: Mapping[str, Any], what: str) -> Settings:
         _SCHEDULES[known["schedule"]](timesteps),
         known.get("prediction"),
         1000 / timesteps if rescaled else 1.0,
-        known.get("dropout", 0.0),
+        _dropout(known),
     )
 
 
@@ -114,12 +117,19 @@ def _image_size(told: Told, known: Mapping[str, Any], what: str) -> int:
             f"--image_size {size}: the attention pool of {what} is of images of {told.image_size} "
             "pixels"
         )
-    if size < 1 or size % told.unit:
+    if not 1 <= size <= MOST_SIDE or size % told.unit:
         raise InputError(
             f"--image_size {size}: {what} has {len(told.network['channel_mult'])} levels; wanted "
-            f"a multiple of {told.unit}"
+            f"a multiple of {told.unit}, at most {MOST_SIDE}"
         )
     return size
+
+
+def _dropout(known: Mapping[str, Any]) -> float:
+    dropout = known.get("dropout", 0.0)
+    if not 0 <= dropout < 1:
+        raise InputError(f"--dropout {dropout}: wanted a probability from 0 to below 1")
+    return dropout
 
 
 def _attention(told: Told, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The names of the classes of a model that does not tell them, in the order of its labels."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -26,9 +27,8 @@ def imagenet() -> tuple[str, ...]:
 
 def unique(names: Sequence[str]) -> tuple[str, ...]:
     """`names`; those that are there more than once with their label behind them."""
-    return tuple(
-        f"{name} {label}" if names.count(name) > 1 else name for label, name in enumerate(names)
-    )
+    count = Counter(names)
+    return tuple(f"{name} {label}" if count[name] > 1 else name for label, name in enumerate(names))
 
 
 def given_names(given: Mapping[str, object], classes: int | None) -> tuple[str, ...] | None:
@@ -50,7 +50,7 @@ def given_names(given: Mapping[str, object], classes: int | None) -> tuple[str, 
     else:
         assert isinstance(names, Sequence)
         listed = tuple(names)
-    twice = next((name for name in listed if listed.count(name) > 1), None)
+    twice = next((name for name, count in Counter(listed).items() if count > 1), None)
     if twice is not None or not all(name and name.isprintable() for name in listed):
         what = "an empty or unprintable name" if twice is None else f"{twice!r} is there twice"
         raise InputError(f"--class_names: {what}; wanted a name for each class")
@@ -69,7 +69,9 @@ def folder_names(folder: Path, classes: int | None) -> tuple[str, ...]:
     prefixes = sorted({name.partition("_")[0] for name in _images(folder)})
     folders = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
     if not prefixes:
-        raise InputError(f"--images {folder}: no images in it, by their endings {', '.join(ENDINGS)}")
+        raise InputError(
+            f"--images {folder}: no images in it, by their endings {', '.join(ENDINGS)}"
+        )
     if classes not in (None, len(prefixes)) and classes != len(folders):
         raise InputError(
             f"--images {folder}: {len(prefixes)} classes by the beginnings of the files' names, "

@@ -11,8 +11,8 @@ class Imported:
     """A model that was read from elsewhere, ready to be written as a checkpoint of ours.
 
     source: what it was made from, in a line, for the card. dataset: the name of what it was trained
-    on, where that is known. notes: what the user is told, a line each. let_go: gives back the memory
-    of weights that are views of a file and were looked at; changes of them are lost.
+    on, where that is known. notes: what the user is told, a line each. let_go: gives back the
+    memory of weights that are views of a file and were looked at; changes of them are lost.
     """
 
     model: Model

@@ -1,0 +1,99 @@
+"""`cgd convert`: an ordinary checkpoint of what another project made."""
+
+import shutil
+from pathlib import Path
+from shlex import quote
+
+from cgd_lightning import checkpoints
+from cgd_lightning.commands.convert_options import Given, parser
+from cgd_lightning.diffusion.classifier import NoisyClassifier
+from cgd_lightning.diffusion.denoiser import Denoiser
+from cgd_lightning.errors import InputError
+from cgd_lightning.exchange import worlds
+from cgd_lightning.exchange.imported import Imported
+
+
+def run(args: list[str]) -> None:
+    """Run `args`: "convert", the source and options."""
+    settings = parser().parse_args(args[1:])
+    if settings.out is None:
+        raise InputError("where to? give --out RUN, as --out runs/adm64")
+    source, out = Path(settings.source), Path(settings.out)
+    _check_free(out)
+    given = {name: settings[name] for name in vars(Given()) if settings[name] is not None}
+    imported = worlds.read(source, given)
+    runs = dict(zip(_runs(out, imported), imported, strict=True))
+    for run in runs:
+        _check_free(run)
+    for run, found in runs.items():
+        write(found, run)
+        print(f"{_sentence(found)}: {run / 'version_0' / 'best.ckpt'}")
+    for note in dict.fromkeys(note for found in imported for note in found.notes):
+        print(f"note: {note}")
+    print(f"next: {_next(runs)}")
+
+
+def write(imported: Imported, run: Path) -> None:
+    """Write a model as the checkpoint of a new run folder, which is whole or not there."""
+    run.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = run.with_name(f".{run.name}.tmp")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        unfinished.mkdir()
+        file = unfinished / "version_0" / "best.ckpt"
+        file.parent.mkdir()
+        checkpoints.save(
+            imported.model,
+            file,
+            dataset=imported.dataset,
+            source=imported.source,
+            let_go=imported.let_go,
+        )
+        checkpoints.read(file)
+        unfinished.rename(run)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _check_free(run: Path) -> None:
+    if run.exists() or run.is_symlink():
+        raise InputError(f"--out {run}: is there already; give a name that is free")
+
+
+def _runs(out: Path, imported: list[Imported]) -> list[Path]:
+    """Where each model goes: a classifier beside a diffusion model to OUT-classifier."""
+    pair = len(imported) > 1
+    return [
+        out.with_name(f"{out.name}-classifier")
+        if pair and isinstance(found.model, NoisyClassifier)
+        else out
+        for found in imported
+    ]
+
+
+def _sentence(found: Imported) -> str:
+    """What a model is, in a line."""
+    model = found.model
+    numbers = sum(parameter.numel() for parameter in model.parameters())
+    kind = "diffusion model" if isinstance(model, Denoiser) else "classifier"
+    names = model.class_names
+    classes = f" of {len(names)} classes" if names else ""
+    size = " x ".join(map(str, model.image_shape))
+    return f"{kind}{classes}, images {size}, {numbers:,} parameters, from {found.source}"
+
+
+def _next(runs: dict[Path, Imported]) -> str:
+    """The next command to type."""
+    run, found = next(iter(runs.items()))
+    ckpt = quote(str(run))
+    if isinstance(found.model, NoisyClassifier):
+        return f"cgd sample --ckpt DIFFUSION --classifier {ckpt} --scale 1"
+    if not isinstance(found.model, Denoiser):
+        return f"cgd info {ckpt}"
+    path = checkpoints.find(run)
+    partner = checkpoints.find_classifier(path, checkpoints.read(path))
+    guided = "0" if partner is None else "1"
+    words = f"cgd sample --ckpt {ckpt} --scale {guided}"
+    if found.model.learned_variance:
+        words += " --sampler DDPM --sampler.steps 250 --sampler.variance learned"
+    return words
