@@ -27,6 +27,9 @@ from cgd_lightning.files import whole
 MOST_CONFIG = 2**18
 """Characters in the configuration of a training."""
 
+PART = 2**25
+"""Bytes that are written before the memory of what was written is given back."""
+
 M = TypeVar("M", bound=Model)
 
 
@@ -69,7 +72,7 @@ def write(
 
 
 class _InParts:
-    """A file that is written to, as torch.save does; `let_go` is called after every 32 MiB."""
+    """A file that is written to, as torch.save does; `let_go` is called after each `PART`."""
 
     def __init__(self, file: BinaryIO, let_go: Callable[[], None]) -> None:
         self.file, self.let_go, self.since = file, let_go, 0
@@ -77,7 +80,7 @@ class _InParts:
     def write(self, part: bytes) -> int:
         written = self.file.write(part)
         self.since += written
-        if self.since >= 2**25:
+        if self.since >= PART:
             self.let_go()
             self.since = 0
         return written

@@ -7,6 +7,7 @@ that they see is that model's.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -136,7 +137,8 @@ PUBLISHED: dict[str, Published] = {
 }
 
 
-def published_shapes(name: str) -> dict[str, tuple[int, ...]]:
+@cache
+def published_shapes(name: str) -> Mapping[str, tuple[int, ...]]:
     """The tensors of a published file by name, and their shapes."""
     published = PUBLISHED[name]
     network = UNet if published.kind == "diffusion" else EncoderUNet

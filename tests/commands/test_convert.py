@@ -1,0 +1,169 @@
+"""`cgd convert` and `cgd info` on files of guided-diffusion, as they are typed."""
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from cgd_lightning import checkpoints
+from cgd_lightning.commands import convert_options
+from tests.commands.test_help import without_text
+from tests.exchange.adm_files import network, saved, small, small_classifier
+
+Cgd = Callable[..., tuple[int, str, str]]
+SAID = ["--image_size=16", "--num_heads=2", "--attention_order=legacy", "--schedule=linear", "--timesteps=1000"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_forks_pair_converts_and_makes_guided_samples(cgd: Cgd) -> None:
+    saved(small(), Path("ema_0.9999_010000.pt"))
+    saved(small_classifier(), Path("model020000.pt"))
+    names = "--class_names=a,b,c,d,e"
+    code, out, err = cgd("convert", "model020000.pt", "--out=runs/c", names, *SAID)
+    assert (code, err) == (0, "")
+    assert "classifier of 5 classes, images 3 x 16 x 16" in out
+    code, out, err = cgd(
+        *("convert", "ema_0.9999_010000.pt", "--out=runs/d", "--prediction=eps", *SAID)
+    )
+    assert (code, err) == (0, "")
+    assert Path("runs/d/version_0/best.ckpt").is_file()
+    assert checkpoints.read("runs/d/version_0/best.ckpt").source == (
+        "guided-diffusion: ema_0.9999_010000.pt"
+    )
+    command = next(line for line in out.splitlines() if line.startswith("next: cgd "))
+    words = command.removeprefix("next: cgd ").replace("steps 250", "steps 2").split()
+    assert "--scale 1 " in command
+    code, out, err = cgd(*words, "--labels=b", "--num_samples=2", "--format=npz", "--device=cpu")
+    assert (code, err) == (0, err)
+    assert Path("runs/d/version_0/samples/0/samples.npz").is_file()
+    assert sorted(os.listdir("runs")) == ["c", "d"]
+
+
+def test_a_published_file_converts_by_its_name(cgd: Cgd) -> None:
+    saved(network("64x64_classifier"), Path("64x64_classifier.pt"))
+    code, out, err = cgd("convert", "64x64_classifier.pt", "--out=runs/c64")
+    assert (code, err) == (0, "")
+    assert "schedule cosine" in out
+    card = checkpoints.read(checkpoints.find("runs/c64"))
+    assert (card.dataset, card.class_names[0]) == ("imagenet", "tench")
+    assert card.source == "guided-diffusion: 64x64_classifier.pt"
+
+
+def test_a_run_that_is_there_is_left_alone(cgd: Cgd) -> None:
+    saved(small(), Path("m.pt"))
+    Path("run").mkdir()
+    Path("link").symlink_to("nowhere")
+    for out in ("run", "link"):
+        code, _, err = cgd("convert", "m.pt", f"--out={out}", "--prediction=eps", *SAID)
+        assert (code, err) == (
+            1,
+            f"error: cgd convert: --out {out}: is there already; give a name that is free\n",
+        )
+    assert list(Path("run").iterdir()) == []
+
+
+class Harm:
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return os.mkdir, ("harmed",)
+
+
+def bad_sources() -> dict[str, str]:
+    """Files that cannot be converted, and what is said of them."""
+    saved(small(), Path("whole.pt"))
+    Path("half.pt").write_bytes(Path("whole.pt").read_bytes()[:5000])
+    Path("empty.pt").touch()
+    Path("text.pt").write_text("weights")
+    Path("harm.pt").write_bytes(pickle.dumps(Harm()))
+    torch.save({"a": Harm()}, "harm2.pt")
+    torch.save({"conv1.weight": torch.zeros(8, 3, 7, 7)}, "resnet.pt")
+    torch.save({"cgd": {}, "state_dict": {}}, "ours.pt")
+    torch.save([1, 2], "list.pt")
+    Path("folder").mkdir()
+    return {
+        "half.pt": "damaged or cut short",
+        "empty.pt": "damaged or cut short",
+        "text.pt": "damaged or cut short",
+        "harm.pt": "damaged or cut short",
+        "harm2.pt": "holds more than plain data",
+        "resnet.pt": "not a file of guided-diffusion",
+        "ours.pt": "a checkpoint of cgd-lightning already",
+        "list.pt": "wanted a state_dict",
+        "folder": "a folder in no form",
+        "none.pt": "no such file or folder",
+        "whole.pt": "--prediction eps or x0, as it was trained",
+    }
+
+
+def test_what_cannot_be_converted_is_refused_in_one_line_and_leaves_nothing(cgd: Cgd) -> None:
+    said = bad_sources()
+    before = sorted(os.listdir())
+    for source, message in said.items():
+        code, out, err = cgd("convert", source, "--out=runs/new")
+        assert (code, out) == (1, ""), source
+        assert err.startswith(f"error: cgd convert: {source}: ")
+        assert message in err
+        assert err.count("\n") == 1
+        assert sorted(os.listdir()) == before
+
+
+def test_a_module_that_is_called_as_the_file_is_never_imported(cgd: Cgd) -> None:
+    saved(small(), Path("model.pt"))
+    Path("model.py").write_text("import os; os.mkdir('harmed')")
+    assert cgd("convert", "model.pt", "--out=run", "--prediction=eps", *SAID)[0] == 0
+    assert not Path("harmed").exists()
+
+
+def test_a_write_that_fails_leaves_no_run(cgd: Cgd, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved(small(), Path("m.pt"))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    code, _, err = cgd("convert", "m.pt", "--out=runs/new", "--prediction=eps", *SAID)
+    assert code == 1
+    assert "No space left" in err
+    assert list(Path("runs").iterdir()) == []
+
+
+def test_wrong_words_are_told(cgd: Cgd) -> None:
+    saved(small(), Path("m.pt"))
+    assert "give --out RUN" in cgd("convert", "m.pt")[2]
+    for word in ("--attention_order=old", "--num_heads=x", "--prediction=v", "--heads=2"):
+        code, _, err = cgd("convert", "m.pt", "--out=r", word)
+        assert code == 2
+        assert err.startswith("error: cgd convert: ")
+        assert err.count("\n") == 1
+    assert not Path("r").exists()
+
+
+def test_info_tells_what_a_foreign_file_is_and_what_it_needs(cgd: Cgd) -> None:
+    saved(small(), Path("m.pt"))
+    code, out, _ = cgd("info", "m.pt")
+    assert code == 0
+    for part in (
+        "what: a diffusion model of guided-diffusion's family",
+        "model_channels: 32",
+        "needed: [--image_size PIXELS, --num_heads N or --num_head_channels N",
+    ):
+        assert part in out
+    saved(network("256x256_diffusion_uncond"), Path("lsun_cat.pt"))
+    out = cgd("info", "lsun_cat.pt")[1]
+    assert "published: lsun_cat" in out
+    assert "needed: []" in out
+    torch.save({"conv1.weight": torch.zeros(8, 3, 7, 7)}, "resnet.pt")
+    code, _, err = cgd("info", "resnet.pt")
+    assert code == 1
+    assert "resnet.pt: not a file of guided-diffusion" in err
+
+
+def test_every_option_has_a_help_text() -> None:
+    assert without_text(convert_options.parser()) == []
