@@ -14,7 +14,10 @@ from tests.commands.test_help import without_text
 from tests.exchange.adm_files import network, saved, small, small_classifier
 
 Cgd = Callable[..., tuple[int, str, str]]
-SAID = ["--image_size=16", "--num_heads=2", "--attention_order=legacy", "--schedule=linear", "--timesteps=1000"]
+SAID = (
+    *("--image_size=16", "--num_heads=2", "--attention_order=legacy"),
+    *("--schedule=linear", "--timesteps=1000"),
+)
 
 
 @pytest.fixture(autouse=True)

@@ -78,7 +78,7 @@ FLAGS: dict[str, tuple[int, int, dict[str, Any]]] = {
     "lsun_horse": (256, 32, {**LSUN, "dropout": 0.1}),
     "lsun_horse_nodropout": (256, 32, LSUN),
 }
-for size, depth, width in ((64, 4, 64), (128, 2, 32), (256, 2, 32), (512, 2, 64)):
+for size, depth, width in ((64, 4, 64), (128, 2, 64), (256, 2, 32), (512, 2, 64)):
     FLAGS[f"{size}x{size}_classifier"] = (
         *(128, width),
         {
