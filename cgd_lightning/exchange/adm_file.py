@@ -136,12 +136,15 @@ def _shapes(state: Mapping[str, Stored]) -> dict[str, tuple[int, ...]]:
 def build(
     told: Told, arguments: dict[str, Any], path: Path, state: Mapping[str, Stored]
 ) -> UNet | EncoderUNet:
-    """The network without its weights."""
+    """The network without its weights.
+
+    Raises InputError if it has far more of them than the file: a few that are missing are named.
+    """
     cls = UNet if told.kind == "diffusion" else EncoderUNet
     numbers = sum(stored.numel for stored in state.values())
     try:
         with (
-            at_most(numbers, 10 * len(state) + 100, "its keys want a network"),
+            at_most(10 * numbers, 10 * len(state) + 100, "its keys want a network"),
             torch.device("meta"),
         ):
             return cls(**arguments)

@@ -150,14 +150,14 @@ def published_shapes(name: str) -> Mapping[str, tuple[int, ...]]:
 def nearest(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
     """The published file that has most in common with tensors of these shapes; None if none has.
 
-    A name counts, and once more if the shape is the same.
+    Names decide, and where these are alike, shapes.
     """
-    near, most = None, 0.0
+    near, most = None, (0.0, 0)
     for name in PUBLISHED:
         known = published_shapes(name)
         shared = shapes.keys() & known.keys()
-        alike = len(shared) + sum(shapes[key] == known[key] for key in shared)
-        likeness = alike / (len(shapes) + len(known))
+        same = sum(shapes[key] == known[key] for key in shared)
+        likeness = len(shared) / len(shapes.keys() | known.keys()), same
         if likeness > most:
             near, most = name, likeness
     return near
