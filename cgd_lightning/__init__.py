@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from cgd_lightning.networks import EncoderUNet as EncoderUNet
     from cgd_lightning.networks import Network as Network
     from cgd_lightning.networks import NoisyConvNet as NoisyConvNet
+    from cgd_lightning.networks import SuperRes as SuperRes
     from cgd_lightning.networks import UNet as UNet
     from cgd_lightning.sampling.job import Job as Job
     from cgd_lightning.sampling.record import read_request as read_request
@@ -130,6 +131,7 @@ _HOMES = {
     "EncoderUNet": "networks",
     "Network": "networks",
     "NoisyConvNet": "networks",
+    "SuperRes": "networks",
     "UNet": "networks",
     "GuidedSampler": "training.guided_sampler",
     "ClassifierModule": "training.modules",

@@ -8,7 +8,7 @@ from cgd_lightning.checkpoints.listed import LISTED
 from cgd_lightning.diffusion.data_spec import DataSpec
 
 NETWORKS = {
-    "diffusion": ("UNet", "MLP"),
+    "diffusion": ("UNet", "SuperRes", "MLP"),
     "classifier": ("EncoderUNet", "MLPClassifier", "NoisyConvNet"),
     "judge": ("ConvNet",),
 }

@@ -18,6 +18,7 @@ OURS = {
     "networks.encoder": ("EncoderUNet",),
     "networks.mlp": ("MLP", "MLPClassifier"),
     "networks.noisy_convnet": ("NoisyConvNet",),
+    "networks.super_res": ("SuperRes",),
     "networks.unet": ("UNet",),
     "diffusion.codec": ("Pixels",),
     "diffusion.schedules": ("Linear", "Cosine", "Sigmoid", "VarianceExploding"),

@@ -103,7 +103,17 @@ TYPED_FROM = (
 )
 """Where a class may be that is typed by its bare name."""
 
-READ_ONLY = ("classifier", "diffusion", "judge", "weak", "samples", "ckpt", "from", "root")
+READ_ONLY = (
+    "classifier",
+    "diffusion",
+    "judge",
+    "weak",
+    "samples",
+    "ckpt",
+    "low_res",
+    "from",
+    "root",
+)
 """Settings that are paths of files which are read and never written."""
 
 WRITTEN = ("default_root_dir", "dirpath", "save_dir", "dir", "sub_dir", "out", "ckpt_path")

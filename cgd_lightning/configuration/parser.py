@@ -164,6 +164,7 @@ SKIPPED = {
     "judge",
     "classifier",
     "diffusion",
+    "low_res",
 }
 SKIPPED |= {
     "root",

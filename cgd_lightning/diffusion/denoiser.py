@@ -80,7 +80,8 @@ _TO_PREDICTION = {"eps": Prediction.from_eps, "x0": Prediction.from_x0, "v": Pre
 class Denoiser(Trained):
     """A network, what it predicts, and the schedule and data it was trained on.
 
-    It is a `Denoise`, a class-conditional one once `bind` gave it labels.
+    It is a `Denoise`: a class-conditional one once `bind` gave it labels, one that enlarges images
+    once `bind` gave it these.
 
     learned_variance: whether the network gives a fraction of variance beside its prediction, in as
     many further channels.
@@ -122,43 +123,80 @@ class Denoiser(Trained):
         classes = getattr(self.network, "num_classes", None)
         return len(self.class_names) if classes == len(self.class_names) + 1 else None
 
-    def forward(self, x_t: Tensor, level: Level, labels: Tensor | None = None) -> Prediction:
+    @property
+    def low_res_shape(self) -> tuple[int, ...] | None:
+        """The shape (C, h, w) of the images that the network enlarges; None if it does not."""
+        return getattr(self.network, "low_res_shape", None)
+
+    def forward(
+        self,
+        x_t: Tensor,
+        level: Level,
+        labels: Tensor | None = None,
+        low_res: Tensor | None = None,
+    ) -> Prediction:
         """The prediction for `x_t` (B, C, H, W) at one level, in the dtype of `x_t`.
 
-        labels: (B,), where the network takes them.
+        labels: (B,), where the network takes them. low_res: (B, C, h, w), in the range of x0, where
+        it enlarges images.
         """
         if level.t is None:
             raise InputError(
                 "the clean level: there is nothing to denoise, and no timestep to tell the network"
             )
         t = torch.full((len(x_t),), level.t, device=x_t.device, dtype=torch.float32)
-        output, variance = self.output(x_t, t, labels)
+        output, variance = self.output(x_t, t, labels, low_res)
         return _TO_PREDICTION[self.prediction](x_t, level, output)._replace(variance=variance)
 
-    def bind(self, labels: Tensor) -> Denoise:
+    def bind(self, labels: Tensor, low_res: Tensor | None = None) -> Denoise:
         """This denoiser with its labels (B,) int64 fixed; an unconditional one ignores them.
 
-        Raises InputError for weights of classes, (B, K), if the network itself is told the class.
+        low_res: the images (B, C, h, w), in the range of x0, that it is to enlarge. Raises
+        InputError for weights of classes, (B, K), if the network itself is told the class, and for
+        images to enlarge where it wants none, other ones, or any and there are none.
         """
+        self._check_low_res(low_res)
         if not self.conditional:
-            return self
+            return self if low_res is None else Labelled(self, None, low_res)
         if labels.is_floating_point():
             raise InputError(
                 "labels of several classes: this diffusion model is told one class itself; give "
                 "plain classes, or another model"
             )
-        return Labelled(self, labels)
+        return Labelled(self, labels, low_res)
+
+    def _check_low_res(self, low_res: Tensor | None) -> None:
+        wanted = self.low_res_shape
+        shape = None if low_res is None else tuple(low_res.shape[1:])
+        if shape == wanted:
+            return
+        if wanted is None:
+            raise InputError(
+                "low_res: this diffusion model enlarges no images; leave them out, or take one of "
+                "SuperRes"
+            )
+        got = "there are none" if shape is None else f"these are of shape {list(shape)}"
+        raise InputError(
+            f"low_res: this diffusion model enlarges images of shape {list(wanted)}, and {got}"
+        )
 
     def output(
-        self, x_t: Tensor, t: Tensor, labels: Tensor | None = None
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        labels: Tensor | None = None,
+        low_res: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The network's raw output, and its fraction of variance if it learned one.
 
-        Both are (B, C, H, W), in the dtype of `x_t`. t: timesteps (B,) float32. Raises InputError
-        if the network gives another number of channels than a learned variance wants.
+        Both are (B, C, H, W), in the dtype of `x_t`. t: timesteps (B,) float32. low_res: as for
+        `forward`. Raises InputError if the network gives another number of channels than a learned
+        variance wants.
         """
         x = like_weights(x_t, self.network)
-        out = (self.network(x, t, labels) if self.conditional else self.network(x, t)).to(x_t.dtype)
+        told = (labels,) if self.conditional else ()
+        small = {} if self.low_res_shape is None else {"low_res": low_res}
+        out = self.network(x, t, *told, **small).to(x_t.dtype)
         if not self.learned_variance:
             return out, None
         if out.shape[1] != 2 * x_t.shape[1]:
@@ -180,13 +218,25 @@ class Denoiser(Trained):
 
 
 class Labelled:
-    """A class-conditional denoiser with its labels (B,) int64.
+    """A denoiser with what it is told: labels (B,) int64, images to enlarge (B, C, h, w), or both.
 
     It is a `Denoise` that classifier-free guidance can ask without the labels too.
     """
 
-    def __init__(self, denoiser: Denoiser, labels: Tensor) -> None:
-        self.denoiser, self.labels = denoiser, labels
+    def __init__(
+        self, denoiser: Denoiser, labels: Tensor | None, low_res: Tensor | None = None
+    ) -> None:
+        self.denoiser, self.labels, self.low_res = denoiser, labels, low_res
 
     def __call__(self, x_t: Tensor, level: Level) -> Prediction:
-        return self.denoiser(x_t, level, self.labels)
+        return self.told(x_t, level, self.labels)
+
+    def told(self, x_t: Tensor, level: Level, labels: Tensor | None) -> Prediction:
+        """The prediction for other labels.
+
+        `x_t` and `labels` may be those of the batch several times over.
+        """
+        low_res = self.low_res
+        if low_res is not None:
+            low_res = low_res.repeat(len(x_t) // len(low_res), 1, 1, 1)
+        return self.denoiser(x_t, level, labels, low_res)

@@ -36,6 +36,7 @@ def generate(
     rule: Rule,
     classifier: Guide | None = None,
     *,
+    low_res: Tensor | None = None,
     seed: int = 0,
     batch_size: int = 256,
     shard: tuple[int, int] = (0, 1),
@@ -49,12 +50,15 @@ def generate(
     Samples are data on the host, uint8 (B, C, H, W), in the order of the targets; the last chunk
     may be shorter.
 
+    low_res: for a diffusion model that enlarges images, the image to enlarge for each target, data
+    on the host as uint8 (N, C, h, w).
+
     shard: (rank, processes); this process makes chunks rank, rank + processes, ... skip: chunks,
     by their first images, that are not made. dtype: what the networks compute in; the sampler
     itself computes in float32. watch: sees every step; the images do not change by it. Raises
-    ValueError for a target that the networks do not know, for images of another shape and for a
-    rule that does not go with them, and FloatingPointError where a sample is not finite, with the
-    first step at which it was not.
+    ValueError for a target that the networks do not know, for images of another shape or number and
+    for a rule that does not go with them, and FloatingPointError where a sample is not finite, with
+    the first step at which it was not.
     """
     if batch_size < 1:
         raise InputError(f"batch_size {batch_size}: wanted at least 1")
@@ -64,9 +68,12 @@ def generate(
     rule.check(denoiser.schedule.levels(sampler.steps, sampler.spacing))
     device = next(denoiser.parameters()).device
     labels = as_labels(targets, len(class_names), device)
+    _check_low_res(low_res, len(targets))
+    chunks = _Chunks(
+        denoiser, sampler, rule, classifier, labels, low_res, seed, dtype, progress, watch
+    )
     # So that what does not go together is said here, and not with the first chunk.
-    rule.bind(denoiser.bind(labels[:1]), classifier, labels[:1])
-    chunks = _Chunks(denoiser, sampler, rule, classifier, labels, seed, dtype, progress, watch)
+    chunks.denoise(torch.arange(1, device=device))
     size = min(batch_size, len(targets))
     starts = starts_of(len(targets), size, shard)
     return ((start, chunks.make(start, size)) for start in starts if start not in skip)
@@ -90,19 +97,46 @@ def _check_told(denoiser: Denoiser, class_names: Sequence[str]) -> None:
         )
 
 
+def _check_low_res(low_res: Tensor | None, count: int) -> None:
+    if low_res is None:
+        return
+    if low_res.dtype != torch.uint8 or low_res.ndim != 4:
+        raise InputError(
+            f"low_res: {low_res.dtype} of shape {list(low_res.shape)}; wanted uint8 (N, C, h, w)"
+        )
+    if len(low_res) != count:
+        raise InputError(f"low_res: {len(low_res)} images for {count} targets; wanted one for each")
+
+
 @dataclass(frozen=True)
 class _Chunks:
-    """What all chunks have in common. labels: (N,) or (N, K) of all samples, on their device."""
+    """What all chunks have in common.
+
+    labels: (N,) or (N, K) of all samples, on their device. low_res: uint8 (N, C, h, w), on the
+    host.
+    """
 
     denoiser: Denoiser
     sampler: Sampler
     rule: Rule
     classifier: Guide | None
     labels: Tensor = field(repr=False)
+    low_res: Tensor | None = field(repr=False)
     seed: int
     dtype: torch.dtype
     progress: Progress | None
     watch: Watch | None
+
+    def denoise(self, index: Tensor) -> Denoise:
+        """The guided denoiser of the samples `index` (B,)."""
+        y = self.labels[index]
+        if self.low_res is None:
+            return self.rule.bind(self.denoiser.bind(y), self.classifier, y)
+        codec = self.denoiser.data.codec
+        images = self.low_res[index.to(self.low_res.device)]
+        return self.rule.bind(
+            self.denoiser.bind(y, codec.encode(images.to(y.device))), self.classifier, y
+        )
 
     def make(self, start: int, size: int) -> Tensor:
         """The samples from `start` on, at most `size` of them.
@@ -111,8 +145,7 @@ class _Chunks:
         """
         count, device = len(self.labels), self.labels.device
         index = torch.arange(start, start + size, device=device).clamp(max=count - 1)
-        y = self.labels[index]
-        denoise = self.rule.bind(self.denoiser.bind(y), self.classifier, y)
+        denoise = self.denoise(index)
         if self.watch is not None:
             denoise = _watched(denoise, self.watch, start)
         noise = SeededNoise(self.seed, index, self.denoiser.image_shape)

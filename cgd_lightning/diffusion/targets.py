@@ -26,19 +26,25 @@ from cgd_lightning.errors import InputError
 Target: TypeAlias = int | tuple[float, ...]
 """The index of a class, or the weights w_k >= 0 of all classes."""
 
+NAMELESS = "all"
+"""How everything is called that a model without classes was trained on."""
+
 
 def parse_targets(
     text: str | None, class_names: Sequence[str], count: int, shares: Sequence[float] = ()
 ) -> tuple[list[Target], dict[Target, str]]:
     """The target of each of `count` images, and how each kind of target is written.
 
-    They are those in `text` in turn; all classes where it is None. shares: pi_k of the classes in
+    They are those in `text` in turn; all classes where it is None, and where there are none, what
+    the model was trained on. shares: pi_k of the classes in
     the training data, equal if none are given. Raises InputError for a class that is not there and
     for a target that no image can meet.
     """
     if text is None:
-        chosen: list[Target] = list(range(len(class_names)))
-        written: dict[Target, str] = dict(enumerate(class_names))
+        written: dict[Target, str] = dict(enumerate(class_names or (NAMELESS,)))
+        chosen = list(written)
+    elif not class_names:
+        raise InputError(f"label {text}: this model knows no classes; leave it out")
     else:
         words = [word.strip() for word in text.split(",")]
         chosen = [parse_target(word, class_names, shares) for word in words]
@@ -113,7 +119,7 @@ def check_targets(targets: Sequence[Target], class_names: Sequence[str]) -> None
     """
     if not targets:
         raise InputError("no labels: wanted the class of every image")
-    classes = len(class_names)
+    classes = len(class_names or (NAMELESS,))
     for target in set(targets):
         if isinstance(target, tuple):
             if len(target) != classes or min(target) < 0 or max(target) == 0:

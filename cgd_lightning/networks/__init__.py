@@ -5,6 +5,16 @@ from cgd_lightning.networks.encoder import EncoderUNet
 from cgd_lightning.networks.mlp import MLP, MLPClassifier
 from cgd_lightning.networks.network import Network
 from cgd_lightning.networks.noisy_convnet import NoisyConvNet
+from cgd_lightning.networks.super_res import SuperRes
 from cgd_lightning.networks.unet import UNet
 
-__all__ = ["MLP", "ConvNet", "EncoderUNet", "MLPClassifier", "Network", "NoisyConvNet", "UNet"]
+__all__ = [
+    "MLP",
+    "ConvNet",
+    "EncoderUNet",
+    "MLPClassifier",
+    "Network",
+    "NoisyConvNet",
+    "SuperRes",
+    "UNet",
+]

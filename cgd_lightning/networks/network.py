@@ -30,7 +30,9 @@ class Network(nn.Module):
       the precision of `x`. A judge of clean images has `forward(x)`, and gives `features(x)`, (B,
       d), of which its `head` makes the logits;
     - one that is told the class says by `num_classes` how many labels it knows, and its `forward`
-      takes labels `y` (B,) behind `t`.
+      takes labels `y` (B,) behind `t`;
+    - one that enlarges images says by `low_res_shape` of which shape, (C, h, w), and its `forward`
+      takes them as `low_res` (B, C, h, w), in the range of x0.
 
     A subclass calls `super().__init__()` as any module does, and does nothing for `init_args`. They
     are the arguments of the outermost class, as given (a list stays a list), copied;
@@ -39,6 +41,7 @@ class Network(nn.Module):
 
     init_args: dict[str, Any]
     num_classes: int | None = None
+    low_res_shape: tuple[int, int, int] | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Network:
         # Copying and unpickling come through here without arguments, and restore init_args later.

@@ -16,8 +16,8 @@ from cgd_lightning.diffusion.targets import Target, check_targets, parse_targets
 from cgd_lightning.sampling.checks import check_guide, check_labels, check_sampler
 from cgd_lightning.sampling.request import Request, RequestError
 
-OF_FILES = ("ckpt", "classifier", "weights", "precision")
-"""Fields of a request that decide which networks are loaded, and how they compute."""
+OF_FILES = ("ckpt", "classifier", "low_res", "weights", "precision")
+"""Fields of a request that decide what is loaded, and how networks compute."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Job:
     Samples are data on the host, uint8 (B, C, H, W).
 
     models: those that rules of the guidance name, by name. dtype: what networks compute in. asked:
-    the target of every sample, where they are not those of the request's labels.
+    the target of every sample, where they are not those of the request's labels. low_res: the
+    images to enlarge, uint8 (N, C, h, w), for a diffusion model that does.
     """
 
     request: Request
@@ -36,6 +37,7 @@ class Job:
     models: Mapping[str, Any] = field(default_factory=dict)
     dtype: torch.dtype = torch.float32
     asked: Sequence[Target] | None = None
+    low_res: Tensor | None = None
 
     @cached_property
     def rule(self) -> Rule:
@@ -100,6 +102,7 @@ class Job:
             self.request.sampler,
             self.rule,
             self.classifier,
+            low_res=self.low_res,
             seed=self.request.seed,
             batch_size=self.request.batch_size,
             shard=shard,
@@ -119,15 +122,24 @@ class Job:
     def again(self, **changes: Any) -> "Job":
         """The job of the same networks with other settings of the request, as scale=3 or seed=1.
 
-        Raises RequestError for settings that want other networks.
+        Raises RequestError for settings that want other networks or other images to enlarge.
         """
         for name in OF_FILES:
             if name in changes and changes[name] != getattr(self.request, name):
                 raise RequestError(
-                    " decides which networks are loaded; make another request, and resolve that",
-                    name,
+                    " decides what is loaded; make another request, and resolve that", name
                 )
-        asked = None if {"labels", "num_samples"} & changes.keys() else self.asked
+        others = [
+            name
+            for name in ("labels", "num_samples")
+            if name in changes and changes[name] != getattr(self.request, name)
+        ]
+        if others and self.low_res is not None:
+            raise RequestError(
+                " decides which images are enlarged; make another request, and resolve that",
+                others[0],
+            )
+        asked = None if others else self.asked
         job = replace(self, request=replace(self.request, **changes), asked=asked)
         for name in job.rule.models:
             raise RequestError(f" names {name}, which is not loaded", "guidance")

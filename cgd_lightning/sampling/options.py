@@ -78,6 +78,7 @@ OPTIONS: dict[str, Check] = {
     "classifier": _classifier,
     "scale": _number,
     "labels": _labels,
+    "low_res": _optional,
     "num_samples": _integer(1, MOST_SAMPLES),
     "sampler": _sampler,
     "guidance": _rules,

@@ -53,6 +53,8 @@ class Request:
             model, more trades variety for likeness; by default that of the outermost rule.
         labels: classes by name or index, 3,7, in turn; 3|7 is either, !3 all others, 3+7 a
             mixture; by default all in turn.
+        low_res: the images that an upsampler enlarges: a folder of images, or what cgd sample
+            wrote; the first num_samples of them, of their own classes unless labels are given.
         num_samples: number of samples, 1 to 1,000,000.
         sampler: sampler and its settings.
         guidance: guidance rule, or a list of them, the first innermost; scale goes to the
@@ -70,6 +72,7 @@ class Request:
     classifier: str | Path | Mapping[str, Any] | None = None
     scale: float | None = None
     labels: str | None = None
+    low_res: str | Path | None = None
     num_samples: int = 64
     sampler: Sampler = DDIM()  # noqa: RUF009  (values, as are numbers)
     guidance: Rule | Sequence[Rule] = ClassifierGuidance()  # noqa: RUF009
@@ -105,6 +108,7 @@ class Request:
             ("labels", isinstance(self.labels, str | None), "text, as '3,7'"),
             ("seed", type(self.seed) is int and abs(self.seed) < 2**63, "an integer below 2^63"),
             ("ckpt", isinstance(self.ckpt, str | Path | None), "a path"),
+            ("low_res", isinstance(self.low_res, str | Path | None), "a path"),
             (
                 "classifier",
                 spec or isinstance(own, str | Path | None),
@@ -166,6 +170,7 @@ class Request:
             "classifier": str(self.classifier)
             if isinstance(self.classifier, Path)
             else self.classifier,
+            "low_res": None if self.low_res is None else str(self.low_res),
             "sampler": describe_object(self.sampler),
             "guidance": rules if several else rules[0],
         }

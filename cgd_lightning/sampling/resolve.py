@@ -21,6 +21,7 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.checks import check_labels, check_sampler
 from cgd_lightning.sampling.hardware import PRECISIONS, pick_device, pick_dtype
 from cgd_lightning.sampling.job import Job
+from cgd_lightning.sampling.low_res import read_low_res
 from cgd_lightning.sampling.pair import Pair, Say, find_pair, silent
 from cgd_lightning.sampling.request import Request
 
@@ -123,8 +124,12 @@ def load_pair(
     if denoiser.conditional and NoisyClassifier in rule.guides:
         say(_told_twice(denoiser))
     classifier = None if pair.classifier is None else loader.model(pair.classifier, pair, denoiser)
+    small = read_low_res(request, denoiser, classifier)
     known = models | {files.get(name, name): model for name, model in models.items()}
-    return Job(_settled(request, pair, files, dtype), denoiser, classifier, known, dtype)
+    settled = _settled(request, pair, files, dtype)
+    if small is None:
+        return Job(settled, denoiser, classifier, known, dtype)
+    return Job(settled, denoiser, classifier, known, dtype, small.targets, small.images)
 
 
 def _told_twice(denoiser: Denoiser) -> str:
@@ -143,6 +148,7 @@ def _settled(request: Request, pair: Pair, files: Mapping[str, str], dtype: torc
         request,
         ckpt=str(pair.path.absolute()),
         classifier=str(classifier.absolute()) if isinstance(classifier, Path) else classifier,
+        low_res=None if request.low_res is None else str(Path(request.low_res).absolute()),
         guidance=rules[0] if isinstance(request.guidance, Rule) else rules,
         precision=next(name for name, value in PRECISIONS.items() if value == dtype),
     )

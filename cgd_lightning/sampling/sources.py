@@ -45,20 +45,22 @@ def read_source(
     class_names: Sequence[str] = (),
     option: str = "--samples",
     resize: bool = False,
+    advice: str = ", or --resize to bring images to it",
 ) -> Samples:
     """The images at `path`.
 
     image_shape: the (C, H, W) that is wanted; that of the first image if it is None. class_names:
     classes that targets must know, and by which sub-folders of images are known; empty if there are
     none. option: the user named the path by it. resize: whether images of a folder are brought to
-    that shape. Raises InputError, which begins with the option, if there are no such images.
+    that shape. advice: what the user can do where they are of another. Raises InputError, which
+    begins with the option, if there are no such images.
     """
     if path.is_dir() and os.path.lexists(path / "samples.json"):
-        return Samples(*read_samples(path, image_shape, class_names or None), ours=True)
+        return Samples(*read_samples(path, image_shape, class_names or None, option), ours=True)
     where = f"{option} {path}"
     try:
         if path.is_dir():
-            return _read_folder(path, image_shape, class_names, resize)
+            return _read_folder(path, image_shape, class_names, resize, advice)
         if path.suffix == ".npz" and os.path.lexists(path):
             return _read_npz(path, image_shape, class_names)
     except InputError as error:
@@ -93,7 +95,7 @@ def _read_npz(path: Path, image_shape: Shape | None, class_names: Sequence[str])
 
 
 def _read_folder(
-    root: Path, image_shape: Shape | None, class_names: Sequence[str], resize: bool
+    root: Path, image_shape: Shape | None, class_names: Sequence[str], resize: bool, advice: str
 ) -> Samples:
     if (root / "metrics.csv").is_file() or any(root.glob("version_*/metrics.csv")):
         raise InputError("a run; its samples are in folders of their own, as version_0/samples/0")
@@ -115,7 +117,7 @@ def _read_folder(
         )
 
     def read(file: Path) -> Tensor:
-        return decode(file, shape) if resize else _exactly(file, shape)
+        return decode(file, shape) if resize else _exactly(file, shape, advice)
 
     with ThreadPoolExecutor() as pool:
         images = torch.stack(list(pool.map(read, files)))
@@ -127,12 +129,11 @@ def _shape_of(image: Tensor) -> Shape:
     return channels, height, width
 
 
-def _exactly(file: Path, shape: Shape) -> Tensor:
+def _exactly(file: Path, shape: Shape, advice: str) -> Tensor:
     image = decode_as_it_is(file)
     if _shape_of(image) != tuple(shape):
         raise InputError(
-            f"{file.name!a} has shape {list(image.shape)}; wanted {list(shape)}, or --resize to "
-            "bring images to it"
+            f"{file.name!a} has shape {list(image.shape)}; wanted {list(shape)}{advice}"
         )
     return image
 

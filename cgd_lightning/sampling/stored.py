@@ -38,10 +38,12 @@ def read_samples(
     folder: Path,
     image_shape: Sequence[int] | None = None,
     class_names: Sequence[str] | None = None,
+    option: str = "--samples",
 ) -> tuple[Tensor, list[Target]]:
     """(uint8 images (N, C, H, W), what each was asked to be) of a folder that `cgd sample` wrote.
 
     image_shape: the (C, H, W) that is wanted. class_names: the classes that the targets must know.
+    option: the user named the folder by it.
     Raises InputError if the files are missing, damaged or do not agree with each other or with
     these.
     """
@@ -52,11 +54,11 @@ def read_samples(
                 return read_arrays(file, targets, image_shape), targets
         return _read_pictures(folder / "images", len(targets), image_shape), targets
     except InputError as error:
-        raise InputError(f"--samples {folder}: {error}") from error
+        raise InputError(f"{option} {folder}: {error}") from error
     except DAMAGE as error:
         why = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError(
-            f"--samples {folder}: not a folder that cgd sample wrote whole ({why})"
+            f"{option} {folder}: not a folder that cgd sample wrote whole ({why})"
         ) from error
 
 

@@ -19,7 +19,7 @@ from cgd_lightning.values import Value, arguments, changed
 
 SCALES = (0.0, 1.0, 2.0, 5.0, 10.0)
 
-SHARED = ("seed", "labels", "num_samples")
+SHARED = ("seed", "labels", "low_res", "num_samples")
 """Fields of a request that points must share to be compared sample by sample."""
 
 

@@ -19,6 +19,7 @@ from cgd_lightning.diffusion.targets import (
     parse_target,
     parse_targets,
 )
+from cgd_lightning.errors import InputError
 from tests.conftest import (
     NAMES,
     PRIOR,
@@ -225,3 +226,12 @@ def test_plain_classes_and_their_weights_are_the_same_target() -> None:
         True,
         False,
     ]
+
+
+def test_a_model_without_classes_makes_what_it_was_trained_on() -> None:
+    targets, written = parse_targets(None, (), 3)
+    assert targets == [0, 0, 0]
+    assert written == {0: "all"}
+    check_targets(targets, ())
+    with pytest.raises(InputError, match="label 3: this model knows no classes; leave it out"):
+        parse_targets("3", (), 2)

@@ -119,7 +119,7 @@ def test_what_wants_other_networks_is_refused(workplace: Path) -> None:
     job = resolve(replace(FEW, scale=0), device="cpu")
     with pytest.raises(RequestError, match="needs a NoisyClassifier, and none was loaded"):
         job.again(scale=1)
-    with pytest.raises(RequestError, match="ckpt decides which networks are loaded"):
+    with pytest.raises(RequestError, match="ckpt decides what is loaded"):
         job.again(ckpt="runs/other")
     with pytest.raises(RequestError, match=r"names runs/weak, which is not loaded"):
         job.again(guidance=Autoguidance("runs/weak"), scale=1)

@@ -41,13 +41,13 @@ class ClassifierFree(Rule):
         check_weight(self.scale != 1, self.weight or CONSTANT, levels)
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
-        if not isinstance(denoise, Labelled):
+        if not isinstance(denoise, Labelled) or denoise.labels is None:
             raise InputError(
                 "classifier-free guidance needs a class-conditional diffusion model, and stands "
                 "first among the rules (--clamp outside); train one with --model.label_dropout "
                 "0.1, or guide this one by a classifier"
             )
-        denoiser, null = denoise.denoiser, denoise.denoiser.null_label
+        ask, null = denoise.told, denoise.denoiser.null_label
         if null is None:
             raise InputError(
                 "classifier-free guidance: this diffusion model was trained without label dropout; "
@@ -60,8 +60,8 @@ class ClassifierFree(Rule):
         def guided(x_t: Tensor, level: Level) -> Prediction:
             scale = 1 + (self.scale - 1) * weight(level)
             if scale in (0, 1):
-                return denoiser(x_t, level, labels if scale else nothing)
-            both = denoiser(torch.cat([x_t, x_t]), level, pair)
+                return ask(x_t, level, labels if scale else nothing)
+            both = ask(torch.cat([x_t, x_t]), level, pair)
             (x0, x0_null), (eps, eps_null) = both.x0.chunk(2), both.eps.chunk(2)
             variance = None if both.variance is None else both.variance.chunk(2)[0]
             told = Prediction(x0, eps, variance)
@@ -114,7 +114,8 @@ class Autoguidance(Rule):
         if isinstance(denoise, Labelled):
             self._check_classes(self.weak, denoise.denoiser)
         weight = self.weight or CONSTANT
-        weak, schedule = self.weak.bind(labels), self.weak.schedule
+        low_res = denoise.low_res if isinstance(denoise, Labelled) else None
+        weak, schedule = self.weak.bind(labels, low_res), self.weak.schedule
 
         def guided(x_t: Tensor, level: Level) -> Prediction:
             prediction = denoise(x_t, level)

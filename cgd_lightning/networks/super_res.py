@@ -1,0 +1,115 @@
+"""ADM's upsampler: a U-Net that reads a small image beside the noisy large one.
+
+    eps = unet(cat(x_t, resize(low_res)), t, y)
+
+Dhariwal and Nichol 2021 (arXiv:2105.05233), section 5.3, after Nichol and Dhariwal 2021
+(arXiv:2102.09672) and Saharia et al. 2021 (arXiv:2104.07636). The small image is not noisy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cgd_lightning.errors import InputError
+from cgd_lightning.networks.unet import UNet
+
+
+class SuperRes(UNet):
+    """Noisy images (B, in_channels, H, W) and small ones -> a prediction (B, out_channels, H, W).
+
+    Names and order of the parameters are those of `UNet`, and of openai/guided-diffusion. The first
+    convolution reads twice the channels: the noisy image, then the small one, resized bilinearly.
+
+    Args:
+        image_size: height and width of the large image in pixels, given by the data; a multiple of
+            2^(levels - 1), otherwise InputError.
+        in_channels: channels of an image, given by the data.
+        out_channels: channels of the prediction, given by the data: those of an image, or twice as
+            many where the variance is learned.
+        small_size: height and width of the small image, below image_size.
+        model_channels: as all that follow, of `UNet`.
+        num_res_blocks: residual blocks per level downwards.
+        attention_resolutions: the downsampling rates, 2^level, of the levels with attention.
+        dropout: probability that a feature inside a residual block is dropped, in training.
+        channel_mult: one factor per level, from the full size downwards.
+        conv_resample: whether sizes change with a convolution, where resblock_updown is off.
+        num_classes: number of labels; none for an unconditional network.
+        use_checkpoint: whether the backward pass computes features a second time.
+        num_heads: number of attention heads.
+        num_head_channels: channels of a head; unless -1, it decides the number of heads.
+        num_heads_upsample: number of heads on the way up; -1 for num_heads.
+        use_scale_shift_norm: whether the embedding scales and shifts the features.
+        resblock_updown: whether sizes change in residual blocks.
+        use_new_attention_order: how the heads lie in the weights of attention.
+        norm_groups: number of groups that channels are normalised in.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        in_channels: int,
+        out_channels: int,
+        small_size: int = 64,
+        model_channels: int = 64,
+        num_res_blocks: int = 2,
+        attention_resolutions: Sequence[int] = (2, 4),
+        dropout: float = 0.0,
+        channel_mult: Sequence[float] = (1, 2, 4),
+        conv_resample: bool = True,
+        num_classes: int | None = None,
+        use_checkpoint: bool = False,
+        num_heads: int = 1,
+        num_head_channels: int = -1,
+        num_heads_upsample: int = -1,
+        use_scale_shift_norm: bool = True,
+        resblock_updown: bool = False,
+        use_new_attention_order: bool = False,
+        norm_groups: int = 32,
+    ) -> None:
+        if not 1 <= small_size < image_size:
+            raise InputError(
+                f"small_size {small_size} of image_size {image_size}: wanted 1 to {image_size - 1}"
+            )
+        super().__init__(
+            image_size,
+            2 * in_channels,
+            out_channels,
+            model_channels=model_channels,
+            num_res_blocks=num_res_blocks,
+            attention_resolutions=attention_resolutions,
+            dropout=dropout,
+            channel_mult=channel_mult,
+            conv_resample=conv_resample,
+            num_classes=num_classes,
+            use_checkpoint=use_checkpoint,
+            num_heads=num_heads,
+            num_head_channels=num_head_channels,
+            num_heads_upsample=num_heads_upsample,
+            use_scale_shift_norm=use_scale_shift_norm,
+            resblock_updown=resblock_updown,
+            use_new_attention_order=use_new_attention_order,
+            norm_groups=norm_groups,
+        )
+        self.low_res_shape = (in_channels, small_size, small_size)
+
+    def forward(
+        self, x: Tensor, t: Tensor, y: Tensor | None = None, low_res: Tensor | None = None
+    ) -> Tensor:
+        """The prediction (B, out_channels, H, W) for images `x` (B, in_channels, H, W).
+
+        t: timesteps (B,), float32. y: labels (B,), int64, if the network has classes. low_res: the
+        small images (B, in_channels, h, w), in the range of x0. Raises InputError without them.
+        """
+        if low_res is None:
+            raise InputError(
+                f"no low_res: this network enlarges images of shape {self.low_res_shape}, pass "
+                "them beside the noisy ones"
+            )
+        large = F.interpolate(
+            low_res.to(x.dtype), x.shape[-2:], mode="bilinear", align_corners=False
+        )
+        return super().forward(torch.cat([x, large], dim=1), t, y)
