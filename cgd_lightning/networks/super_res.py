@@ -30,7 +30,8 @@ class SuperRes(UNet):
         in_channels: channels of an image, given by the data.
         out_channels: channels of the prediction, given by the data: those of an image, or twice as
             many where the variance is learned.
-        small_size: height and width of the small image, below image_size.
+        small_size: height and width of the small image, below image_size; a quarter of it, as in
+            both of ADM, if none is given.
         model_channels: as all that follow, of `UNet`.
         num_res_blocks: residual blocks per level downwards.
         attention_resolutions: the downsampling rates, 2^level, of the levels with attention.
@@ -53,7 +54,7 @@ class SuperRes(UNet):
         image_size: int,
         in_channels: int,
         out_channels: int,
-        small_size: int = 64,
+        small_size: int | None = None,
         model_channels: int = 64,
         num_res_blocks: int = 2,
         attention_resolutions: Sequence[int] = (2, 4),
@@ -70,6 +71,7 @@ class SuperRes(UNet):
         use_new_attention_order: bool = False,
         norm_groups: int = 32,
     ) -> None:
+        small_size = image_size // 4 if small_size is None else small_size
         if not 1 <= small_size < image_size:
             raise InputError(
                 f"small_size {small_size} of image_size {image_size}: wanted 1 to {image_size - 1}"

@@ -51,7 +51,7 @@ def test_it_is_the_u_net_of_both_images(small_size: int) -> None:
 )
 def test_the_published_upsamplers_fit(name: str, small_size: int) -> None:
     settings = {**COMMON, **DIFFUSION[name][0], "out_channels": 6}
-    ours = on_meta(SuperRes, **{**settings, "in_channels": 3, "small_size": small_size})
+    ours = on_meta(SuperRes, **{**settings, "in_channels": 3})
     assert shapes(ours) == shapes(on_meta(UNet, **settings))
     assert ours.low_res_shape == (3, small_size, small_size)
 
