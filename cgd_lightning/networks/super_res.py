@@ -2,7 +2,7 @@
 
     eps = unet(cat(x_t, resize(low_res)), t, y)
 
-Dhariwal and Nichol 2021 (arXiv:2105.05233), section 5.3, after Nichol and Dhariwal 2021
+Dhariwal and Nichol 2021 (arXiv:2105.05233), section 5.2, after Nichol and Dhariwal 2021
 (arXiv:2102.09672) and Saharia et al. 2021 (arXiv:2104.07636). The small image is not noisy.
 """
 
