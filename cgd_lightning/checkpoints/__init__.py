@@ -10,7 +10,15 @@ from cgd_lightning.checkpoints.pairs import (
     find_classifier,
     find_judge,
 )
-from cgd_lightning.checkpoints.runs import beside, find, find_partner, newest_first, versions
+from cgd_lightning.checkpoints.runs import (
+    beside,
+    find,
+    find_partner,
+    newest_first,
+    paired,
+    results_folder,
+    versions,
+)
 from cgd_lightning.checkpoints.size import MOST_LAYERS, MOST_PARAMETERS, at_most
 
 __all__ = [
@@ -34,7 +42,9 @@ __all__ = [
     "find_partner",
     "load",
     "newest_first",
+    "paired",
     "read",
+    "results_folder",
     "save",
     "sizes",
     "stored_config",

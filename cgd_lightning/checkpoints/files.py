@@ -3,7 +3,8 @@
 A file holds, beside the weights, plain data under "cgd": import path and constructor arguments of
 the network, schedule and codec, prediction type, image shape, class names, data set. What a file
 says is checked against a closed list of entries before anything is made of it (`archive`,
-`entries`, `listed`).
+`entries`, `listed`). A model may as well be a folder (`folder_form`), and is then named by the file
+of its weights.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,10 +18,22 @@ from cgd_lightning.checkpoints.archive import Archive
 from cgd_lightning.checkpoints.card import Card, Model, build, check_kind, describe
 from cgd_lightning.checkpoints.classes import Trust
 from cgd_lightning.checkpoints.entries import decode
+from cgd_lightning.checkpoints.folder_form import (
+    is_folder_form,
+    opened_folder,
+    read_config,
+    read_sizes,
+    read_training,
+)
 from cgd_lightning.checkpoints.runs import find
 from cgd_lightning.checkpoints.size import at_most
 from cgd_lightning.checkpoints.tensors import Stored
-from cgd_lightning.checkpoints.weights import count_numbers, fitted_weights, stored_weights
+from cgd_lightning.checkpoints.weights import (
+    Source,
+    count_numbers,
+    fitted_weights,
+    stored_weights,
+)
 from cgd_lightning.errors import InputError
 from cgd_lightning.files import whole
 
@@ -95,6 +108,8 @@ def read(path: str | Path) -> Card:
     Raises InputError if the file is damaged, foreign, of a newer format or holds more than plain
     data.
     """
+    if is_folder_form(path):
+        return read_config(path)
     with opened(path) as archive:
         return decode(archive.contents["cgd"], path)
 
@@ -104,6 +119,8 @@ def sizes(path: str | Path) -> dict[str, int]:
 
     {"parameters": ..., "step": ...}, without the step where it does not tell.
     """
+    if is_folder_form(path):
+        return read_sizes(path)
     with opened(path) as archive:
         stored = archive.contents["state_dict"].items()
         count = sum(
@@ -120,6 +137,8 @@ def stored_config(path: str | Path) -> str | None:
 
     Nothing has looked into the text.
     """
+    if is_folder_form(path):
+        return read_training(path)
     with opened(path) as archive:
         text = archive.contents.get("cgd_config")
     if text is not None and (type(text) is not str or len(text) > MOST_CONFIG):
@@ -130,6 +149,8 @@ def stored_config(path: str | Path) -> str | None:
 @contextmanager
 def opened(path: str | Path) -> Iterator[Archive]:
     """A checkpoint of this package, open. Raises InputError if the file is none."""
+    if is_folder_form(path):
+        raise InputError(f"{path}: a model alone, and a checkpoint of a training was wanted")
     with Archive(path) as archive:
         contents = archive.contents
         if not isinstance(contents, dict) or not all(
@@ -173,11 +194,9 @@ def load(
     damaged, not finite or of another shape.
     """
     path, trust = find(path), Trust.of(trust)
-    with opened(path) as archive, torch.inference_mode(False):
-        card = decode(archive.contents["cgd"], path)
+    with _held(path, weights) as (card, state, source), torch.inference_mode(False):
         if kind is not None:
             check_kind((path, card), kind)
-        state = stored_weights(archive, "ema." if weights == "ema" else "model.")
         if not state:
             raise InputError(f"{path}: holds no {weights} weights")
         numbers = count_numbers(state, path, trust)
@@ -188,5 +207,17 @@ def load(
             numbers, 10 * len(state) + 100, "its weights do not fit the network that it names: one"
         ):
             model = build(card, path, trust, device="meta" if ours else "cpu")
-        model.load_state_dict(fitted_weights(archive, state, model), assign=True)
+        model.load_state_dict(fitted_weights(source, state, model), assign=True)
         return model.to(memory_format=torch.channels_last).to(device).eval().requires_grad_(False)
+
+
+@contextmanager
+def _held(path: Path, weights: str) -> Iterator[tuple[Card, dict[str, Stored], Source]]:
+    """(card, weights that have not been read yet, the open file that they are read from)."""
+    if is_folder_form(path):
+        with opened_folder(path) as (card, file):
+            yield card, file.tensors if weights == "ema" else {}, file
+        return
+    with opened(path) as archive:
+        card = decode(archive.contents["cgd"], path)
+        yield card, stored_weights(archive, "ema." if weights == "ema" else "model."), archive

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from cgd_lightning.checkpoints.card import Card, check_kind
 from cgd_lightning.checkpoints.files import read
-from cgd_lightning.checkpoints.runs import beside, find_partner, newest_first
+from cgd_lightning.checkpoints.hub import is_hub
+from cgd_lightning.checkpoints.runs import beside, find_partner, newest_first, paired
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.errors import InputError
@@ -67,8 +68,16 @@ def _clash(name: str, one: Known, other: Known) -> str:
 def find_classifier(path: Path, card: Card) -> Path | None:
     """The classifier that goes with a diffusion checkpoint.
 
-    That is its stored partner, else the newest compatible run beside its own run.
+    That is the one in the same folder, its stored partner, or the newest compatible run beside its
+    own run. Raises InputError for a partner on the Hub: a file does not decide what is fetched.
     """
+    if (other := paired(path)) is not None:
+        return other
+    if card.partner and is_hub(card.partner):
+        raise InputError(
+            f"{path}: names its classifier {card.partner}, which is not fetched because a file "
+            "says so; give it with --classifier"
+        )
     if card.partner:
         return find_partner(card.partner, beside(path))
     for file in newest_first(beside(path)):

@@ -1,6 +1,6 @@
-"""Where checkpoints are found: in a file, a version folder, or a run folder.
+"""Where checkpoints are found: in a file, a version folder, a run folder, or on the Hub.
 
-Of a run folder the newest version counts.
+Of a run folder the newest version counts; of the folder of a pair, its diffusion model.
 """
 
 import re
@@ -8,15 +8,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from cgd_lightning.checkpoints.folder_form import CONFIG, PAIR, WEIGHTS, is_folder_form
+from cgd_lightning.checkpoints.hub import cached_name, fetch, is_hub
 from cgd_lightning.errors import InputError
 
+OF_A_FOLDER = ("best.ckpt", "last.ckpt", WEIGHTS, *(f"{part}/{WEIGHTS}" for part in PAIR))
+"""The files that a folder may mean."""
 
-def find(path: str | Path, names: Sequence[str] = ("best.ckpt", "last.ckpt")) -> Path:
+
+def find(path: str | Path, names: Sequence[str] = OF_A_FOLDER) -> Path:
     """The checkpoint file that `path` means: a file, a version folder, or a run folder.
 
-    Of a run folder the newest version counts. names: the files of a folder that count, the first of
-    them that is there. Raises InputError if there is none.
+    Of a run folder the newest version counts. Also a folder with a model.safetensors, alone or of a
+    pair, and hf://USER/REPO on the Hub, which is fetched. names: the files of a folder that count,
+    the first of them that is there. Raises InputError if there is none.
     """
+    if is_hub(path):
+        return find(fetch(str(path)), names)
     path = Path(path)
     if path.is_file():
         return path
@@ -28,9 +36,10 @@ def find(path: str | Path, names: Sequence[str] = ("best.ckpt", "last.ckpt")) ->
         for name in names:
             if (folder / name).is_file():
                 return folder / name
+    shared = "" if WEIGHTS not in names else f", and no {WEIGHTS}"
     raise InputError(
         f"{path}: neither best.ckpt nor last.ckpt in this folder or a version_N in "
-        f"it{_runs_near(path)}"
+        f"it{shared}{_runs_near(path)}"
     )
 
 
@@ -45,13 +54,52 @@ def versions(run: Path) -> list[Path]:
 
 
 def beside(checkpoint: Path) -> Path:
-    """The folder with the runs beside that of `checkpoint`, which lies in RUNS/NAME/version_N."""
-    return list(checkpoint.absolute().parents)[:3][-1]
+    """The folder with the runs beside that of `checkpoint`, which lies in RUNS/NAME/version_N.
+
+    A model in folder form lies in RUNS/NAME itself. One that was fetched has the runs beside it
+    that are in the current folder.
+    """
+    if not is_folder_form(checkpoint):
+        return list(checkpoint.absolute().parents)[:3][-1]
+    folder = _whole_folder(checkpoint.absolute())
+    return Path("runs").absolute() if cached_name(folder) else folder.parent
+
+
+def results_folder(checkpoint: Path) -> Path:
+    """The folder to which what is made with `checkpoint` is written, unless told otherwise.
+
+    It is its own; of one that was fetched, runs/USER--REPO in the current folder.
+    """
+    if not is_folder_form(checkpoint):
+        return checkpoint.parent
+    name = cached_name(checkpoint.absolute().parent)
+    return Path("runs") / name if name else _whole_folder(checkpoint)
+
+
+def paired(checkpoint: Path) -> Path | None:
+    """The other model of the pair in one folder that `checkpoint` is of, if it is of one."""
+    if not is_folder_form(checkpoint) or checkpoint.parent.name not in PAIR:
+        return None
+    other = PAIR[1 - PAIR.index(checkpoint.parent.name)]
+    file = checkpoint.parent.parent / other / WEIGHTS
+    return file if file.is_file() else None
+
+
+def _whole_folder(weights: Path) -> Path:
+    """The folder of a model in folder form, or of the pair that it is of."""
+    return weights.parent if paired(weights) is None else weights.parent.parent
 
 
 def newest_first(runs: Path) -> list[Path]:
-    """The checkpoint file of every version of every run in the folder `runs`, newest first."""
-    files = []
+    """The checkpoint file of every version of every run in the folder `runs`, newest first.
+
+    A model alone in folder form counts as a version; those of a pair go with each other.
+    """
+    files = [
+        file
+        for file in runs.glob(f"*/{WEIGHTS}")
+        if file.is_file() and file.with_name(CONFIG).is_file()
+    ]
     for folder in runs.glob("*/version_*"):
         if folder.is_dir():
             with suppress(InputError):  # of a version without one

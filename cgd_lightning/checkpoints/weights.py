@@ -1,7 +1,7 @@
 """The weights in a checkpoint, held against what the file holds and what the network wants."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -11,6 +11,15 @@ from cgd_lightning.checkpoints.listed import Trust
 from cgd_lightning.checkpoints.size import MOST_LAYERS, MOST_PARAMETERS
 from cgd_lightning.checkpoints.tensors import Stored
 from cgd_lightning.errors import InputError
+
+
+class Source(Protocol):
+    """An open file of tensors."""
+
+    path: Path
+
+    def tensor(self, stored: Stored) -> Tensor:
+        """The numbers of `stored`, which is one of this file."""
 
 
 def stored_weights(archive: Archive, prefix: str) -> dict[str, Stored]:
@@ -45,7 +54,7 @@ def count_numbers(state: dict[str, Stored], path: Path, trust: Trust) -> int:
     return numbers
 
 
-def fitted_weights(archive: Archive, state: dict[str, Stored], model: Model) -> dict[str, Tensor]:
+def fitted_weights(source: Source, state: dict[str, Stored], model: Model) -> dict[str, Tensor]:
     """The weights as the model wants them.
 
     Raises InputError for names, shapes, kinds of number or values that it does not want.
@@ -54,14 +63,14 @@ def fitted_weights(archive: Archive, state: dict[str, Stored], model: Model) -> 
     problem = mismatch(state, wanted)
     if problem:
         raise InputError(
-            f"{archive.path}: its weights do not fit the network that it names: {problem}"
+            f"{source.path}: its weights do not fit the network that it names: {problem}"
         )
     fitted = {}
     for name, stored in state.items():
-        tensor = archive.tensor(stored)
+        tensor = source.tensor(stored)
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise InputError(
-                f"{archive.path}: its weights are not finite, beginning with {name}; the training "
+                f"{source.path}: its weights are not finite, beginning with {name}; the training "
                 "had gone wrong, take an earlier one"
             )
         fitted[name] = tensor.to(wanted[name].dtype)

@@ -41,7 +41,9 @@ def run(args: list[str]) -> None:
         else checkpoints.load(diffusion, Denoiser, device=device, trust=gate.trust)
     )
     found = measure(classifier, denoiser, data, settings)
-    out = Path(settings.out or checkpoints.find(settings.ckpt).parent / "diagnosis")
+    out = Path(
+        settings.out or checkpoints.results_folder(checkpoints.find(settings.ckpt)) / "diagnosis"
+    )
     write(found, out)
     print(f"classifier: {path}\ndiffusion model: {diffusion or 'none'}")
     print(f"{found.images} test images of {data.name}\n\n{found.table()}\n")
@@ -89,6 +91,9 @@ def _diffusion_for(path: Path, card: checkpoints.Card, named: str | None) -> Pat
         found = checkpoints.find(named)
         checkpoints.check_pair((found, checkpoints.read(found)), (path, card))
         return found
+    if (other := checkpoints.paired(path)) is not None:
+        checkpoints.check_pair((other, checkpoints.read(other)), (path, card))
+        return other
     for file in checkpoints.newest_first(checkpoints.beside(path)):
         with suppress(InputError):  # of a file that this classifier cannot guide, or is none
             checkpoints.check_pair((file, checkpoints.read(file)), (path, card))

@@ -17,6 +17,7 @@ from jsonargparse import Namespace
 
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints.classes import Trust
+from cgd_lightning.checkpoints.hub import is_hub
 from cgd_lightning.configuration.files import (
     MOST_BYTES,
     OWN_FILES,
@@ -238,8 +239,8 @@ def _check_places(settings: Namespace, recorded: Mapping[str, Any], gate: Gate) 
             f"--ckpt {ckpt}: stands in a file, outside this folder; say where the images go, with "
             "--out FOLDER"
         )
-    if settings.out is None and Path(ckpt).exists():
-        gate.check_place(checkpoints.find(ckpt).parent / "samples", "out")
+    if settings.out is None and (is_hub(ckpt) or Path(ckpt).exists()):
+        gate.check_place(checkpoints.results_folder(checkpoints.find(ckpt)) / "samples", "out")
     if ckpt == recorded.get("ckpt") and not Path(ckpt).exists():
         moved = "if it was moved, name it with --ckpt, and its classifier with --classifier"
         raise InputError(f"--from: its model {ckpt} is not there; {moved}")

@@ -48,7 +48,7 @@ def run(args: list[str]) -> None:
     data = with_data(options, settings, judge or checkpoints.find(_ckpt(plan))).data
     device = pick_device(asked.place.device)
     look = _look(settings, judge, data, device, gate)
-    out = Path(settings.out or checkpoints.find(_ckpt(plan)).parent / "sweep")
+    out = Path(settings.out or checkpoints.results_folder(checkpoints.find(_ckpt(plan))) / "sweep")
     gate.check_place(out, "out")
     with in_words():
         result = sweep(

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from cgd_lightning.checkpoints import schema
 from cgd_lightning.checkpoints.calls import without_calls
 from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
+from cgd_lightning.checkpoints.hub import is_hub
 from cgd_lightning.errors import InputError
 from cgd_lightning.files import open_plain
 from cgd_lightning.sampling.options import OPTIONS
@@ -58,12 +59,24 @@ def read_options(name: str | Path, trust: Trust) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError, RecursionError, OSError) as error:
         raise InputError(f"{where}: not a samples.json written by cgd sample") from error
     checked = _checked(options, where, trust)
+    _check_nothing_is_fetched(checked, where)
     if checked.pop("compile", False):
         print(
             f"note: {where} was made with --compile, which is not taken from a file",
             file=sys.stderr,
         )
     return checked
+
+
+def _check_nothing_is_fetched(value: Any, where: str) -> None:
+    """Raises InputError for the name of a model on the Hub: a file does not ask for connections."""
+    if isinstance(value, str) and is_hub(value):
+        raise InputError(
+            f"{where}: names {value}, which is not fetched because a file says so; give it yourself"
+        )
+    if isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_nothing_is_fetched(part, where)
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Literal
 from tqdm import tqdm
 
 from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
+from cgd_lightning.checkpoints.runs import results_folder
 from cgd_lightning.sampling.animation import Animation
 from cgd_lightning.sampling.claim import claim
 from cgd_lightning.sampling.files import SampleFolder, new_folder
@@ -64,7 +65,7 @@ def write_samples(
     processes = start_processes(place.device, place.trainer)
     loader = Loader(processes.device, trust, place.compile)
     job = load_pair(request, pair, loader, lenient, say)
-    return _write(job, place, processes, pair.path.parent / "samples")
+    return _write(job, place, processes, results_folder(pair.path) / "samples")
 
 
 def _write(job: Job, place: Place, processes: Processes, under: Path) -> Path | None:
