@@ -6,6 +6,7 @@ And files of a folder that a stranger may have filled: no link is followed, no p
 """
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,6 +35,41 @@ def whole(path: str | Path) -> Iterator[Path]:
             _flush(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """A new folder, which becomes `path` with all that is in it when the block ends well.
+
+    A kill, an error or a full disk before that leaves nothing at `path`; what a kill left beside it
+    goes with the next try. Raises FileExistsError if something is there that is no empty folder.
+    """
+    path = Path(os.path.abspath(path))
+    if not is_free(path):
+        raise FileExistsError(f"{path}: is there already, and not an empty folder")
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    if unfinished.is_dir() and not unfinished.is_symlink():
+        shutil.rmtree(unfinished)
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        for file in unfinished.rglob("*"):
+            if file.is_file():
+                _flush(file)
+        if path.is_dir():
+            path.rmdir()
+        os.rename(unfinished, path)
+        with suppress(OSError):  # some systems do not open folders
+            _flush(path.parent)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def is_free(path: Path) -> bool:
+    """Whether nothing is at `path`, or an empty folder."""
+    if not os.path.lexists(path):
+        return True
+    return path.is_dir() and not path.is_symlink() and not any(path.iterdir())
 
 
 def _flush(path: Path) -> None:

@@ -140,8 +140,11 @@ def _place(name: str, entry: Any) -> tuple[Stored, int, int]:
     """(tensor, its first byte, the one after its last) of an entry of a header."""
     shown = schema.shown(name)
     words = ("dtype", "shape", "data_offsets")
-    told = dict.fromkeys(words) | schema.mapping(entry, words)
-    kind, shape, ends = (told[word] for word in words)
+    told = schema.mapping(entry, words)
+    kind: Any
+    shape: Any
+    ends: Any
+    kind, shape, ends = (told.get(word) for word in words)
     dtype = DTYPES.get(kind) if type(kind) is str else None
     if dtype is None:
         raise ValueError(f"{shown} holds {schema.shown(kind)}, which is no kind of number read")

@@ -24,6 +24,7 @@ commands:
   diagnose    is a classifier fit to guide:       cgd diagnose --ckpt runs/classifier
   convert     take over another project's model:  cgd convert 64x64_diffusion.pt --out runs/adm64
   info        what a checkpoint is:               cgd info runs/diffusion
+  export      a folder that others read:          cgd export runs/diffusion --out FOLDER
   demo        the whole story on handwritten digits, in minutes
 
 options:
@@ -46,6 +47,7 @@ COMMANDS = {
     "diagnose": "diagnose",
     "convert": "convert",
     "info": "info",
+    "export": "export",
     "demo": "demo",
 }
 

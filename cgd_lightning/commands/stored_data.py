@@ -63,7 +63,7 @@ def stored_data(path: Path, trust: Trust, named: bool = False) -> dict[str, Any]
     """
     from cgd_lightning.data.datamodule import NoisingDataModule
 
-    stored = _config(path).get("data")
+    stored = stored_config_of(path).get("data")
     if stored is None:
         return None
     try:
@@ -87,14 +87,14 @@ def stored_data(path: Path, trust: Trust, named: bool = False) -> dict[str, Any]
 
 def stored_weighting(path: Path) -> float | None:
     """The min_snr_gamma of the training in the checkpoint `path`, if it tells."""
-    model = _config(path).get("model")
+    model = stored_config_of(path).get("model")
     arguments = model.get("init_args") if isinstance(model, dict) else None
     gamma: Any = arguments.get("min_snr_gamma") if isinstance(arguments, dict) else None
     return float(gamma) if type(gamma) in (int, float) and 0 < gamma < schema.MOST_NUMBER else None
 
 
-def _config(path: Path) -> dict[str, Any]:
-    """The configuration in a checkpoint, plain data unchecked; empty if there is none."""
+def stored_config_of(path: Path) -> dict[str, Any]:
+    """The configuration in the checkpoint `path`, plain data unchecked; empty if there is none."""
     text = checkpoints.stored_config(path)
     if text is None:
         return {}

@@ -1,0 +1,49 @@
+"""The options of `cgd export`."""
+
+from typing import Literal
+
+from cgd_lightning.commands.measuring import command_parser
+from cgd_lightning.configuration.parser import OneLineErrors
+
+NONE = "none"
+"""The word for leaving something out."""
+
+
+def parser() -> OneLineErrors:
+    """The options of `cgd export`."""
+    options = command_parser(
+        "export",
+        "A model in a form in which others read it: its weights, what it is, how to use it.",
+    )
+    options.add_argument(
+        "run", type=str | None, nargs="?", help="Run, version folder or file of the model."
+    )
+    options.add_argument("--out", type=str | None, help="Folder that is written, new or empty.")
+    options.add_argument(
+        "--to",
+        type=Literal["folder", "adm", "diffusers"],
+        default="folder",
+        help="Form: a folder of ours, with safetensors and a model card; adm, files of "
+        "guided-diffusion; diffusers, a folder of the diffusion model alone.",
+    )
+    options.add_argument(
+        "--classifier",
+        type=str | None,
+        help="Classifier that goes with a diffusion model: run or file, or none. Default: the one "
+        "that cgd sample takes.",
+    )
+    options.add_argument(
+        "--samples",
+        type=str | None,
+        help="Folder that cgd sample wrote, whose grid and evaluation go into the model card, or "
+        "none. Default: two samples of a class are made.",
+    )
+    options.add_argument("--scale", type=float | None, help="Of the guidance of those samples.")
+    options.add_argument("--license", type=str | None, help="Licence, as mit, for the model card.")
+    options.add_argument(
+        "--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps, ..."
+    )
+    options.add_argument(
+        "--push", type=str | None, help="USER/REPO on the Hugging Face Hub, to which it goes, too."
+    )
+    return options

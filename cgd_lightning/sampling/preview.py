@@ -1,0 +1,42 @@
+"""A picture of what a model makes: a few samples of a few classes, and how they were asked for."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
+from cgd_lightning.diffusion.generate import Progress
+from cgd_lightning.evaluation.plots import grid
+from cgd_lightning.sampling.evaluated import contact_sheet
+from cgd_lightning.sampling.request import Request
+from cgd_lightning.sampling.resolve import resolve
+
+PER_CLASS, CLASSES, WITHOUT = 2, 10, 8
+"""Samples of a class, classes that are shown, and samples of a model that is told none."""
+
+
+def preview(
+    ckpt: Path,
+    scale: float | None,
+    device: str = "auto",
+    trust: Trust = NO_TRUST,
+    progress: Progress | None = None,
+) -> tuple[Image.Image, Request]:
+    """(grid of samples of the model `ckpt`, what they were asked for).
+
+    Two of each of the first ten classes, a class a row; eight where there are no classes to ask
+    for. scale: of the guidance by the classifier that goes with it; 0 for none.
+    """
+    job = resolve(Request(ckpt, scale=scale), device=device, trust=trust)
+    names = (job.classifier or job.denoiser).data.class_names
+    asks = job.classifier is not None or (job.denoiser.conditional and bool(names))
+    shown = range(min(len(names), CLASSES))
+    asked = [label for label in shown for _ in range(PER_CLASS)] if asks else None
+    count = WITHOUT if asked is None else len(asked)
+    request = replace(job.request, num_samples=count, batch_size=count)
+    chosen = replace(job, request=request, asked=asked)
+    (images,) = (chunk for _, chunk in chosen.chunks(progress=progress))
+    if asked is None:
+        return grid([images], ["samples"]), request
+    return contact_sheet(images, asked, names), request
