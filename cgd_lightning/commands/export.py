@@ -79,6 +79,10 @@ def _classifier(settings: Namespace, path: Path, card: Card) -> tuple[Path, Card
     if card.kind != "diffusion":
         if named not in (None, NONE):
             raise InputError(f"--classifier {named}: {path} is a {card.kind} itself")
+        if settings.samples not in (None, NONE):
+            raise InputError(
+                f"--samples {settings.samples}: {path} is a {card.kind}, and makes none"
+            )
         return None
     if named == NONE or settings.to == "diffusers":
         return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
+from cgd_lightning.checkpoints.hub import is_hub
 from cgd_lightning.checkpoints.listed import LISTED, Trust, not_listed
 from cgd_lightning.configuration.allowed import (
     FILENAME,
@@ -44,6 +45,7 @@ class Gate:
             frozenset(options),
         )
         environment = [value for name, value in os.environ.items() if name.startswith("CGD_")]
+        self.named = {*typed, *environment}
         self.folders = [
             PurePath(value)
             for value in (*typed, *environment)
@@ -114,6 +116,11 @@ class Gate:
             raise InputError(
                 f"{key}: a file says {text[:200]!r}, which is no plain name of a file with numbers "
                 f"in it, as {{step}} or {{val/loss:.3f}}"
+            )
+        if is_hub(text) and text not in self.named:
+            raise InputError(
+                f"{key}: a file says {text[:200]!r}, and a file does not decide what is fetched; "
+                f"if you mean it, give it on the command line: --{key} {text[:200]}"
             )
         if name in WRITTEN and text:
             self.check_place(text, key)

@@ -29,6 +29,9 @@ TITLES = {"diffusion": "Diffusion model", "classifier": "Classifier", "judge": "
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 """An identifier of the Hub."""
 
+_MARKS = re.compile(r"[\\`*<>|]|\](?=[(\[:])|(?<!\w)_|_(?!\w)")
+"""What means something to Markdown: code, emphasis, HTML, a column, a link."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -169,7 +172,7 @@ class ModelCard:
         if card.schedule is not None:
             rows.append(("noise schedule", _object(card.schedule)))
         name = card.network["class_path"].rpartition(".")[2]
-        rows.append(("network", _plain(name)))
+        rows.append(("network", name))
         rows += [(name, value) for name, value in card.network["init_args"].items()][:SHOWN]
         return f"## {TITLES[card.kind]}\n\n{_table(('', ''), rows)}"
 
@@ -177,25 +180,25 @@ class ModelCard:
         for part in self.parts:
             rows = list(_leaves(part.training))
             if rows:
-                yield f"## Training of the {TITLES[part.card.kind].lower()}\n\n{_table(('setting', ''), rows)}"
+                title = TITLES[part.card.kind].lower()
+                yield f"## Training of the {title}\n\n{_table(('setting', ''), rows)}"
 
     def _measures(self) -> str:
-        if self._main.kind != "diffusion":
-            return (
-                f"## Measures\n\nNone were taken. `cgd diagnose --ckpt {quote(self.place)}` tells whether "
-                "it is fit to guide."
-                if self._main.kind == "classifier"
-                else ""
-            )
+        place = quote(self.place)
+        if self._main.kind == "judge":
+            return ""
+        if self._main.kind == "classifier":
+            told = f"`cgd diagnose --ckpt {place}` tells whether it is fit to guide."
+            return f"## Measures\n\nNone were taken. {told}"
         scale = "".join(f" --{name} {value}" for name, value in self._options().items())
         command = (
-            f"```sh\ncgd sample --ckpt {quote(self.place)}{scale} --num_samples 10000 --out samples\n"
+            f"```sh\ncgd sample --ckpt {place}{scale} --num_samples 10000 --out samples\n"
             "cgd evaluate --samples samples --judge JUDGE\n```"
         )
         if self.measured is None:
             return f"## Measures\n\nNone were taken. These commands do:\n\n{command}"
         table = _table(self.measured.heads, self.measured.rows)
-        return f"## Measures\n\n{table}\n\n{self.measured.about} Measured by:\n\n{command}"
+        return f"## Measures\n\n{table}\n\n{_plain(self.measured.about)} Measured by:\n\n{command}"
 
     def _license(self) -> str:
         given = "Nobody gave one." if self.license is None else f"{_plain(self.license)}."
@@ -227,7 +230,7 @@ def _cell(value: Any) -> str:
 def _plain(text: str) -> str:
     """`text` in one line, without meaning to Markdown or HTML."""
     words = "".join(letter if letter.isprintable() else " " for letter in text[:1000])
-    return re.sub(r"([\\`*_{}\[\]<>#|!~&$])", r"\\\1", " ".join(words.split()))
+    return _MARKS.sub(r"\\\g<0>", " ".join(words.split()))
 
 
 def _code(text: str) -> str:
