@@ -8,7 +8,7 @@ from cgd_lightning.checkpoints.listed import LISTED
 from cgd_lightning.diffusion.data_spec import DataSpec
 
 NETWORKS = {
-    "diffusion": ("UNet", "SuperRes", "MLP"),
+    "diffusion": ("UNet", "SuperRes", "MLP", "DiffusersUNet"),
     "classifier": ("EncoderUNet", "MLPClassifier", "NoisyConvNet"),
     "judge": ("ConvNet",),
 }

@@ -15,13 +15,21 @@ from cgd_lightning.errors import InputError, one_line
 
 OURS = {
     "networks.convnet": ("ConvNet",),
+    "networks.diffusers_unet": ("DiffusersUNet",),
     "networks.encoder": ("EncoderUNet",),
     "networks.mlp": ("MLP", "MLPClassifier"),
     "networks.noisy_convnet": ("NoisyConvNet",),
     "networks.super_res": ("SuperRes",),
     "networks.unet": ("UNet",),
     "diffusion.codec": ("Pixels",),
-    "diffusion.schedules": ("Linear", "Cosine", "Sigmoid", "VarianceExploding"),
+    "diffusion.schedules": (
+        "Linear",
+        "ScaledLinear",
+        "Cosine",
+        "Sigmoid",
+        "VarianceExploding",
+    ),
+    "diffusion.tabulated": ("Tabulated",),
     "diffusion.samplers.ddim": ("DDIM",),
     "diffusion.samplers.ddpm": ("DDPM",),
     "diffusion.samplers.dpm_solver": ("DPMSolver", "DPMSolverSDE"),

@@ -187,6 +187,32 @@ class Linear(VariancePreserving):
 
 
 @dataclass(frozen=True)
+class ScaledLinear(VariancePreserving):
+    """sqrt(beta_t) grows linearly, each beta scaled by 1000 / T as in `Linear`.
+
+    Rombach et al. 2022 (arXiv:2112.10752), as their code has it; `scaled_linear` of diffusers.
+
+    Args:
+        timesteps: T, the number of noise levels that networks are trained on.
+        beta_start: the first beta, at T = 1000.
+        beta_end: the last beta, at T = 1000.
+        zero_terminal_snr: make the last level noise alone; networks then predict v or x0.
+    """
+
+    timesteps: int = 1000
+    beta_start: float = 0.00085
+    beta_end: float = 0.012
+    zero_terminal_snr: bool = False
+
+    def betas(self) -> Tensor:
+        if min(self.beta_start, self.beta_end) < 0:
+            raise InputError(f"{self}: a beta below 0 has no root; betas lie between 0 and 1")
+        ends = math.sqrt(self.beta_start), math.sqrt(self.beta_end)
+        root = torch.linspace(*ends, self.timesteps, dtype=torch.float64)
+        return root.square() * 1000 / self.timesteps
+
+
+@dataclass(frozen=True)
 class Cosine(VariancePreserving):
     """alpha_bar follows cos^2((t/T + s) / (1 + s) * pi/2), each beta at most `max_beta`.
 

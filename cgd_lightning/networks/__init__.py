@@ -1,6 +1,7 @@
 """Neural networks that read noisy images and timesteps, and remember how they were built."""
 
 from cgd_lightning.networks.convnet import ConvNet
+from cgd_lightning.networks.diffusers_unet import DiffusersUNet
 from cgd_lightning.networks.encoder import EncoderUNet
 from cgd_lightning.networks.mlp import MLP, MLPClassifier
 from cgd_lightning.networks.network import Network
@@ -11,6 +12,7 @@ from cgd_lightning.networks.unet import UNet
 __all__ = [
     "MLP",
     "ConvNet",
+    "DiffusersUNet",
     "EncoderUNet",
     "MLPClassifier",
     "Network",

@@ -2,119 +2,87 @@
 implementation.
 """
 
+from typing import Any
+
 import pytest
 import torch
 
+from cgd_lightning.errors import InputError
+from cgd_lightning.exchange.diffusers_unets import to_ours, to_theirs, unet_settings
 from cgd_lightning.networks import UNet
 
-RESIDUAL = {
-    "norm1": "in_layers.0",
-    "conv1": "in_layers.2",
-    "time_emb_proj": "emb_layers.1",
-    "norm2": "out_layers.0",
-    "conv2": "out_layers.3",
-    "conv_shortcut": "skip_connection",
+diffusers = pytest.importorskip("diffusers")
+
+SMALL = {"model_channels": 32, "num_res_blocks": 1, "channel_mult": (1, 2)}
+
+ALIKE: dict[str, dict[str, Any]] = {
+    "as ADM's at 64 pixels": {
+        "num_res_blocks": 2,
+        "channel_mult": (1, 2, 2),
+        "attention_resolutions": (2, 4),
+        "num_classes": 10,
+        "num_head_channels": 16,
+        "resblock_updown": True,
+        "use_new_attention_order": True,
+        "out_channels": 6,
+    },
+    "the legacy order of heads": {"num_head_channels": 16, "num_classes": 3},
+    "an added embedding": {"use_scale_shift_norm": False, "resblock_updown": True},
+    "convolutions and attention everywhere": {"attention_resolutions": (1, 2), "num_heads": 1},
+    "no attention but in the middle": {"attention_resolutions": (), "num_heads": 4},
+    "heads of two sizes, one each": {"attention_resolutions": (1, 2), "model_channels": 64},
+    "other groups": {"norm_groups": 8, "channel_mult": (1, 1, 3)},
+    "one level": {"channel_mult": (1,), "conv_resample": False},
+    "three blocks, one channel": {"num_res_blocks": 3, "in_channels": 1, "out_channels": 1},
+    "an odd number of features": {"model_channels": 33, "norm_groups": 3, "num_heads": 3},
 }
 
 
-def weights_for_diffusers(
-    net: UNet, levels: int, depth: int, attention_levels: set[int]
-) -> dict[str, torch.Tensor]:
-    """The network's weights under the names of `UNet2DModel`."""
-    ours, theirs = net.state_dict(), {}
-
-    def copy(target: str, source: str) -> None:
-        for kind in ("weight", "bias"):
-            if f"{source}.{kind}" in ours:
-                theirs[f"{target}.{kind}"] = ours[f"{source}.{kind}"]
-
-    def residual(target: str, source: str) -> None:
-        for name, path in RESIDUAL.items():
-            copy(f"{target}.{name}", f"{source}.{path}")
-
-    def attention(target: str, source: str) -> None:
-        copy(f"{target}.group_norm", f"{source}.norm")
-        for kind in ("weight", "bias"):
-            parts = ours[f"{source}.qkv.{kind}"].chunk(3)
-            for name, part in zip(("to_q", "to_k", "to_v"), parts, strict=True):
-                theirs[f"{target}.{name}.{kind}"] = (
-                    part.flatten(1).squeeze() if kind == "weight" else part
-                )
-            out = ours[f"{source}.proj_out.{kind}"]
-            theirs[f"{target}.to_out.0.{kind}"] = out.flatten(1) if kind == "weight" else out
-
-    copy("time_embedding.linear_1", "time_embed.0")
-    copy("time_embedding.linear_2", "time_embed.2")
-    copy("class_embedding", "label_emb")
-    copy("conv_in", "input_blocks.0.0")
-    copy("conv_norm_out", "out.0")
-    copy("conv_out", "out.2")
-    residual("mid_block.resnets.0", "middle_block.0")
-    attention("mid_block.attentions.0", "middle_block.1")
-    residual("mid_block.resnets.1", "middle_block.2")
-    block = 0
-    for level in range(levels):
-        for index in range(depth):
-            block += 1
-            residual(f"down_blocks.{level}.resnets.{index}", f"input_blocks.{block}.0")
-            if level in attention_levels:
-                attention(f"down_blocks.{level}.attentions.{index}", f"input_blocks.{block}.1")
-        if level < levels - 1:
-            block += 1
-            residual(f"down_blocks.{level}.downsamplers.0", f"input_blocks.{block}.0")
-    block = 0
-    for position, level in enumerate(reversed(range(levels))):
-        for index in range(depth + 1):
-            residual(f"up_blocks.{position}.resnets.{index}", f"output_blocks.{block}.0")
-            if level in attention_levels:
-                attention(f"up_blocks.{position}.attentions.{index}", f"output_blocks.{block}.1")
-            block += 1
-        if level > 0:
-            last = 2 if level in attention_levels else 1
-            residual(f"up_blocks.{position}.upsamplers.0", f"output_blocks.{block - 1}.{last}")
-    return theirs
-
-
-def test_unet_equals_diffusers_with_the_same_weights():
-    diffusers = pytest.importorskip("diffusers")
+def unet(**options: Any) -> UNet:
     torch.manual_seed(0)
-    net = UNet(
-        image_size=16,
-        in_channels=3,
-        out_channels=6,
-        model_channels=32,
-        num_res_blocks=2,
-        attention_resolutions=(2, 4),
-        channel_mult=(1, 2, 2),
-        num_classes=10,
-        num_head_channels=16,
-        resblock_updown=True,
-        use_new_attention_order=True,
-    ).eval()
+    sizes = {"image_size": 16, "in_channels": 3, "out_channels": 3}
+    net = UNet(**{**sizes, **SMALL, **options}).eval()
     for parameter in net.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    reference = diffusers.UNet2DModel(
-        sample_size=16,
-        in_channels=3,
-        out_channels=6,
-        layers_per_block=2,
-        num_class_embeds=10,
-        block_out_channels=(32, 64, 64),
-        attention_head_dim=16,
-        down_block_types=("ResnetDownsampleBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"),
-        resnet_time_scale_shift="scale_shift",
-        attn_norm_num_groups=32,
-        upsample_type="resnet",
-        downsample_type="resnet",
-        norm_eps=1e-5,
-    ).eval()
-    reference.load_state_dict(
-        weights_for_diffusers(net, levels=3, depth=2, attention_levels={1, 2})
-    )
+        torch.nn.init.normal_(parameter, std=0.2)
+    return net
 
-    x, t, y = torch.randn(2, 3, 16, 16), torch.tensor([3.0, 998.0]), torch.tensor([1, 7])
+
+@pytest.mark.parametrize("options", ALIKE.values(), ids=ALIKE)
+def test_unet_equals_diffusers_with_the_same_weights(options: dict[str, Any]) -> None:
+    net = unet(**options)
+    reference = diffusers.UNet2DModel(**unet_settings(net)).eval()
+    reference.load_state_dict(to_theirs(net))
+    x, t = torch.randn(2, net.init_args["in_channels"], 16, 16), torch.tensor([3.0, 998.0])
+    labels = () if net.num_classes is None else (torch.tensor([1, net.num_classes - 1]),)
     with torch.no_grad():
-        ours, theirs = net(x, t, y), reference(x, t, class_labels=y).sample
+        ours, theirs = net(x, t, *labels), reference(x, t, *labels).sample
     assert theirs.std() > 0.1
-    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", ALIKE.values(), ids=ALIKE)
+def test_weights_come_back_from_diffusers_as_they_went(options: dict[str, Any]) -> None:
+    net = unet(**options)
+    back = to_ours(net, to_theirs(net))
+    state = net.state_dict()
+    assert back.keys() == state.keys()
+    assert all(torch.equal(back[name], state[name]) for name in state)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"patch_size": 2}, "patch_size 2"),
+        ({"channel_mult": (0.5, 1)}, "channel_mult 0.5 of the first level"),
+        ({"num_res_blocks": 0}, "num_res_blocks 0"),
+        ({"conv_resample": False}, "conv_resample false"),
+        ({"norm_groups": 24}, "norm_groups 24"),
+        ({"attention_resolutions": (1,), "num_heads": 2}, "heads of 16 and 32 channels"),
+        ({"num_heads": 4, "num_heads_upsample": 2}, "heads of 16 and 32 channels"),
+    ],
+)
+def test_what_diffusers_cannot_express_is_refused_by_name(
+    options: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(InputError, match=f"^[^:]*{named}.*UNet2DModel"):
+        unet_settings(unet(**options))

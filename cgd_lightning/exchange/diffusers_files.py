@@ -1,0 +1,107 @@
+"""The files of a diffusers folder, read as plain data: settings in JSON, weights as tensors.
+
+Links are followed, since snapshots in the Hub's cache are folders of links. What they lead to is
+read as settings or weights, and as nothing else.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cgd_lightning.checkpoints import MOST_LAYERS, MOST_PARAMETERS, schema
+from cgd_lightning.checkpoints.state_dicts import MOST_BYTES, read_state_dict
+from cgd_lightning.checkpoints.weights import mismatch
+from cgd_lightning.errors import InputError, one_line
+from cgd_lightning.files import open_plain
+
+MOST_SETTINGS = 2**20
+"""Bytes in a file of settings."""
+
+WEIGHTS = (
+    "diffusion_pytorch_model.safetensors",
+    "diffusion_pytorch_model.bin",
+    "diffusion_pytorch_model.fp16.safetensors",
+    "diffusion_pytorch_model.fp16.bin",
+)
+"""Files of weights, the best first."""
+
+
+def settings(path: Path) -> dict[str, Any]:
+    """The settings in a file of JSON, plain values by name.
+
+    Raises InputError, naming the file, if it is not there or holds anything else.
+    """
+    try:
+        with open_plain(path.resolve(), MOST_SETTINGS) as file:
+            return schema.mapping(schema.plain(json.loads(file.read())))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; a folder of diffusers has one") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read as settings: {one_line(error)}") from error
+
+
+def find_weights(folder: Path) -> Path:
+    """The file of weights of the model in `folder`. Raises InputError if there is none."""
+    found = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+    if found is not None:
+        return found
+    if any(folder.glob("diffusion_pytorch_model*.index.json")):
+        raise InputError(
+            f"{folder}: its weights lie in several files, which are not put together here; save "
+            "them as one with diffusers: model.save_pretrained(FOLDER, max_shard_size='100GB')"
+        )
+    raise InputError(f"{folder}: no weights; wanted {WEIGHTS[0]} or {WEIGHTS[1]}")
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors in a file of weights, by name; those of a safetensors file are mapped, not read.
+
+    Raises InputError if it is damaged, or larger than a network may be.
+    """
+    if path.suffix != ".safetensors":
+        return read_state_dict(path.resolve())
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise InputError(
+            f'{path}: safetensors is not installed: pip install "cgd-lightning[diffusers]"'
+        ) from error
+    try:
+        with open_plain(path.resolve(), MOST_BYTES):
+            pass
+        with safe_open(path.resolve(), framework="pt") as file:
+            names = list(file.keys())
+            if len(names) > MOST_LAYERS:
+                raise ValueError(f"{len(names):,} tensors; at most {MOST_LAYERS:,} are read")
+            return {schema.text(name, 300): file.get_tensor(name) for name in names}
+    except (OSError, ValueError, RuntimeError, AttributeError, SafetensorError) as error:
+        raise InputError(f"{path}: not a readable file of weights: {one_line(error)}") from error
+
+
+def count_numbers(state: dict[str, Tensor], path: Path) -> int:
+    """How many numbers the weights are. Raises InputError for more than a network may have."""
+    numbers = sum(tensor.numel() for tensor in state.values())
+    if numbers > MOST_PARAMETERS:
+        raise InputError(f"{path}: {numbers:,} parameters; at most {MOST_PARAMETERS:,} are read")
+    return numbers
+
+
+def fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Make the tensors of `state`, as float32, the weights of `network`.
+
+    Raises InputError if names, shapes or kinds of number are not those of the network, or a number
+    is not finite. path: their file.
+    """
+    wanted = network.state_dict()
+    problem = mismatch(state, wanted)
+    if problem:
+        raise InputError(f"{path}: its weights do not fit the settings beside them: {problem}")
+    fitted = {}
+    for name, tensor in state.items():
+        fitted[name] = tensor.to(torch.float32)
+        if not bool(fitted[name].isfinite().all()):
+            raise InputError(f"{path}: its weights are not finite, beginning with {name}")
+    network.load_state_dict(fitted, assign=True)

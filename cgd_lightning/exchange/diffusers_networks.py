@@ -1,0 +1,137 @@
+"""The settings and weights of a `UNet2DModel`, and the networks of ours that compute what it does.
+
+It comes in as `DiffusersUNet`, whatever its settings. Out go that and `UNet`, as far as
+`diffusers_unets` can express it.
+"""
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from cgd_lightning.checkpoints import schema
+from cgd_lightning.checkpoints.classes import NO_TRUST, construct
+from cgd_lightning.errors import InputError
+from cgd_lightning.exchange.diffusers_unets import to_ours, to_theirs, unet_settings
+from cgd_lightning.networks import DiffusersUNet, UNet
+from cgd_lightning.networks.diffusers_unet import SETTINGS
+from cgd_lightning.networks.network import Network
+
+RENAMED = {"sample_size": "image_size", "num_class_embeds": "num_classes"}
+"""Arguments that `DiffusersUNet` has under another name."""
+
+FIXED = {
+    "time_embedding_type": ("positional",),
+    "class_embed_type": (None,),
+}
+"""Settings with one value that we know, the default: the others embed no timestep or no label."""
+
+UNUSED = ("num_train_timesteps",)
+"""Settings that do nothing without others that are refused."""
+
+OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+"""Layers of attention as they were called before diffusers 0.15, and as they are now."""
+
+INSIDE = "unet."
+"""How the weights' names begin in a `DiffusersUNet`."""
+
+
+def network_arguments(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The arguments of the `DiffusersUNet` with the settings `config` of a `UNet2DModel`.
+
+    path: of the settings. Raises InputError for settings that are not known.
+    """
+    name = config.get("_class_name")
+    if name != "UNet2DModel":
+        raise InputError(
+            f"{path}: the network {schema.shown(name)}, and of diffusers' networks UNet2DModel "
+            "alone can be read"
+        )
+    arguments: dict[str, Any] = {"in_channels": 3, "out_channels": 3, "image_size": None}
+    for setting, value in config.items():
+        if setting in FIXED and value not in FIXED[setting]:
+            raise InputError(
+                f"{path}: {setting} {schema.shown(value)}, where "
+                f"{schema.shown(FIXED[setting][0])} alone can be read"
+            )
+        if setting in RENAMED or setting in SETTINGS:
+            arguments[RENAMED.get(setting, setting)] = value
+        elif not setting.startswith("_") and setting not in (*FIXED, *UNUSED):
+            raise InputError(f"{path}: the setting {setting[:60]!a} of UNet2DModel is not known")
+    size = arguments["image_size"]
+    if isinstance(size, list) and len(size) == 2:
+        if size[0] != size[1]:
+            raise InputError(f"{path}: sample_size {size}: images must be square")
+        arguments["image_size"] = size[0]
+    return arguments
+
+
+def all_arguments(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """`network_arguments` with the defaults, and rows as tuples."""
+    parameters = inspect.signature(DiffusersUNet.__init__).parameters
+    defaults = {
+        name: parameter.default
+        for name, parameter in parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+    full = {**defaults, **network_arguments(config, path)}
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in full.items()
+    }
+
+
+def build(arguments: Mapping[str, Any], path: Path) -> DiffusersUNet:
+    """The `DiffusersUNet` with these arguments, which stand in the file `path`."""
+    spec = {
+        "class_path": f"{DiffusersUNet.__module__}.{DiffusersUNet.__name__}",
+        "init_args": dict(arguments),
+    }
+    network: DiffusersUNet = construct(spec, Network, path, NO_TRUST)
+    return network
+
+
+def their_settings(network: nn.Module) -> dict[str, Any]:
+    """The settings of the `UNet2DModel` that computes what `network` does.
+
+    Raises InputError if diffusers cannot express it.
+    """
+    if type(network) is UNet:
+        return unet_settings(network)
+    if type(network) is DiffusersUNet:
+        theirs = {ours: setting for setting, ours in RENAMED.items()}
+        return {theirs.get(name, name): value for name, value in network.init_args.items()}
+    raise InputError(
+        f"{type(network).__name__}: not to be written for diffusers, whose UNet2DModel expresses "
+        "UNet and DiffusersUNet"
+    )
+
+
+def their_weights(network: nn.Module) -> dict[str, Tensor]:
+    """The weights of `network`, a `UNet` or `DiffusersUNet`, under the names of `UNet2DModel`."""
+    if isinstance(network, UNet):
+        return to_theirs(network)
+    return {name.removeprefix(INSIDE): tensor for name, tensor in network.state_dict().items()}
+
+
+def our_weights(network: nn.Module, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a `UNet2DModel` under the names of `network`, a `UNet` or `DiffusersUNet`.
+
+    Raises KeyError if one is missing.
+    """
+    if isinstance(network, UNet):
+        return to_ours(network, theirs)
+    return {f"{INSIDE}{name}": tensor for name, tensor in theirs.items()}
+
+
+def new_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights with the layers of attention by the names that they have now."""
+    renamed = {}
+    for name, tensor in state.items():
+        layer, _, kind = name.rpartition(".")
+        block, _, last = layer.rpartition(".")
+        if ".attentions." in name and last in OLD_NAMES:
+            name = f"{block}.{OLD_NAMES[last]}.{kind}"
+        renamed[name] = tensor
+    return renamed
