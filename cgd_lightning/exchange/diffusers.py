@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cgd_lightning.checkpoints import at_most, schema
+from cgd_lightning.checkpoints import schema
 from cgd_lightning.checkpoints.card import build as build_card
 from cgd_lightning.checkpoints.entries import decode
 from cgd_lightning.diffusion.data_spec import DataSpec
@@ -28,9 +28,10 @@ from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
 from cgd_lightning.exchange.diffusers_files import (
     WEIGHTS,
-    count_numbers,
+    check_size,
     fill,
     find_weights,
+    no_larger_than_read,
     read_weights,
     settings,
 )
@@ -110,14 +111,16 @@ def read(source: Path, given: Mapping[str, object]) -> list[Imported]:
     path = find_weights(folder.model)
     state = new_names(read_weights(path))
     notes = _precision(state)
-    with _within(count_numbers(state, path), state, folder.config[1]):
-        model = folder.own(notes) or folder.foreign(given, notes)
+    check_size(state, path)
+    own = folder.own(notes)
+    model, dataset = own or (folder.foreign(given, notes), None)
     try:
         fill(model.network, our_weights(model.network, state), path)
     except KeyError as error:
         raise InputError(f"{path}: its weights lack {error}") from error
     frozen = model.eval().requires_grad_(False)
-    return [Imported(frozen, f"{folder.kind} of diffusers: {_name(source)}", notes=tuple(notes))]
+    made_of = f"{folder.kind} of diffusers: {_name(source)}"
+    return [Imported(frozen, made_of, dataset, tuple(notes))]
 
 
 def _precision(state: Mapping[str, Tensor]) -> list[str]:
@@ -125,11 +128,6 @@ def _precision(state: Mapping[str, Tensor]) -> list[str]:
     kinds = {str(tensor.dtype).removeprefix("torch.") for tensor in state.values()}
     others = sorted(kinds - {"float32"})
     return [f"weights in {' and '.join(others)} are read as float32"] if others else []
-
-
-def _within(numbers: int, state: Mapping[str, Tensor], path: Path) -> Any:
-    most = 10 * len(state) + 100
-    return at_most(numbers, most, f"{path}: the weights do not fit these settings: a network")
 
 
 def _name(source: Path) -> str:
@@ -167,17 +165,19 @@ class _Folder:
         """The settings of the network, and their file."""
         return settings(self.model / CONFIG), self.model / CONFIG
 
-    def own(self, notes: list[str]) -> Denoiser | None:
-        """The model on the card in a folder that we wrote, if the settings beside it are its own.
+    def own(self, notes: list[str]) -> tuple[Denoiser, str | None] | None:
+        """The model on the card in a folder that we wrote, and the name of its data set.
 
-        It has no weights yet.
+        It has no weights yet. None if there is no card, or the settings beside it are not its own.
         """
         path = self.source / CARD
         if self.scheduler is None or not path.is_file():
             return None
-        model = build_card(decode(settings(path), path), path, device="meta")
+        card = decode(settings(path), path)
+        with no_larger_than_read():
+            model = build_card(card, path, device="meta")
         if isinstance(model, Denoiser) and self._is_of(model):
-            return model
+            return model, card.dataset
         notes.append(f"{CARD} is of another model than the settings beside it, and was not read")
         return None
 
@@ -196,7 +196,7 @@ class _Folder:
         config, path = self.config
         arguments = network_arguments(config, path)
         arguments["image_size"] = _image_size(arguments["image_size"], given, path)
-        with torch.device("meta"):
+        with no_larger_than_read(), torch.device("meta"):
             network = build(arguments, path)
         channels, outputs = arguments["in_channels"], arguments["out_channels"]
         if outputs not in (channels, 2 * channels):

@@ -5,13 +5,14 @@ read as settings or weights, and as nothing else.
 """
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cgd_lightning.checkpoints import MOST_LAYERS, MOST_PARAMETERS, schema
+from cgd_lightning.checkpoints import MOST_LAYERS, MOST_PARAMETERS, at_most, schema
 from cgd_lightning.checkpoints.state_dicts import MOST_BYTES, read_state_dict
 from cgd_lightning.checkpoints.weights import mismatch
 from cgd_lightning.errors import InputError, one_line
@@ -81,12 +82,19 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: not a readable file of weights: {one_line(error)}") from error
 
 
-def count_numbers(state: dict[str, Tensor], path: Path) -> int:
-    """How many numbers the weights are. Raises InputError for more than a network may have."""
+def check_size(state: dict[str, Tensor], path: Path) -> None:
+    """Raises InputError if there are more numbers in the file `path` than a network may have."""
     numbers = sum(tensor.numel() for tensor in state.values())
-    if numbers > MOST_PARAMETERS:
-        raise InputError(f"{path}: {numbers:,} parameters; at most {MOST_PARAMETERS:,} are read")
-    return numbers
+    if numbers > MOST_PARAMETERS or len(state) > MOST_LAYERS:
+        raise InputError(
+            f"{path}: {numbers:,} parameters in {len(state):,} tensors; at most "
+            f"{MOST_PARAMETERS:,} in {MOST_LAYERS:,} are read"
+        )
+
+
+def no_larger_than_read() -> AbstractContextManager[None]:
+    """Raises InputError once a network is built in this block that is larger than are read."""
+    return at_most(MOST_PARAMETERS, MOST_LAYERS, "a network")
 
 
 def fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:

@@ -81,21 +81,29 @@ def read_process(config: Mapping[str, Any], path: Path) -> Process:
 
     Raises InputError, naming the file and the setting, for what cannot be represented.
     """
+    try:
+        return _process(config)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _process(config: Mapping[str, Any]) -> Process:
     name = config.get("_class_name")
     if type(name) is not str or name not in WALKERS:
         raise InputError(
-            f"{path}: the scheduler {schema.shown(name)} is not one of DDPM's process; known are "
+            f"the scheduler {schema.shown(name)} is not one of DDPM's process; known are "
             f"{', '.join(WALKERS)}"
         )
     for setting, wanted in ANOTHER_PROCESS.items():
         if config.get(setting, wanted) != wanted:
             raise InputError(
-                f"{path}: {setting} {schema.shown(config[setting])} is another process than "
-                "DDPM's, which cannot be represented"
+                f"{setting} {schema.shown(config[setting])} is another process than DDPM's, which "
+                "cannot be represented"
             )
-    given = _Settings(config, path)
+    given = _Settings(config)
     variance = given.word("variance_type", VARIANCES, None)
-    return Process(_schedule(given, name), _prediction(given), variance, tuple(_notes(given, name)))
+    schedule, notes = _schedule(given, name), _notes(given, name)
+    return Process(schedule, _prediction(given), variance, tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,6 @@ class _Settings:
     """The settings of a scheduler, each read as the type that it must have."""
 
     config: Mapping[str, Any]
-    path: Path
 
     def number(self, name: str, default: float) -> float:
         value = self.config.get(name, default)
@@ -126,7 +133,7 @@ class _Settings:
         return value
 
     def refused(self, name: str, why: str) -> InputError:
-        return InputError(f"{self.path}: {name} {schema.shown(self.config.get(name))}: {why}")
+        return InputError(f"{name} {schema.shown(self.config.get(name))}: {why}")
 
 
 def _schedule(given: _Settings, name: str) -> NoiseSchedule:
@@ -141,11 +148,7 @@ def _schedule(given: _Settings, name: str) -> NoiseSchedule:
         return Tabulated(tuple(trained), zero)
     first, last = (0.00085, 0.012) if name in OTHER_BETAS else (0.0001, 0.02)
     start, end = given.number("beta_start", first), given.number("beta_end", last)
-    kind = given.word("beta_schedule", BETAS, "linear")
-    try:
-        return BETAS[kind](timesteps, start, end, zero)
-    except InputError as error:
-        raise InputError(f"{given.path}: {error}") from error
+    return BETAS[given.word("beta_schedule", BETAS, "linear")](timesteps, start, end, zero)
 
 
 def _linear(timesteps: int, start: float, end: float, zero: bool) -> NoiseSchedule:
