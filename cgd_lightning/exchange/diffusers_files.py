@@ -97,16 +97,18 @@ def no_larger_than_read() -> AbstractContextManager[None]:
     return at_most(MOST_PARAMETERS, MOST_LAYERS, "a network")
 
 
-def fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """Make the tensors of `state`, as float32, the weights of `network`.
-
-    Raises InputError if names, shapes or kinds of number are not those of the network, or a number
-    is not finite. path: their file.
-    """
-    wanted = network.state_dict()
+def check_fit(state: dict[str, Tensor], wanted: dict[str, Tensor], path: Path) -> None:
+    """Raises InputError if names, shapes or kinds of number in `path` are not those wanted."""
     problem = mismatch(state, wanted)
     if problem:
         raise InputError(f"{path}: its weights do not fit the settings beside them: {problem}")
+
+
+def fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Make the tensors of `state`, by our names and as float32, the weights of `network`.
+
+    path: their file. Raises InputError if a number is not finite.
+    """
     fitted = {}
     for name, tensor in state.items():
         fitted[name] = tensor.to(torch.float32)

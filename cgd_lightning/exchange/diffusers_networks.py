@@ -116,10 +116,7 @@ def their_weights(network: nn.Module) -> dict[str, Tensor]:
 
 
 def our_weights(network: nn.Module, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a `UNet2DModel` under the names of `network`, a `UNet` or `DiffusersUNet`.
-
-    Raises KeyError if one is missing.
-    """
+    """The weights of a `UNet2DModel` under the names of `network`, a `UNet` or `DiffusersUNet`."""
     if isinstance(network, UNet):
         return to_ours(network, theirs)
     return {f"{INSIDE}{name}": tensor for name, tensor in theirs.items()}

@@ -144,10 +144,7 @@ def to_theirs(net: UNet) -> dict[str, Tensor]:
 
 
 def to_ours(net: UNet, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of the `UNet2DModel` of `net` under our names: the way back of `to_theirs`.
-
-    Raises KeyError if one is missing.
-    """
+    """The weights of the `UNet2DModel` of `net` under our names: the way back of `to_theirs`."""
     ours, wanted = {}, net.state_dict()
     for pair in pairs(net):
         for kind in KINDS:

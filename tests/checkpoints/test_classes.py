@@ -44,11 +44,17 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Attribute": {"rule": ClassifierGuidance(), "classifier": "runs/other", "label": "3"},
     "Autoguidance": {"weak": "runs/weak"},
     "Chain": {"rules": (ClassifierGuidance(), Clamp())},
+    "DiffusersUNet": {
+        "block_out_channels": (32,),
+        "down_block_types": ("DownBlock2D",),
+        "up_block_types": ("UpBlock2D",),
+    },
     "Interval": {"low": -5.0, "high": 3.0},
     "MLP": {"width": 8, "depth": 1},
     "MLPClassifier": {"width": 8, "depth": 1},
     "Projection": {"rule": ClassifierGuidance()},
     "Rescale": {"rule": ClassifierGuidance()},
+    "Tabulated": {"variances": (0.1, 0.2)},
 }
 """The arguments of classes that have no default for them, and smaller networks."""
 

@@ -305,7 +305,7 @@ def test_a_model_alone_wants_schedule_and_prediction(tmp_path: Path) -> None:
     for given in ({}, {"schedule": "linear"}, {"prediction": "eps"}, {"schedule": "warm"}):
         with pytest.raises(InputError, match=r"a network alone.*--schedule.*--prediction"):
             world.read(tmp_path, given)
-    for schedule in ("squaredcos_cap_v2", Cosine()):
+    for schedule in ("squaredcos_cap_v2", "cosine", Cosine()):
         model = read(tmp_path, schedule=schedule, prediction="v").model
         assert isinstance(model, Denoiser)
         assert (model.schedule, model.prediction) == (Cosine(), "v")
@@ -418,11 +418,11 @@ BROKEN: dict[str, tuple[Any, str]] = {
     ),
     "a weight missing": (
         weights(lambda state: state.pop("conv_in.bias")),
-        r"do not fit the settings beside them: 1 missing, as unet\.conv_in\.bias",
+        r"do not fit the settings beside them: 1 missing, as conv_in\.bias",
     ),
     "a weight more": (
         weights(lambda state: state.update(more=torch.zeros(1))),
-        "1 unexpected, as unet.more",
+        "1 unexpected, as more",
     ),
     "another width": (unet_config(block_out_channels=[32, 96]), "is of shape"),
     "a huge network": (
@@ -441,6 +441,8 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "an unknown block": (unet_config(up_block_types=["X", "UpBlock2D"]), "up_block_types 'X'"),
     "a word for a number": (unet_config(layers_per_block="2"), "layers_per_block"),
     "no square": (unet_config(sample_size=[16, 32]), r"sample_size \[16, 32\]: images must be"),
+    "an image of no size": (unet_config(sample_size=10**9), "sample_size 1000000000"),
+    "endless labels": (unet_config(num_class_embeds=10**6), "num_class_embeds 1000000"),
     "a condition beside": (unet_config(in_channels=6), "in_channels 6 and out_channels 3"),
     "an unknown scheduler": (
         scheduler_config(_class_name="KarrasVeScheduler"),

@@ -1,0 +1,201 @@
+"""One folder of diffusers: what lies where in it, and the model that its settings tell."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cgd_lightning.checkpoints import schema
+from cgd_lightning.checkpoints.card import build as build_card
+from cgd_lightning.checkpoints.entries import MOST_SIDE, decode
+from cgd_lightning.diffusion.data_spec import DataSpec
+from cgd_lightning.diffusion.denoiser import Denoiser
+from cgd_lightning.diffusion.schedules import NoiseSchedule
+from cgd_lightning.errors import InputError
+from cgd_lightning.exchange.diffusers_files import no_larger_than_read, settings
+from cgd_lightning.exchange.diffusers_networks import (
+    all_arguments,
+    build,
+    network_arguments,
+    their_settings,
+)
+from cgd_lightning.exchange.diffusers_schedules import (
+    BETAS,
+    PREDICTIONS,
+    Process,
+    read_process,
+    scheduler_settings,
+)
+from cgd_lightning.exchange.diffusers_write import CARD
+from cgd_lightning.limits import MOST_CLASSES
+
+INDEX, CONFIG, SCHEDULER = "model_index.json", "config.json", "scheduler_config.json"
+
+WORDS = {**BETAS, "cosine": BETAS["squaredcos_cap_v2"]}
+"""The schedules that can be given for a network alone: diffusers' words and ours."""
+
+COMPONENTS = ("unet", "scheduler")
+"""Of the pipelines that can be read."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of diffusers. kind: in a word; model, scheduler: where their settings lie."""
+
+    source: Path
+    kind: str
+    model: Path
+    scheduler: Path | None
+
+    @classmethod
+    def at(cls, source: Path) -> "Folder":
+        """The folder `source`. Raises InputError if it is none, or has other components."""
+        if not source.is_dir():
+            raise InputError(f"{source}: not a folder of diffusers")
+        if not (source / INDEX).is_file():
+            scheduler = source / SCHEDULER
+            return cls(source, "UNet2DModel", source, scheduler if scheduler.is_file() else None)
+        kind = _pipeline(source / INDEX)
+        model = source / "unet" if (source / "unet").is_dir() else source
+        scheduler = source / "scheduler" if (source / "scheduler").is_dir() else source
+        return cls(source, kind, model, scheduler / SCHEDULER)
+
+    @property
+    def config(self) -> tuple[dict[str, Any], Path]:
+        """The settings of the network, and their file."""
+        return settings(self.model / CONFIG), self.model / CONFIG
+
+    def own(self, notes: list[str]) -> tuple[Denoiser, str | None] | None:
+        """The model on the card in a folder that we wrote, and the name of its data set.
+
+        It has no weights yet. None if there is no card, or the settings beside it are not its own.
+        """
+        path = self.source / CARD
+        if self.scheduler is None or not path.is_file():
+            return None
+        card = decode(settings(path), path)
+        with no_larger_than_read():
+            model = build_card(card, path, device="meta")
+        if isinstance(model, Denoiser) and self._is_of(model):
+            return model, card.dataset
+        notes.append(f"{CARD} is of another model than the settings beside it, and was not read")
+        return None
+
+    def _is_of(self, model: Denoiser) -> bool:
+        """Whether the settings in this folder are those that are written for `model`."""
+        network = {"_class_name": "UNet2DModel", **their_settings(model.network)}
+        scheduler = {"_class_name": "DDPMScheduler", **scheduler_settings(model)}
+        here, there = self._read_process({}), read_process(scheduler, self.source)
+        same = ("schedule", "prediction", "variance")
+        return all_arguments(network, self.source) == all_arguments(*self.config) and all(
+            getattr(here, name) == getattr(there, name) for name in same
+        )
+
+    def foreign(self, given: Mapping[str, object], notes: list[str]) -> Denoiser:
+        """The model that the settings tell, without weights."""
+        config, path = self.config
+        arguments = network_arguments(config, path)
+        arguments["image_size"] = _image_size(arguments["image_size"], given, path)
+        with no_larger_than_read(), torch.device("meta"):
+            network = build(arguments, path)
+        channels, outputs = arguments["in_channels"], arguments["out_channels"]
+        if outputs not in (channels, 2 * channels):
+            raise InputError(
+                f"{path}: in_channels {channels} and out_channels {outputs}: not a noise predictor "
+                "of images, which has as many out as in, or twice as many with a learned variance"
+            )
+        process = self._read_process(given)
+        learned = outputs == 2 * channels
+        _check_variance(process, learned, self.scheduler or path)
+        notes += process.notes
+        names = _class_names(network.num_classes, given, notes, path)
+        size = arguments["image_size"]
+        data = DataSpec((channels, size, size), names)
+        try:
+            return Denoiser(network, process.schedule, process.prediction, data, learned)
+        except InputError as error:
+            raise InputError(f"{self.scheduler or path}: {error}") from error
+
+    def _read_process(self, given: Mapping[str, object]) -> Process:
+        if self.scheduler is not None:
+            return read_process(settings(self.scheduler), self.scheduler)
+        schedule, prediction = given.get("schedule"), given.get("prediction")
+        if isinstance(schedule, str) and schedule in WORDS:
+            schedule = WORDS[schedule](1000, 0.0001, 0.02, False)
+        if not isinstance(schedule, NoiseSchedule) or prediction not in PREDICTIONS.values():
+            raise InputError(
+                f"{self.source}: a network alone, which does not tell its schedule nor what it "
+                "predicts: give the folder of the pipeline (with model_index.json), or --schedule "
+                f"({', '.join(WORDS)}) and --prediction ({', '.join(PREDICTIONS.values())})"
+            )
+        return Process(schedule, prediction)  # type: ignore[arg-type]  # one of those values
+
+
+def _pipeline(path: Path) -> str:
+    """The pipeline's class. Raises InputError for components that are not known, or missing."""
+    index = settings(path)
+    there = {
+        name: value
+        for name, value in index.items()
+        if isinstance(value, list) and any(part is not None for part in value)
+    }
+    unknown = next((name for name in there if name not in COMPONENTS), None)
+    if unknown is not None:
+        raise InputError(
+            f"{path}: the component {unknown[:60]!a} ({schema.shown(there[unknown][-1])}) is not "
+            "known: pipelines of a unet and a scheduler on pixels can be read, not latent or "
+            "text-conditional ones"
+        )
+    for name in COMPONENTS:
+        if name not in there:
+            raise InputError(f"{path}: no component {name}; wanted {' and '.join(COMPONENTS)}")
+    return schema.shown(index.get("_class_name")).strip("'")
+
+
+def _check_variance(process: Process, learned: bool, path: Path) -> None:
+    if process.variance == "learned":
+        raise InputError(f"{path}: variance_type learned, where learned_range alone can be read")
+    if process.variance is not None and (process.variance == "learned_range") != learned:
+        raise InputError(
+            f"{path}: variance_type {process.variance} of a network that has "
+            f"{'twice as many channels out as in' if learned else 'as many channels out as in'}"
+        )
+
+
+def _image_size(size: object, given: Mapping[str, object], path: Path) -> int:
+    wanted = given.get("image_size")
+    size = wanted if size is None else size
+    if size is None:
+        raise InputError(f"{path}: sample_size is not told; give --image_size, in pixels")
+    if type(size) is not int or not 1 <= size <= MOST_SIDE or wanted not in (None, size):
+        raise InputError(
+            f"{path}: sample_size {schema.shown(size)}"
+            + ("" if wanted is None else f" and --image_size {schema.shown(wanted)}")
+            + ": wanted one number of pixels"
+        )
+    return size
+
+
+def _class_names(
+    labels: int | None, given: Mapping[str, object], notes: list[str], path: Path
+) -> tuple[str, ...]:
+    names: Any = given.get("class_names")
+    if labels is not None and not 1 <= labels <= MOST_CLASSES:
+        raise InputError(f"{path}: num_class_embeds {labels}: wanted 1 to {MOST_CLASSES:,}")
+    if labels is None:
+        if names:
+            raise InputError(f"{path}: class names of a network that is told no class")
+        return ()
+    if not names:
+        notes.append(
+            f"the names of its {labels} classes are not told: they are 0 to {labels - 1}, unless "
+            "you give --class_names"
+        )
+        return tuple(map(str, range(labels)))
+    if len(names) not in (labels, labels - 1):
+        raise InputError(f"{path}: {len(names)} class names of a network with {labels} labels")
+    if len(names) == labels - 1:
+        notes.append(f"label {labels - 1} is taken as the one that tells no class")
+    return tuple(names)
