@@ -15,16 +15,17 @@ class Given:
         published: which of the published files of guided-diffusion it is, where its name does not
             say it: 256x256_diffusion_uncond, lsun_cat, 64x64_classifier, ...
         image_size: height and width of its images in pixels.
+        small_size: height and width of the images that an upsampler enlarges.
         num_heads: number of attention heads.
         num_heads_upsample: number of heads on the way up. Default: as many as on the way down.
         num_head_channels: channels of an attention head, which decides the number of heads.
         attention_order: how heads lie in the weights; new where it was trained with
             use_new_attention_order.
         num_res_blocks: residual blocks per level, where a classifier's weights fit several.
-        schedule: noise schedule that it was trained on.
+        schedule: noise schedule that it was trained on; scaled_linear in diffusers alone.
         timesteps: number of timesteps of the training, diffusion_steps in guided-diffusion.
         rescale_timesteps: whether the network is told t times 1000 / timesteps.
-        prediction: what it predicts, eps or, where it was trained with predict_xstart, x0.
+        prediction: what it predicts: eps, x0 (guided-diffusion's predict_xstart), or v.
         dropout: probability that a feature is dropped, if it is trained on. Samples do not depend
             on it.
         class_names: names of the classes in the order of their labels, a,b,c; or imagenet.
@@ -34,15 +35,16 @@ class Given:
 
     published: str | None = None
     image_size: int | None = None
+    small_size: int | None = None
     num_heads: int | None = None
     num_heads_upsample: int | None = None
     num_head_channels: int | None = None
     attention_order: Literal["legacy", "new"] | None = None
     num_res_blocks: int | None = None
-    schedule: Literal["linear", "cosine"] | None = None
+    schedule: Literal["linear", "cosine", "scaled_linear"] | None = None
     timesteps: int | None = None
     rescale_timesteps: bool | None = None
-    prediction: Literal["eps", "x0"] | None = None
+    prediction: Literal["eps", "x0", "v"] | None = None
     dropout: float | None = None
     class_names: str | None = None
     images: Path | None = None
@@ -53,7 +55,8 @@ def parser() -> OneLineErrors:
     options = OneLineErrors(
         prog="cgd convert",
         description="An ordinary checkpoint of what another project made: of a file of "
-        "guided-diffusion or improved-diffusion. What a file does not tell and changes the images "
+        "guided-diffusion or improved-diffusion, of a folder of diffusers, and of a folder that "
+        "cgd export wrote. What a file does not tell and changes the images "
         "has to be given.",
         allow_abbrev=False,
     )

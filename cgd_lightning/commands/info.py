@@ -27,8 +27,8 @@ def run(args: list[str]) -> None:
             return
         raise InputError(f"{len(args) - 1} arguments; wanted one: cgd info FILE_OR_RUN")
     given = Path(args[1])
-    world = worlds.world_of(given) if given.is_file() else None
-    if world is not None:
+    world = worlds.world_of(given)
+    if world not in (None, worlds.ours):
         _dump({"file": str(given), **world.told(given)})
         return
     path = checkpoints.find(args[1])

@@ -27,7 +27,14 @@ from cgd_lightning.exchange.class_names import given_names, imagenet
 from cgd_lightning.exchange.imported import Imported
 
 OPTIONS: tuple[str, ...] = (
-    *("published", "image_size", "num_heads", "num_heads_upsample", "num_head_channels"),
+    *(
+        "published",
+        "image_size",
+        "small_size",
+        "num_heads",
+        "num_heads_upsample",
+        "num_head_channels",
+    ),
     *("num_res_blocks", "attention_order", "schedule", "timesteps", "rescale_timesteps"),
     *("prediction", "dropout", "class_names", "images"),
 )
@@ -77,12 +84,12 @@ def read(source: Path, given: Mapping[str, Any]) -> list[Imported]:
     """
     with open_weights(source) as opened:
         file = adm_file(opened, source, given)
-        _refuse_upsampler(file)
+        _check_channels(file)
         settings = settle(file.told, file.known(given), f"{source}")
         names, notes = _class_names(file, given)
         arguments = {**file.told.network, **settings.arguments}
         network = build(file.told, arguments, source, file.state)
-        channels, size = arguments["in_channels"], settings.image_size
+        channels, size = file.told.image_channels, settings.image_size
         data = DataSpec((channels, size, size), names)
         model: Model
         if file.told.kind == "diffusion":
@@ -102,20 +109,14 @@ def read(source: Path, given: Mapping[str, Any]) -> list[Imported]:
     return [imported]
 
 
-def _refuse_upsampler(file: AdmFile) -> None:
-    """Raises InputError for a network that reads a low-resolution image beside the noisy one."""
+def _check_channels(file: AdmFile) -> None:
     channels = file.told.network["in_channels"]
-    if what_is(file.told) == "upsampler":
-        raise InputError(
-            f"{file.path}: an upsampler, which reads {channels} channels: the noisy image and a "
-            "low-resolution one; upsamplers cannot be converted"
-        )
-    if channels not in (1, 3):
+    if file.told.image_channels not in (1, 3):
         raise InputError(f"{file.path}: reads {channels} channels; wanted images of 1 or 3")
 
 
 def _learns_variance(file: AdmFile) -> bool:
-    channels, outputs = (file.told.network[name] for name in ("in_channels", "out_channels"))
+    channels, outputs = file.told.image_channels, file.told.network["out_channels"]
     if outputs not in (channels, 2 * channels):
         raise InputError(
             f"{file.path}: gives {outputs} channels for images of {channels}; wanted as many, or "

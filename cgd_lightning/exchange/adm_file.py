@@ -19,7 +19,7 @@ from cgd_lightning.exchange.adm_keys import (
     read_keys,
 )
 from cgd_lightning.exchange.adm_published import PUBLISHED, Published, nearest
-from cgd_lightning.networks import EncoderUNet, UNet
+from cgd_lightning.networks import EncoderUNet, SuperRes, UNet
 
 NESTED = ("state_dict", "model_state_dict", "model")
 """Under these names forks keep the weights in a larger file."""
@@ -140,7 +140,10 @@ def build(
 
     Raises InputError if it has far more of them than the file: a few that are missing are named.
     """
-    cls = UNet if told.kind == "diffusion" else EncoderUNet
+    cls: type[UNet | EncoderUNet] = UNet if told.kind == "diffusion" else EncoderUNet
+    if "small_size" in arguments:
+        cls = SuperRes
+        arguments = {**arguments, "in_channels": told.image_channels}
     numbers = sum(stored.numel for stored in state.values())
     try:
         with (
@@ -154,6 +157,6 @@ def build(
 
 def what_is(told: Told) -> str:
     """A network in words."""
-    if told.network["in_channels"] in (2, 6) and told.kind == "diffusion":
+    if told.upsampler:
         return "upsampler"
     return "diffusion model" if told.kind == "diffusion" else "classifier"

@@ -58,6 +58,17 @@ class Told:
         return 2 ** (len(self.network["channel_mult"]) - 1)
 
     @property
+    def upsampler(self) -> bool:
+        """Whether the network reads a small image beside the noisy one: of 1 or 3 channels both."""
+        return self.kind == "diffusion" and self.network["in_channels"] in (2, 6)
+
+    @property
+    def image_channels(self) -> int:
+        """Channels of an image."""
+        channels: int = self.network["in_channels"]
+        return channels // 2 if self.upsampler else channels
+
+    @property
     def attention_channels(self) -> list[int]:
         """The channels of every level with attention; the middle always has it."""
         width, mult = self.network["model_channels"], self.network["channel_mult"]

@@ -53,20 +53,24 @@ def _diffusion(
     schedule: str = "linear",
     order: str = "legacy",
     blocks: int = 2,
-    in_channels: int = 3,
+    small_size: int | None = None,
     mult: Sequence[float] | None = None,
     dataset: str = "imagenet",
     scale: float | None = None,
 ) -> Published:
-    """A diffusion model. attention: sizes in pixels; heads of 64 channels without `num_heads`."""
+    """A diffusion model; with `small_size` an upsampler.
+
+    attention: sizes in pixels. Heads are of 64 channels without `num_heads`.
+    """
     told = {
         **_encoder(size, channels, attention, blocks, mult),
-        "in_channels": in_channels,
+        "in_channels": 3 if small_size is None else 6,
         "out_channels": 6,
         "num_classes": classes,
     }
     settings = {
         "image_size": size,
+        **({} if small_size is None else {"small_size": small_size}),
         **({"num_head_channels": 64} if num_heads is None else {"num_heads": num_heads}),
         "attention_order": order,
         "schedule": schedule,
@@ -124,8 +128,8 @@ PUBLISHED: dict[str, Published] = {
     "256x256_diffusion": _diffusion(256, 256, scale=1.0),
     "256x256_diffusion_uncond": _diffusion(256, 256, classes=None, scale=10.0),
     "512x512_diffusion": _diffusion(512, 256, scale=4.0),
-    "64_256_upsampler": _diffusion(256, 192, num_heads=4, in_channels=6),
-    "128_512_upsampler": _diffusion(512, 192, (32, 16), in_channels=6, mult=MULT[256]),
+    "64_256_upsampler": _diffusion(256, 192, num_heads=4, small_size=64),
+    "128_512_upsampler": _diffusion(512, 192, (32, 16), small_size=128, mult=MULT[256]),
     "lsun_bedroom": _lsun("bedroom"),
     "lsun_cat": _lsun("cat"),
     "lsun_horse": _lsun("horse"),

@@ -25,6 +25,7 @@ USUAL = {
 
 _HOW = {
     "image_size": "--image_size PIXELS",
+    "small_size": "--small_size PIXELS, of the images that it enlarges",
     "heads": "--num_heads N or --num_head_channels N",
     "attention_order": "--attention_order legacy or new",
     "schedule": "--schedule linear or cosine",
@@ -39,9 +40,13 @@ _SCHEDULES: dict[str, type[Linear | Cosine]] = {"linear": Linear, "cosine": Cosi
 
 @dataclass(frozen=True)
 class Settings:
-    """What the keys do not tell. attention: arguments of the network that concern heads."""
+    """What the keys do not tell.
+
+    attention: arguments of the network that concern heads. small_size: of an upsampler.
+    """
 
     image_size: int
+    small_size: int | None
     attention: Mapping[str, Any]
     schedule: NoiseSchedule
     prediction: Any
@@ -53,6 +58,7 @@ class Settings:
         """The arguments of the network among them."""
         return {
             "image_size": self.image_size,
+            **({} if self.small_size is None else {"small_size": self.small_size}),
             "dropout": self.dropout,
             "timestep_scale": self.timestep_scale,
             **self.attention,
@@ -64,6 +70,8 @@ def needed(told: Told, known: Mapping[str, Any]) -> list[str]:
     missing = [name for name in ("schedule", "timesteps") if name not in known]
     if told.image_size is None and "image_size" not in known:
         missing.append("image_size")
+    if told.upsampler and "small_size" not in known:
+        missing.append("small_size")
     if not {"num_heads", "num_head_channels"} & known.keys():
         missing.append("heads")
     if "attention_order" not in known and not _single_head(told, known):
@@ -87,14 +95,22 @@ def settle(told: Told, known: Mapping[str, Any], what: str) -> Settings:
             f"{what}: its keys do not tell all; give {', '.join(missing)}, as it was trained; "
             f"guided-diffusion's defaults are {USUAL[told.kind]}"
         )
+    if "small_size" in known and not told.upsampler:
+        raise InputError(f"--small_size {known['small_size']}: {what} enlarges no images")
     if told.kind == "classifier":
         denied = [name for name in ("prediction", "num_heads_upsample") if name in known]
         if denied:
             raise InputError(f"--{denied[0]}: {what} is a classifier, which has none")
+    for name, words in (("schedule", tuple(_SCHEDULES)), ("prediction", ("eps", "x0"))):
+        if name in known and known[name] not in words:
+            raise InputError(
+                f"--{name} {known[name]}: guided-diffusion has {' and '.join(words)} alone"
+            )
     timesteps = known["timesteps"]
     rescaled = known.get("rescale_timesteps", False)
     return Settings(
         _image_size(told, known, what),
+        known.get("small_size"),
         _attention(told, known),
         _SCHEDULES[known["schedule"]](timesteps),
         known.get("prediction"),

@@ -37,7 +37,10 @@ from cgd_lightning.exchange.diffusers_schedules import read_process
 from cgd_lightning.exchange.diffusers_write import write
 from cgd_lightning.exchange.imported import Imported
 
-__all__ = ["read", "recognise", "told", "write"]
+__all__ = ["OPTIONS", "read", "recognise", "told", "write"]
+
+OPTIONS: tuple[str, ...] = ("image_size", "schedule", "prediction", "class_names", "images")
+"""The options of `cgd convert` that say something of such a folder."""
 
 
 def recognise(source: Path) -> bool:
@@ -80,8 +83,8 @@ def told(source: Path) -> dict[str, object]:
 def read(source: Path, given: Mapping[str, object]) -> list[Imported]:
     """The diffusion model in a folder of diffusers, frozen and in eval mode.
 
-    given: `image_size`, where the folder does not tell; `class_names`, those of a class-conditional
-    network, in the order of its labels, without the one that tells nothing where there is one; and,
+    given: `image_size`, where the folder does not tell; `class_names` or `images`, as for
+    `given_names`, of a class-conditional network, without the label that tells nothing; and,
     of a U-Net alone, `schedule`, a `NoiseSchedule` or a word of diffusers for one of 1000 steps,
     and `prediction`, eps, x0 or v. Raises InputError, naming the file, for what is damaged, cannot
     be represented or is not told.

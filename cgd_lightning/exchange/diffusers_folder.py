@@ -14,6 +14,7 @@ from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
+from cgd_lightning.exchange.class_names import given_names
 from cgd_lightning.exchange.diffusers_files import no_larger_than_read, settings
 from cgd_lightning.exchange.diffusers_networks import (
     all_arguments,
@@ -181,7 +182,7 @@ def _image_size(size: object, given: Mapping[str, object], path: Path) -> int:
 def _class_names(
     labels: int | None, given: Mapping[str, object], notes: list[str], path: Path
 ) -> tuple[str, ...]:
-    names: Any = given.get("class_names")
+    names = given_names(given, None)
     if labels is not None and not 1 <= labels <= MOST_CLASSES:
         raise InputError(f"{path}: num_class_embeds {labels}: wanted 1 to {MOST_CLASSES:,}")
     if labels is None:
@@ -198,4 +199,4 @@ def _class_names(
         raise InputError(f"{path}: {len(names)} class names of a network with {labels} labels")
     if len(names) == labels - 1:
         notes.append(f"label {labels - 1} is taken as the one that tells no class")
-    return tuple(names)
+    return names

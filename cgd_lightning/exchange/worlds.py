@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from cgd_lightning.checkpoints.mapped import open_weights
 from cgd_lightning.errors import InputError
-from cgd_lightning.exchange import adm
+from cgd_lightning.exchange import adm, diffusers, ours
 from cgd_lightning.exchange.imported import Imported
 
 
@@ -33,7 +33,7 @@ class World(Protocol):
         """The models in `source`. given: options by name."""
 
 
-WORLDS: tuple[World, ...] = (adm,)
+WORLDS: tuple[World, ...] = (diffusers, ours, adm)
 """Any file of weights that no other world knows is left to the last one, which names what does not
 fit."""
 

@@ -47,6 +47,7 @@ class SuperRes(UNet):
         resblock_updown: whether sizes change in residual blocks.
         use_new_attention_order: how the heads lie in the weights of attention.
         norm_groups: number of groups that channels are normalised in.
+        timestep_scale: timesteps are embedded times this.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class SuperRes(UNet):
         resblock_updown: bool = False,
         use_new_attention_order: bool = False,
         norm_groups: int = 32,
+        timestep_scale: float = 1.0,
     ) -> None:
         small_size = image_size // 4 if small_size is None else small_size
         if not 1 <= small_size < image_size:
@@ -95,6 +97,7 @@ class SuperRes(UNet):
             resblock_updown=resblock_updown,
             use_new_attention_order=use_new_attention_order,
             norm_groups=norm_groups,
+            timestep_scale=timestep_scale,
         )
         self.low_res_shape = (in_channels, small_size, small_size)
 

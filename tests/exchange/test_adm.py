@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import UNet2DModel
+from torch.nn import functional as F
 
 from cgd_lightning import checkpoints
 from cgd_lightning.diffusion.classifier import NoisyClassifier
@@ -78,11 +79,40 @@ def test_a_published_file_converts_by_its_name_alone_with_the_same_outputs(
 
 
 @pytest.mark.parametrize("name", UPSAMPLERS)
-def test_an_upsampler_is_recognised_and_refused(name: str, tmp_path: Path) -> None:
-    file = saved(network(name), tmp_path / f"{name}.pt")
+def test_an_upsampler_reads_the_small_image_beside_the_noisy_one(name: str, tmp_path: Path) -> None:
+    net = network(name)
+    file = saved(net, tmp_path / f"{name}.pt")
     assert "upsampler" in str(adm.told(file)["what"])
-    with pytest.raises(InputError, match="an upsampler, which reads 6 channels"):
-        adm.read(file, {})
+    (imported,) = adm.read(file, {})
+    small, size = (int(part) for part in name.removesuffix("_upsampler").split("_"))
+    assert imported.model.image_shape == (3, size, size)
+    assert imported.model.low_res_shape == (3, small, small)
+    assert imported.model.learned_variance
+    x, low_res = torch.randn(1, 3, 64, 64), torch.rand(1, 3, 16, 16)
+    t, y = torch.tensor([321.0]), torch.tensor([207])
+    large = F.interpolate(low_res, (64, 64), mode="bilinear", align_corners=False)
+    with torch.no_grad():
+        wanted = net(torch.cat([x, large], dim=1), t, y)
+        came = imported.model.network(x, t, y, low_res=low_res)
+    torch.testing.assert_close(came, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_an_upsampler_of_another_name_does_not_tell_what_it_enlarges(tmp_path: Path) -> None:
+    file = saved(small(in_channels=6), tmp_path / "m.pt")
+    with pytest.raises(InputError, match=r"give --small_size PIXELS"):
+        adm.read(file, GIVEN)
+    (imported,) = adm.read(file, {**GIVEN, "small_size": 8})
+    assert imported.model.low_res_shape == (3, 8, 8)
+    with pytest.raises(InputError, match=r"--small_size 8: .* enlarges no images"):
+        adm.read(saved(small(), tmp_path / "n.pt"), {**GIVEN, "small_size": 8})
+
+
+@pytest.mark.parametrize(("name", "value"), [("schedule", "scaled_linear"), ("prediction", "v")])
+def test_what_guided_diffusion_does_not_have_is_no_setting(
+    name: str, value: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=f"--{name} {value}: guided-diffusion has"):
+        adm.read(saved(small(), tmp_path / "m.pt"), {**GIVEN, name: value})
 
 
 def test_imagenets_names_are_a_thousand_and_none_is_there_twice() -> None:
