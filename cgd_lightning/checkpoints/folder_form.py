@@ -118,7 +118,7 @@ def write_folder(
     for name, text in texts.items():
         with whole(folder / name) as file:
             file.write_text(text, encoding="utf-8")
-    told = {"format": "pt"} if step is None else {"format": "pt", "step": str(step)}
+    told = {} if step is None else {"step": str(step)}
     write_tensors(model.to(memory_format=torch.contiguous_format), folder / WEIGHTS, told)
     return folder / WEIGHTS
 
@@ -126,7 +126,8 @@ def write_folder(
 def write_tensors(model: Any, path: Path, told: dict[str, str]) -> None:
     """Write the state_dict of `model` to the safetensors file `path`, whole or not at all.
 
-    told: texts beside the tensors. Raises OSError if the disk does not take it.
+    told: texts beside the tensors; the library writes several in any order. Raises OSError if the
+    disk does not take it.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file

@@ -17,6 +17,7 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.exchange import adm
 from cgd_lightning.exchange.adm_keys import Told, read_keys
 from cgd_lightning.exchange.adm_published import PUBLISHED
+from cgd_lightning.exchange.diffusers_unets import to_theirs
 from cgd_lightning.networks import EncoderUNet, UNet
 from tests.exchange.adm_files import (
     FLAGS,
@@ -28,7 +29,6 @@ from tests.exchange.adm_files import (
     small,
     small_classifier,
 )
-from tests.networks.test_against_diffusers import weights_for_diffusers
 
 CONVERTED = [name for name in FLAGS if name not in UPSAMPLERS]
 
@@ -153,8 +153,7 @@ def test_a_file_gives_what_diffusers_gives_with_its_weights(tmp_path: Path) -> N
         downsample_type="resnet",
         norm_eps=1e-5,
     ).eval()
-    weights = weights_for_diffusers(net, levels=3, depth=2, attention_levels={1, 2})
-    reference.load_state_dict(weights)
+    reference.load_state_dict(to_theirs(imported.model.network))
     x, t, y = torch.randn(2, 3, 16, 16), torch.tensor([3.0, 998.0]), torch.tensor([1, 7])
     with torch.no_grad():
         ours, theirs = imported.model.network(x, t, y), reference(x, t, class_labels=y).sample
