@@ -5,6 +5,12 @@
 Writes a file with random weights in the keys of the published 256 px model, as wide as the size
 asks for, converts it in a process of its own, and tells the peak of that process's resident memory
 beside that of one that imports the same and converts nothing. --half writes float16.
+
+    867 MB, float32               0.99 of the file, 28 s
+    849 MB, --half                1.06 of the file, 61 s (the checkpoint is twice as large)
+    867 MB, --legacy              1.04 of the file, 32 s
+
+on 2 busy cores; 840 MB of each are what imports take, most of it torch.
 """
 
 import argparse

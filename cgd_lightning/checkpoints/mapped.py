@@ -41,6 +41,9 @@ class MappedWeights(Protocol):
         It outlives the open file. Who changes it changes a copy of its pages, never the file.
         """
 
+    def maps(self, stored: Stored) -> bool:
+        """Whether `tensor` gives a view of it, and no copy."""
+
     def let_go(self) -> None:
         """Give back the memory of what was looked at; it is loaded again when it is asked for.
 
@@ -77,6 +80,10 @@ class MappedArchive(Archive):
             file = self._zip.fp
             assert file is not None
             self._map = _Map(file.fileno())
+
+    def maps(self, stored: Stored) -> bool:
+        entry = self._entries.get(f"data/{stored.storage.key}")
+        return entry is not None and self._start(entry) % stored.storage.dtype.itemsize == 0
 
     def let_go(self) -> None:
         self._map.let_go()
@@ -117,6 +124,9 @@ class MappedLegacy:
     def tensor(self, stored: Stored) -> Tensor:
         numbers = self._map.numbers(stored.storage, self._places[stored.storage])
         return numbers.as_strided(stored.shape, stored.stride, stored.offset)
+
+    def maps(self, stored: Stored) -> bool:
+        return self._places[stored.storage] % stored.storage.dtype.itemsize == 0
 
     def let_go(self) -> None:
         self._map.let_go()

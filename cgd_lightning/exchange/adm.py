@@ -5,10 +5,10 @@
 
 What a file does not tell is known of the published files by their names (`adm_published`); of
 others it has to be given (`adm_settings`). The weights stay in the file, which is mapped into
-memory; only those of other precision than float32 are copied.
+memory; those of other precision than float32 go through a scratch file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cgd_lightning.checkpoints import Model
 from cgd_lightning.checkpoints.mapped import MappedWeights, open_weights
+from cgd_lightning.checkpoints.scratch import Scratch
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
@@ -42,6 +43,8 @@ OPTIONS: tuple[str, ...] = (
 
 UPWARD = {"num_heads_upsample", "num_head_channels"}
 """Either says how many heads there are on the way up."""
+
+Release = Callable[[], None]
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
@@ -97,14 +100,14 @@ def read(source: Path, given: Mapping[str, Any]) -> list[Imported]:
             model = Denoiser(network, settings.schedule, settings.prediction, data, learned)
         else:
             model = NoisyClassifier(network, settings.schedule, data)
-        weights = _weights(opened, file)
+        weights, release = _weights(opened, file)
     network.load_state_dict(weights, assign=True)
     imported = Imported(
         model.eval().requires_grad_(False),
         f"guided-diffusion: {source.name if file.name is None else file.name + '.pt'}",
         None if file.published is None else file.published.dataset,
         (*_notes(file, given), *notes),
-        opened.let_go,
+        release,
     )
     return [imported]
 
@@ -143,25 +146,36 @@ def _class_names(file: AdmFile, given: Mapping[str, Any]) -> tuple[tuple[str, ..
     return tuple(map(str, range(classes))), [note]
 
 
-def _weights(opened: MappedWeights, file: AdmFile) -> dict[str, Tensor]:
-    """The weights as float32, views of the file where they are that already.
+def _weights(opened: MappedWeights, file: AdmFile) -> tuple[dict[str, Tensor], Release]:
+    """(the weights as float32, what gives back their memory).
 
-    Raises InputError for numbers that are not finite, or no weights.
+    They are views of the file, or of a scratch file where they are of other precision there, or
+    where the format lays them at places that no number may begin at. Raises InputError for numbers
+    that are not finite, or no weights.
     """
-    weights = {}
+    views, scratch = {}, Scratch()
     for name, stored in file.state.items():
         if stored.storage.dtype not in DTYPES:
             raise InputError(f"{file.path}: {name} holds {stored.storage.dtype}, no weights")
-        tensor = opened.tensor(stored).float()
-        low, high = tensor.aminmax()
+        tensor = opened.tensor(stored)
+        low, high = tensor.float().aminmax()
         if not bool(low.isfinite() & high.isfinite()):
             raise InputError(
                 f"{file.path}: its weights are not finite, beginning with {name}; the training "
                 "had gone wrong, take an earlier file"
             )
-        weights[name] = tensor
+        if tensor.dtype == torch.float32 and opened.maps(stored):
+            views[name] = tensor
+        else:
+            scratch.put(name, tensor)
         opened.let_go()  # nobody has changed anything yet
-    return weights
+    kept, let_go = scratch.mapped()
+
+    def release() -> None:
+        opened.let_go()
+        let_go()
+
+    return {name: views[name] if name in views else kept[name] for name in file.state}, release
 
 
 def _notes(file: AdmFile, given: Mapping[str, Any]) -> list[str]:
