@@ -2,8 +2,8 @@
 
     length of the header, 8 bytes | {name: {dtype, shape, data_offsets}} | the numbers
 
-What the header declares is held against the size of the file before the library `safetensors` maps
-it; tensors are copied out of the map one by one, so that none is in memory twice.
+What the header declares is held against the size of the file before any number is read; tensors
+are read one by one from where it says, so that none is in memory twice.
 """
 
 import math
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from cgd_lightning.checkpoints import schema
@@ -54,12 +53,10 @@ class TensorFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._mapped: Any = None
-        self._files = ExitStack()
-        with self._told():
-            self._real = own_file(self.path)
-            with open_plain(self._real, MOST_BYTES) as file:
-                self.tensors, self.told = _header(file)
+        with self._told(), ExitStack() as files:
+            self._file = files.enter_context(open_plain(own_file(self.path), MOST_BYTES))
+            self.tensors, self._places, self.told = _header(self._file)
+            self._files = files.pop_all()
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -77,19 +74,27 @@ class TensorFile:
     def tensor(self, stored: Stored) -> Tensor:
         """The numbers of `stored`, in memory of their own; images' weights lie channels last.
 
-        The file is mapped when the first ones are asked for. Raises InputError if it cannot be.
+        Raises InputError if they cannot be read.
         """
+        order = torch.channels_last if len(stored.shape) == 4 else torch.contiguous_format
+        numbers = torch.empty(stored.shape, dtype=stored.storage.dtype, memory_format=order)
         with self._told():
-            if self._mapped is None:
-                self._mapped = self._files.enter_context(safe_open(self._real, framework="pt"))
-            numbers = self._mapped.get_tensor(stored.storage.key)
-        order = torch.channels_last if numbers.ndim == 4 else torch.contiguous_format
-        return numbers.clone(memory_format=order)
+            self._file.seek(self._places[stored.storage.key])
+            for part in numbers.split(1) if numbers.ndim == 4 else [numbers]:
+                part.copy_(self._next(part))
+        return numbers
+
+    def _next(self, like: Tensor) -> Tensor:
+        """The numbers that come next in the file, as many as there are in `like`."""
+        data = bytearray(like.numel() * like.itemsize)
+        if _read_into(self._file, memoryview(data)) < len(data):
+            raise EOFError("it is cut short")
+        numbers = torch.frombuffer(data, dtype=like.dtype) if data else torch.empty_like(like)
+        return numbers.view(like.shape)
 
     def close(self) -> None:
         """Give the file back."""
         self._files.close()
-        self._mapped = None
 
     def __enter__(self) -> "TensorFile":
         return self
@@ -114,8 +119,19 @@ def own_file(path: Path) -> Path:
     return path
 
 
-def _header(file: BinaryIO) -> tuple[dict[str, Stored], dict[str, str]]:
-    """(tensors by name, texts by name). Raises ValueError for what does not fit the file."""
+def _read_into(file: BinaryIO, room: memoryview) -> int:
+    """How many bytes of `room` could be filled from `file`."""
+    filled = 0
+    while filled < len(room) and (count := file.readinto(room[filled:])):  # type: ignore[attr-defined]  # of every binary file
+        filled += count
+    return filled
+
+
+def _header(file: BinaryIO) -> tuple[dict[str, Stored], dict[str, int], dict[str, str]]:
+    """(tensors, where the numbers of each begin, texts), all by name.
+
+    Raises ValueError for what does not fit the file.
+    """
     size = os.fstat(file.fileno()).st_size
     (length,) = struct.unpack("<Q", file.read(8))
     if length > min(MOST_HEADER_BYTES, size - 8):
@@ -133,7 +149,8 @@ def _header(file: BinaryIO) -> tuple[dict[str, Stored], dict[str, str]]:
         end = last
     if end != size - 8 - length:
         raise ValueError(f"{size - 8 - length:,} bytes of numbers, and {end:,} are declared")
-    return {name: stored for name, (stored, _, _) in places.items()}, told
+    tensors = {name: stored for name, (stored, _, _) in places.items()}
+    return tensors, {name: 8 + length + first for name, (_, first, _) in places.items()}, told
 
 
 def _place(name: str, entry: Any) -> tuple[Stored, int, int]:
@@ -162,5 +179,5 @@ def _is_row(value: Any) -> bool:
     return isinstance(value, list) and all(type(n) is int and 0 <= n < 2**63 for n in value)
 
 
-_DAMAGE = (OSError, ValueError, OverflowError, RuntimeError, struct.error, SafetensorError)
-"""What is raised for a file that is not whole, here and by the library."""
+_DAMAGE = (OSError, ValueError, EOFError, OverflowError, RuntimeError, struct.error)
+"""What is raised for a file that is not whole."""

@@ -19,6 +19,9 @@ from cgd_lightning.diffusion.samplers import Sampler
 from cgd_lightning.diffusion.targets import Target, as_labels, check_targets
 from cgd_lightning.errors import InputError
 
+ENLARGING = 0x5BD1E995
+"""Makes another seed of one, for a diffusion model that enlarges images."""
+
 Progress = Callable[[], None]
 """Called after every step of every chunk."""
 
@@ -148,7 +151,9 @@ class _Chunks:
         denoise = self.denoise(index)
         if self.watch is not None:
             denoise = _watched(denoise, self.watch, start)
-        noise = SeededNoise(self.seed, index, self.denoiser.image_shape)
+        # What is enlarged may be of the same seed, and its noise is not to come once more.
+        seed = self.seed if self.low_res is None else self.seed ^ ENLARGING
+        noise = SeededNoise(seed, index, self.denoiser.image_shape)
         first_bad = torch.zeros((), dtype=torch.int64, device=device)
         narrow = self.dtype != torch.float32
         with torch.no_grad(), torch.autocast(device.type, self.dtype, enabled=narrow):

@@ -20,19 +20,15 @@ from cgd_lightning.diffusion.codec import PIXELS
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.schedules import Cosine, Linear, NoiseSchedule
 from cgd_lightning.errors import InputError
-from cgd_lightning.networks import EncoderUNet, UNet
+from cgd_lightning.exchange.adm_published import MULT
+from cgd_lightning.networks import EncoderUNet, SuperRes, UNet
 from cgd_lightning.values import arguments
 
 GROUPS, CHANNELS, CLASSES, HEAD_CHANNELS = 32, 3, 1000, 64
 """What stands in its scripts as numbers: groups of a norm, channels and classes of ImageNet, and
 channels of a head in its classifiers."""
 
-MULTIPLES = {
-    512: (0.5, 1, 1, 2, 2, 4, 4),
-    256: (1, 1, 2, 2, 4, 4),
-    128: (1, 1, 2, 3, 4),
-    64: (1, 2, 3, 4),
-}
+MULTIPLES = {size: tuple(mult) for size, mult in MULT.items()}
 """The channel_mult that its scripts take for an image size."""
 
 
@@ -68,12 +64,21 @@ def _refused(came: str, wanted: str) -> InputError:
 
 def _check(model: Denoiser | NoisyClassifier) -> None:
     network = model.network
-    wanted = UNet if isinstance(model, Denoiser) else EncoderUNet
-    if type(network) is not wanted:
-        raise _refused(f"network {type(network).__name__}", f"{wanted.__name__} alone")
-    patch_size = arguments(network)["patch_size"]
-    if patch_size != 1:
-        raise _refused(f"patch_size {patch_size}", "networks of single pixels, patch_size 1")
+    wanted = (UNet, SuperRes) if isinstance(model, Denoiser) else (EncoderUNet,)
+    if type(network) not in wanted:
+        known = " and ".join(cls.__name__ for cls in wanted)
+        raise _refused(f"network {type(network).__name__}", f"{known} alone")
+    given = arguments(network)
+    if given.get("patch_size", 1) != 1:
+        raise _refused(
+            f"patch_size {given['patch_size']}",
+            "networks of single pixels; train one with --model.network.patch_size 1",
+        )
+    rescaled = 1000 / model.schedule.timesteps
+    if given["timestep_scale"] not in (1, rescaled):
+        raise _refused(
+            f"timestep_scale {given['timestep_scale']}", f"1 and, rescale_timesteps, {rescaled:g}"
+        )
     for name, part in network.named_modules():
         if isinstance(part, nn.GroupNorm) and part.num_groups != GROUPS:
             raise _refused(
@@ -98,8 +103,14 @@ def _schedule(schedule: NoiseSchedule) -> str:
 
 def _of_a_denoiser(model: Denoiser) -> Written:
     given = arguments(model.network)
+    enlarges = isinstance(model.network, SuperRes)
+    sizes = (
+        {"large_size": given["image_size"], "small_size": _small_size(given)}
+        if enlarges
+        else {"image_size": given["image_size"]}
+    )
     flags = {
-        "image_size": given["image_size"],
+        **sizes,
         "num_channels": given["model_channels"],
         "num_res_blocks": given["num_res_blocks"],
         "channel_mult": ",".join(f"{mult:g}" for mult in given["channel_mult"]),
@@ -114,17 +125,38 @@ def _of_a_denoiser(model: Denoiser) -> Written:
         "class_cond": given["num_classes"] is not None,
         "learn_sigma": model.learned_variance,
         "predict_xstart": model.prediction == "x0",
-        "diffusion_steps": model.schedule.timesteps,
-        "noise_schedule": _schedule(model.schedule),
+        **_process(model),
     }
     if tuple(given["channel_mult"]) == MULTIPLES.get(given["image_size"]):
         del flags["channel_mult"]
     beyond = dict(_unusual(given, {"conv_resample": True, "in_channels": CHANNELS}))
+    if enlarges:  # its script of upsamplers has neither flag, and multiples of its own
+        del flags["use_new_attention_order"]
+        flags.pop("channel_mult", None)
+        usual = {64: MULTIPLES[64], 256: MULTIPLES[256], 512: MULTIPLES[256]}
+        own = {"channel_mult": usual.get(given["image_size"]), "use_new_attention_order": False}
+        beyond |= dict(_unusual(given, own))
     if given["num_classes"] not in (None, CLASSES):
         beyond["num_classes"] = given["num_classes"]
     if "channel_mult" in flags and any(mult != int(mult) for mult in given["channel_mult"]):
         beyond["channel_mult"] = tuple(given["channel_mult"])
-    return Written(_words(flags), _notes("UNetModel", beyond))
+    return Written(_words(flags), _notes("SuperResModel" if enlarges else "UNetModel", beyond))
+
+
+def _small_size(given: Mapping[str, Any]) -> int:
+    """Of the images that an upsampler enlarges."""
+    small: int | None = given["small_size"]
+    return given["image_size"] // 4 if small is None else small
+
+
+def _process(model: Denoiser | NoisyClassifier) -> dict[str, Any]:
+    """The flags of the schedule."""
+    rescaled = arguments(model.network)["timestep_scale"] != 1
+    return {
+        "diffusion_steps": model.schedule.timesteps,
+        "noise_schedule": _schedule(model.schedule),
+        **({"rescale_timesteps": True} if rescaled else {}),
+    }
 
 
 def _of_a_classifier(model: NoisyClassifier) -> Written:
@@ -137,8 +169,7 @@ def _of_a_classifier(model: NoisyClassifier) -> Written:
         "classifier_use_scale_shift_norm": given["use_scale_shift_norm"],
         "classifier_resblock_updown": given["resblock_updown"],
         "classifier_pool": given["pool"],
-        "diffusion_steps": model.schedule.timesteps,
-        "noise_schedule": _schedule(model.schedule),
+        **_process(model),
     }
     usual = {
         "in_channels": CHANNELS,

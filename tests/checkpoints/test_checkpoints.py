@@ -415,7 +415,7 @@ def test_a_schedule_is_no_network_and_a_network_no_schedule(file: Path) -> None:
     )
     with pytest.raises(
         InputError,
-        match=f"{file}: its description is damaged: network: Linear, where one of UNet, MLP was",
+        match=f"{file}: its description is damaged: network: Linear, where one of UNet, SuperRes, ",
     ):
         checkpoints.load(file)
     edit(file, lambda contents: contents["cgd"].update(checkpoints.describe(denoiser())))

@@ -140,7 +140,7 @@ def test_a_write_that_fails_leaves_no_run(cgd: Cgd, monkeypatch: pytest.MonkeyPa
 def test_wrong_words_are_told(cgd: Cgd) -> None:
     saved(small(), Path("m.pt"))
     assert "give --out RUN" in cgd("convert", "m.pt")[2]
-    for word in ("--attention_order=old", "--num_heads=x", "--prediction=v", "--heads=2"):
+    for word in ("--attention_order=old", "--num_heads=x", "--prediction=y", "--heads=2"):
         code, _, err = cgd("convert", "m.pt", "--out=r", word)
         assert code == 2
         assert err.startswith("error: cgd convert: ")

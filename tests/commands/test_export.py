@@ -22,7 +22,7 @@ from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.schedules import Cosine, Linear, Sigmoid
-from cgd_lightning.networks import EncoderUNet, Network, UNet
+from cgd_lightning.networks import EncoderUNet, Network, SuperRes, UNet
 from tests.checkpoints.test_checkpoints import judge, randomised, saved
 from tests.checkpoints.test_folder_form import write_folder
 
@@ -215,7 +215,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "a form that is none": (
         ("runs/diffusion", "--out=x", "--to=onnx"),
-        "'folder', 'adm', 'diffusers'",
+        "'onnx' is none of folder, adm, diffusers",
     ),
     "a repository that is none": (
         ("runs/diffusion", "--out=x", "--push=mine"),
@@ -336,12 +336,40 @@ def test_files_of_guided_diffusion_have_the_same_numbers(
     assert "says out_channels=2, channel_mult=(1, 2), num_head_channels=32:" in out
 
 
+def test_rescaled_timesteps_are_a_flag(
+    tmp_path: Path, cgd: Cgd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    slow = adm_model(schedule=Cosine(4000), timestep_scale=0.25)
+    saved(tmp_path / "runs/slow/version_0/best.ckpt", slow)
+    code, out, err = cgd("export", "runs/slow", "--to=adm", "--out=adm")
+    assert code == 0, err
+    assert "--diffusion_steps 4000 --noise_schedule cosine --rescale_timesteps True" in out
+
+
+def test_an_upsampler_goes_to_guided_diffusion_too(
+    tmp_path: Path, cgd: Cgd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    network: Network = SuperRes(16, 3, 6, 8, **ADM)
+    data = DataSpec((3, 16, 16))
+    model = Denoiser(randomised(network), Linear(), "eps", data, learned_variance=True)
+    saved(tmp_path / "runs/up/version_0/best.ckpt", model)
+    code, out, err = cgd("export", "runs/up", "--to=adm", "--out=adm")
+    assert code == 0, err
+    assert "--large_size 16 --small_size 8" in out
+    assert "SuperResModel" in out
+    theirs = read_state_dict(Path("adm/diffusion.pt"))
+    assert all(torch.equal(network.state_dict()[name], theirs[name]) for name in theirs)
+
+
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "patches": (lambda: adm_model(patch_size=2), "patch_size 2"),
     "few channels": (lambda: adm_model(model_channels=16), "16 channels in 16 groups"),
     "other groups": (lambda: adm_model(norm_groups=16), "in 16 groups"),
     "v": (lambda: adm_model("v"), "prediction v"),
     "another schedule": (lambda: adm_model(schedule=Sigmoid()), "schedule Sigmoid"),
+    "other timesteps": (lambda: adm_model(timestep_scale=0.5), "timestep_scale 0.5"),
     "another end": (lambda: adm_model(schedule=Linear(beta_end=0.03)), "schedule Linear"),
     "noise alone": (
         lambda: adm_model("x0", Cosine(zero_terminal_snr=True)),

@@ -19,7 +19,7 @@ from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.codec import PIXELS
 from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser, Labelled
-from cgd_lightning.diffusion.generate import generate
+from cgd_lightning.diffusion.generate import ENLARGING, generate
 from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierFree, ClassifierGuidance, Rule
 from cgd_lightning.diffusion.noise import SeededNoise
 from cgd_lightning.diffusion.samplers import DDPM
@@ -60,6 +60,18 @@ def enlarged(rule: Rule = UNGUIDED, small: Tensor | None = None, **options) -> T
     return torch.cat([chunk for _, chunk in chunks])
 
 
+def test_its_noise_is_not_that_of_what_it_enlarges() -> None:
+    """Which was made with the same seed, as a rule."""
+    seen: list[Tensor] = []
+    enlarged(watch=lambda start, x, level, prediction: seen.append(x), seed=7)
+    own = SeededNoise(7, torch.arange(5), (1, 8, 8))()
+    alike = torch.corrcoef(torch.stack([seen[0].flatten(), own.flatten()]))[0, 1]
+    assert abs(alike) < 0.3
+    again: list[Tensor] = []
+    enlarged(watch=lambda start, x, level, prediction: again.append(x), seed=7)
+    assert torch.equal(seen[0], again[0])
+
+
 @pytest.mark.parametrize("rule", [UNGUIDED, GUIDED], ids=["unguided", "guided"])
 def test_every_image_is_enlarged_by_itself_whatever_the_chunks(rule: Rule) -> None:
     whole = enlarged(rule)
@@ -72,7 +84,7 @@ def test_every_image_is_enlarged_by_itself_whatever_the_chunks(rule: Rule) -> No
         low = PIXELS.encode(small_images()[index : index + 1])
         denoise = rule.bind(lambda x, level, y=y, low=low: model(x, level, y, low), guide, y)
         with torch.no_grad():
-            noise = SeededNoise(0, torch.tensor([index]), (1, 8, 8))
+            noise = SeededNoise(ENLARGING, torch.tensor([index]), (1, 8, 8))
             alone = PIXELS.decode(LEARNED(denoise, noise, model.schedule))
         assert (alone[0].int() - whole[index].int()).abs().max() <= 1
 
