@@ -95,3 +95,19 @@ def test_files_of_guided_diffusion_go_out_as_they_came_in(worlds: Path) -> None:
             assert torch.equal(tensor, went[name]), name
     main(["convert", "out/diffusion.pt", "--out=runs/again", *OPTIONS])
     assert torch.equal(images("again", 0.0), images("fork", 0.0))
+
+
+def test_the_recipe_for_a_fork_works_as_it_is_printed(worlds: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    section = text.partition("## A fork's own checkpoint")[2].partition("\n## ")[0]
+    commands = [line.split() for line in section.splitlines() if line.startswith("cgd convert ")]
+    Path("photos").mkdir()
+    for name in NAMES:
+        Path("photos", f"{name}_1.jpg").write_bytes(b"")
+    saved(small(num_heads=4), Path("ema_0.9999_300000.pt"))
+    saved(small_classifier(pool="attention", num_head_channels=64), Path("model150000.pt"))
+    assert len(commands) == 2
+    for command in commands:
+        main(command[1:])
+    assert checkpoints.load("runs/birds-classifier").class_names == NAMES
+    assert checkpoints.load("runs/birds").network.init_args["num_heads"] == 4
