@@ -268,7 +268,7 @@ class Bench:
     def _diagnosed(self, predictor: Path, classifier: Path) -> dict[str, float]:
         guide = checkpoints.load(classifier, NoisyClassifier)
         denoiser = checkpoints.load(predictor, Denoiser)
-        found = diagnose(guide, self.real[:1000], self.labels[:1000], denoiser)
+        found = diagnose(guide, self.real[:1000], self.labels[:1000], denoiser, levels=24)
         scores = [level.score for level in found.levels if level.score is not None]
         return {
             "cross-entropy": fmean(level.found.cross_entropy for level in found.levels),
@@ -284,8 +284,9 @@ def _integral(fits: Sequence[tuple[float, ScoreFit | None]]) -> float:
 
     That is log K for the exact classifier of K classes that clean images tell apart: the mutual
     information of class and image (Guo et al. 2005, arXiv:cs/0412108, for either class and all).
+    Below a log SNR of -7 nothing is told, and levels stand too far apart to add up.
     """
-    known = sorted((log_snr, fit.skill / 2) for log_snr, fit in fits if fit is not None)
+    known = sorted((log_snr, fit.skill / 2) for log_snr, fit in fits if fit and log_snr > -7)
     return sum((b - a) * (x + y) / 2 for (a, x), (b, y) in itertools.pairwise(known))
 
 
