@@ -93,23 +93,30 @@ def _whole_folder(weights: Path) -> Path:
 def newest_first(runs: Path) -> list[Path]:
     """The checkpoint file of every version of every run in the folder `runs`, newest first.
 
-    A model alone in folder form counts as a version; those of a pair go with each other.
+    A model alone in folder form counts as a version; those of a pair go with each other. Hidden
+    folders do not count: what a kill left unfinished lies in one.
     """
     files = [
         file
         for file in runs.glob(f"*/{WEIGHTS}")
-        if file.is_file() and file.with_name(CONFIG).is_file()
+        if not _hidden(file.parent) and file.is_file() and file.with_name(CONFIG).is_file()
     ]
     for folder in runs.glob("*/version_*"):
-        if folder.is_dir():
+        if not _hidden(folder.parent) and folder.is_dir():
             with suppress(InputError):  # of a version without one
                 files.append(find(folder))
     return sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)
 
 
+def _hidden(folder: Path) -> bool:
+    """Whether the name begins with a dot, which `*` of pathlib matches as well."""
+    return folder.name.startswith(".")
+
+
 def _runs_near(path: Path) -> str:
     for parent in (path, path.parent, Path("runs")):
-        if runs := sorted(str(version.parent) for version in parent.glob("*/version_0")):
+        near = (version.parent for version in parent.glob("*/version_0"))
+        if runs := sorted(str(run) for run in near if not _hidden(run)):
             return f"; runs here: {', '.join(runs)}"
     return "; train one first: cgd fit --config diffusion.yaml"
 

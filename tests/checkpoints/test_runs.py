@@ -9,6 +9,7 @@ import pytest
 
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints import Card, Model
+from cgd_lightning.checkpoints.folder_form import write_folder
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
@@ -155,6 +156,22 @@ def test_the_newest_classifier_beside_the_run_that_fits_is_taken(shelf: Path) ->
     for name in ("older", "newest"):
         (shelf / name).rename(shelf.with_name(f"{shelf.name}-{name}"))
     assert checkpoints.find_classifier(path, checkpoints.read(path)) is None
+
+
+def test_what_a_kill_left_unfinished_is_taken_for_no_run(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, model in ((".shared.unfinished", noisy_classifier()), (".judge.tmp", judge())):
+        saved(shelf / name / "version_0" / "best.ckpt", model)
+        write_folder(model, shelf / name)
+    path = shelf / "diffusion" / "version_0" / "best.ckpt"
+    newest = shelf / "newest" / "version_0" / "best.ckpt"
+    assert checkpoints.find_classifier(path, checkpoints.read(path)) == newest
+    assert not [file for file in checkpoints.newest_first(shelf) if "/." in str(file)]
+    monkeypatch.chdir(shelf)
+    with pytest.raises(InputError, match="runs here: again, broken, diffusion") as error:
+        checkpoints.find("nothing")
+    assert ".judge.tmp" not in str(error.value)
 
 
 def test_a_stored_partner_wins(shelf: Path) -> None:
