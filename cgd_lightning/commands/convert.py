@@ -1,6 +1,6 @@
 """`cgd convert`: an ordinary checkpoint of what another project made."""
 
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
 
@@ -11,6 +11,7 @@ from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.errors import InputError
 from cgd_lightning.exchange import worlds
 from cgd_lightning.exchange.imported import Imported
+from cgd_lightning.files import whole_folders
 
 
 def run(args: list[str]) -> None:
@@ -25,34 +26,31 @@ def run(args: list[str]) -> None:
     runs = dict(zip(_runs(out, imported), imported, strict=True))
     for run in runs:
         _check_free(run)
+    write(runs)
     for run, found in runs.items():
-        write(found, run)
         print(f"{_sentence(found)}: {run / 'version_0' / 'best.ckpt'}")
     for note in dict.fromkeys(note for found in imported for note in found.notes):
         print(f"note: {note}")
     print(f"next: {_next(runs)}")
 
 
-def write(imported: Imported, run: Path) -> None:
-    """Write a model as the checkpoint of a new run folder, which is whole or not there."""
-    run.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = run.with_name(f".{run.name}.tmp")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
-        unfinished.mkdir()
-        file = unfinished / "version_0" / "best.ckpt"
-        file.parent.mkdir()
-        checkpoints.save(
-            imported.model,
-            file,
-            dataset=imported.dataset,
-            source=imported.source,
-            let_go=imported.let_go,
-        )
-        checkpoints.read(file)
-        unfinished.rename(run)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+def write(runs: Mapping[Path, Imported]) -> None:
+    """Write each model as the checkpoint of a new run folder: all are whole, or none is there.
+
+    The first run comes to be last.
+    """
+    with whole_folders(*reversed(runs)) as folders:
+        for folder, found in zip(reversed(folders), runs.values(), strict=True):
+            file = folder / "version_0" / "best.ckpt"
+            file.parent.mkdir()
+            checkpoints.save(
+                found.model,
+                file,
+                dataset=found.dataset,
+                source=found.source,
+                let_go=found.let_go,
+            )
+            checkpoints.read(file)
 
 
 def _check_free(run: Path) -> None:

@@ -274,15 +274,16 @@ def test_a_full_disk_leaves_nothing(
 def test_a_kill_leaves_nothing_that_is_taken_for_a_folder(workplace: Path, cgd: Cgd) -> None:
     words = ["-m", "cgd_lightning.commands.main", "export", "runs/diffusion", "--out=shared/x"]
     process = subprocess.Popen([sys.executable, *words], stderr=subprocess.DEVNULL)
-    started = Path("shared/.x.unfinished/diffusion/model.safetensors")
-    while not started.exists():
+    while not list(Path().glob("shared/.x.*/x/diffusion/model.safetensors")):
         assert process.poll() is None
         time.sleep(0.01)
     process.kill()
     process.wait()
-    assert not Path("shared/x").exists()
+    (left,) = os.listdir("shared")
+    assert left.startswith(".x.")
+    assert checkpoints.newest_first(Path("shared")) == []
     folder = exported(cgd, "--samples=none", out="shared/x")
-    assert os.listdir("shared") == ["x"]
+    assert sorted(os.listdir("shared")) == [left, "x"]
     assert not (folder / "grid.png").exists()
 
 

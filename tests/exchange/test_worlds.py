@@ -1,6 +1,8 @@
 """One way in for every world: what `cgd convert` finds, and what it makes of it."""
 
+import os
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -71,6 +73,49 @@ def test_a_shared_pair_becomes_two_runs_bit_for_bit(
     file = checkpoints.find(runs[0])
     assert checkpoints.read(file).dataset == "letters"
     assert checkpoints.find_classifier(file, checkpoints.read(file)) == checkpoints.find(runs[1])
+
+
+def test_a_pair_is_converted_whole_or_not_at_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, runs = folder_of_a_pair(tmp_path / "pair"), tmp_path / "runs"
+    save, saves = torch.save, []
+
+    def full(contents: object, file: BinaryIO) -> None:
+        saves.append(file)
+        if len(saves) == 2:
+            raise OSError(28, "No space left on device")
+        save(contents, file)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(SystemExit):
+        run(source, "--out", runs / "mine")
+    assert "No space left" in capsys.readouterr().err
+    assert len(saves) == 2
+    assert list(runs.iterdir()) == []
+
+
+def test_the_run_that_is_named_comes_last_and_what_came_before_it_goes_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, runs = folder_of_a_pair(tmp_path / "pair"), tmp_path / "runs"
+    rename, seen = os.rename, []
+
+    def other(old: Path, new: Path) -> None:
+        seen.append(Path(new).name)
+        rename(old, new)
+        if len(seen) == 1:  # somebody else is quicker
+            (runs / "mine").mkdir()
+            (runs / "mine" / "precious").write_text("theirs")
+
+    monkeypatch.setattr(os, "rename", other)
+    with pytest.raises(SystemExit):
+        run(source, "--out", runs / "mine")
+    err = capsys.readouterr().err
+    assert f"{runs / 'mine'}: is there already, and not an empty folder" in err
+    assert err.count("\n") == 1
+    assert seen == ["mine-classifier", "mine-classifier"]
+    assert [str(p.relative_to(runs)) for p in runs.rglob("*")] == ["mine", "mine/precious"]
 
 
 def test_a_folder_of_diffusers_becomes_a_run(

@@ -1,0 +1,50 @@
+"""Folders that are whole or not there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cgd_lightning.files import whole_folder, whole_folders
+
+
+def test_two_writers_of_one_name_leave_each_other_alone(tmp_path: Path) -> None:
+    target = tmp_path / "x"
+    with pytest.raises(FileExistsError, match="is there already"), whole_folder(target) as late:
+        (late / "file").write_text("late")
+        with whole_folder(target) as early:
+            (early / "file").write_text("early")
+        assert (late / "file").read_text() == "late"
+    assert os.listdir(tmp_path) == ["x"]
+    assert (target / "file").read_text() == "early"
+
+
+def test_folders_that_look_like_ours_are_left_alone(tmp_path: Path) -> None:
+    theirs = [tmp_path / name for name in (".x.tmp", ".x.unfinished", ".x.")]
+    for folder in theirs:
+        folder.mkdir()
+        (folder / "precious").touch()
+    with whole_folder(tmp_path / "x") as made:
+        (made / "file").touch()
+    assert all((folder / "precious").exists() for folder in theirs)
+    assert len(os.listdir(tmp_path)) == 4
+
+
+def test_a_folder_has_the_mode_that_the_umask_says(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    with whole_folder(tmp_path / "x"):
+        pass
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_an_error_leaves_none_of_several_and_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    targets = (tmp_path / "a", tmp_path / "deep" / "b")
+    targets[0].mkdir()
+    with pytest.raises(RuntimeError), whole_folders(*targets) as made:
+        (made[0] / "file").touch()
+        raise RuntimeError
+    assert os.listdir(targets[0]) == os.listdir(tmp_path / "deep") == []
+    with whole_folders(*targets) as made:
+        for folder in made:
+            (folder / "file").write_text(folder.name)
+    assert [(target / "file").read_text() for target in targets] == ["a", "b"]
