@@ -105,6 +105,14 @@ def is_free(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink() and not any(path.iterdir())
 
 
+def as_umask_says(file: Path) -> None:
+    """Give `file` the mode of any new file, as libraries that rename a private one do not."""
+    with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
+        plain = Path(folder, "plain")
+        plain.touch()
+        file.chmod(stat.S_IMODE(plain.stat().st_mode))
+
+
 def _flush(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:

@@ -10,11 +10,16 @@ from cgd_lightning.files import whole_folder, whole_folders
 
 def test_two_writers_of_one_name_leave_each_other_alone(tmp_path: Path) -> None:
     target = tmp_path / "x"
-    with pytest.raises(FileExistsError, match="is there already"), whole_folder(target) as late:
-        (late / "file").write_text("late")
-        with whole_folder(target) as early:
-            (early / "file").write_text("early")
-        assert (late / "file").read_text() == "late"
+
+    def late() -> None:
+        with whole_folder(target) as mine:
+            (mine / "file").write_text("late")
+            with whole_folder(target) as theirs:
+                (theirs / "file").write_text("early")
+            assert (mine / "file").read_text() == "late"
+
+    with pytest.raises(FileExistsError, match="is there already"):
+        late()
     assert os.listdir(tmp_path) == ["x"]
     assert (target / "file").read_text() == "early"
 
@@ -40,9 +45,8 @@ def test_a_folder_has_the_mode_that_the_umask_says(tmp_path: Path) -> None:
 def test_an_error_leaves_none_of_several_and_an_empty_folder_is_filled(tmp_path: Path) -> None:
     targets = (tmp_path / "a", tmp_path / "deep" / "b")
     targets[0].mkdir()
-    with pytest.raises(RuntimeError), whole_folders(*targets) as made:
-        (made[0] / "file").touch()
-        raise RuntimeError
+    with pytest.raises(FileNotFoundError), whole_folders(*targets) as made:
+        (made[0] / "nothing" / "file").touch()
     assert os.listdir(targets[0]) == os.listdir(tmp_path / "deep") == []
     with whole_folders(*targets) as made:
         for folder in made:

@@ -17,7 +17,7 @@ from cgd_lightning.diffusion.codec import PIXELS, Codec
 from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.schedules import NoiseSchedule
-from cgd_lightning.errors import InputError
+from cgd_lightning.errors import InputError, printable
 
 FORMAT = 1
 
@@ -79,7 +79,10 @@ def describe(
     partner: str | None = None,
     source: str | None = None,
 ) -> dict[str, Any]:
-    """The card of `model` as plain data, to store under "cgd" in its checkpoint."""
+    """The card of `model` as plain data, to store under "cgd" in its checkpoint.
+
+    dataset, source: become one line that can be printed.
+    """
     data, schedule = model.data, getattr(model, "schedule", None)
     bounds = data.codec.bounds
     card = Card(
@@ -92,12 +95,12 @@ def describe(
         image_shape=list(data.shape),
         image_range=None if bounds is None else list(bounds),
         class_names=list(data.class_names),
-        dataset=dataset,
+        dataset=dataset and printable(dataset),
         partner=partner,
         class_shares=list(data.class_shares),
         codec=describe_object(data.codec),
         learned_variance=getattr(model, "learned_variance", False),
-        source=source,
+        source=source and printable(source),
     )
     return vars(card).copy()
 

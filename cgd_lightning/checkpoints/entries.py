@@ -131,7 +131,10 @@ def _no_object(value: Any, base: type) -> Any:
 
 
 def _optional(value: Any) -> str | None:
-    return None if value is None else schema.text(value, 4 * MOST_LETTERS)
+    """None, or a text of one line, which is printed as it is."""
+    if value is not None and "\n" in schema.text(value, 4 * MOST_LETTERS):
+        raise ValueError(f"the string {value[:40]!a}, which has more than one line")
+    return value
 
 
 def _prediction(value: Any) -> str | None:

@@ -23,7 +23,7 @@ from cgd_lightning.checkpoints.entries import decode
 from cgd_lightning.checkpoints.plain_json import read_mapping
 from cgd_lightning.checkpoints.tensor_file import TensorFile, own_file
 from cgd_lightning.errors import InputError, one_line
-from cgd_lightning.files import open_plain, whole
+from cgd_lightning.files import as_umask_says, open_plain, whole
 
 CONFIG, WEIGHTS, TRAINING = "config.json", "model.safetensors", "training.yaml"
 FILES = (CONFIG, WEIGHTS, TRAINING)
@@ -137,6 +137,7 @@ def write_tensors(model: Any, path: Path, told: dict[str, str]) -> None:
             save_file(_each_alone(model.state_dict()), unfinished, told)
         except SafetensorError as error:
             raise OSError(f"{path}: could not be written: {one_line(error)}") from error
+        as_umask_says(unfinished)
 
 
 def _each_alone(state: dict[str, Tensor]) -> dict[str, Tensor]:

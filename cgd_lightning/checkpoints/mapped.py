@@ -9,6 +9,7 @@ at once, and the memory of what was looked at can be given back to the system.
 """
 
 import mmap
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ def open_weights(path: Path) -> Iterator[MappedWeights]:
     it is run.
     """
     try:
-        legacy = is_legacy(path.resolve())
+        legacy = is_legacy(Path(os.path.realpath(path)))
     except OSError as error:
         raise InputError(f"{path}: cannot be read as a file of weights: {error}") from error
     if not legacy:

@@ -8,7 +8,7 @@ from cgd_lightning import checkpoints
 from cgd_lightning.commands.convert_options import Given, parser
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
-from cgd_lightning.errors import InputError
+from cgd_lightning.errors import InputError, printable
 from cgd_lightning.exchange import worlds
 from cgd_lightning.exchange.imported import Imported
 from cgd_lightning.files import whole_folders
@@ -28,10 +28,15 @@ def run(args: list[str]) -> None:
         _check_free(run)
     write(runs)
     for run, found in runs.items():
-        print(f"{_sentence(found)}: {run / 'version_0' / 'best.ckpt'}")
+        _say(f"{_sentence(found)}: {run / 'version_0' / 'best.ckpt'}")
     for note in dict.fromkeys(note for found in imported for note in found.notes):
-        print(f"note: {note}")
-    print(f"next: {_next(runs)}")
+        _say(f"note: {note}")
+    _say(f"next: {_next(runs)}")
+
+
+def _say(line: str) -> None:
+    """Print one line, whatever the files of a stranger are called or hold."""
+    print(printable(line))
 
 
 def write(runs: Mapping[Path, Imported]) -> None:
@@ -47,7 +52,7 @@ def write(runs: Mapping[Path, Imported]) -> None:
                 found.model,
                 file,
                 dataset=found.dataset,
-                source=found.source,
+                source=printable(found.source),
                 let_go=found.let_go,
             )
             checkpoints.read(file)

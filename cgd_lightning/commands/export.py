@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 from jsonargparse import Namespace
@@ -17,9 +16,9 @@ from cgd_lightning.commands.export_options import NONE, parser
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.parser import take_trusted
 from cgd_lightning.diffusion.denoiser import Denoiser
-from cgd_lightning.errors import InputError
-from cgd_lightning.exchange import adm_write, hub
-from cgd_lightning.files import is_free, whole_folder
+from cgd_lightning.errors import InputError, printable
+from cgd_lightning.exchange import adm_write, diffusers, hub
+from cgd_lightning.files import as_umask_says, is_free, whole_folder
 from cgd_lightning.sampling.preview import preview
 
 
@@ -48,7 +47,8 @@ def run(args: list[str]) -> None:
     asked = _asked(settings, gate)
     forms = {"folder": _to_folder, "adm": _to_adm, "diffusers": _to_diffusers}
     notes = forms[settings.to](settings, asked)
-    print("\n".join([*notes, f"{asked.out}"]))
+    for line in (*notes, f"{asked.out}"):
+        print(printable(line))
     if settings.push is not None:
         print(hub.push(asked.out, settings.push))
 
@@ -141,16 +141,12 @@ def _to_adm(settings: Namespace, asked: Asked) -> list[str]:
 
 
 def _to_diffusers(settings: Namespace, asked: Asked) -> list[str]:
-    ((path, _, model),) = asked.load()
+    ((path, card, model),) = asked.load()
     if not isinstance(model, Denoiser):
         raise InputError(f"--to diffusers: {path} is no diffusion model")
-    name = "cgd_lightning.exchange.diffusers"
-    try:
-        module = import_module(name)
-    except ModuleNotFoundError as error:
-        missing = error.name or name
-        hint = "this version cannot write it" if missing == name else f"pip install {missing}"
-        raise InputError(f"--to diffusers: wants the module {missing}; {hint}") from error
     with whole_folder(asked.out) as folder:
-        notes = module.write(model, folder)
+        notes = diffusers.write(model, folder, dataset=card.dataset, source=card.source)
+        for file in list(folder.rglob("*")):
+            if file.is_file():
+                as_umask_says(file)
     return [f"note: {note}" for note in notes]

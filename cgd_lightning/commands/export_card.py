@@ -1,6 +1,6 @@
 """What the model card of an exported model is made of: its training, samples and their measures."""
 
-import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -128,8 +128,8 @@ def _measured(samples: Path) -> Measured | None:
             schema.text(report[key], 200) for key in ("features", "features_hash", "reference_name")
         )
         about = (
-            f"Of {int(report['n']):,} samples, as {features} sees them (hash {code}), against "
-            f"{int(report['reference']):,} {name}; in brackets 95% intervals."
+            f"Of {_count(report['n']):,} samples, as {features} sees them (hash {code}), against "
+            f"{_count(report['reference']):,} {name}; in brackets 95% intervals."
         )
     except (KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError) as error:
         raise InputError(f"{file}: not an evaluation.json written by cgd evaluate") from error
@@ -141,7 +141,20 @@ def _number(estimate: Any) -> str:
     """An estimate as a JSON holds it, in words; empty if there is none."""
     if estimate is None:
         return ""
-    value, low, high = (estimate.get(name) for name in ("value", "low", "high"))
-    if not math.isfinite(value):
-        raise ValueError("not a number")
+    value, low, high = (
+        None if estimate.get(name) is None else _finite(estimate[name])
+        for name in ("value", "low", "high")
+    )
+    if value is None:
+        raise ValueError("an interval without its number")
     return f"{value:.4g}" if low is None or high is None else f"{value:.4g} [{low:.4g}, {high:.4g}]"
+
+
+def _count(value: Any) -> int:
+    return schema.integer(value, 0, schema.MOST_NUMBER)
+
+
+def _finite(value: Any) -> float:
+    if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
+        raise ValueError(f"{schema.shown(value)}, where a finite number was wanted")
+    return float(value)

@@ -98,7 +98,7 @@ def check_nested(path: Path, deep: int = 0) -> None:
     model.yaml`, before it looks at anything.
     """
     try:
-        with open_plain(path.resolve(), MOST_BYTES) as file:
+        with open_plain(Path(os.path.realpath(path)), MOST_BYTES) as file:
             contents = load_yaml(file.read().decode())
     except (OSError, UnicodeError, yaml.YAMLError) as error:
         raise TypeError(f"{path}: {one_line(error)}") from error

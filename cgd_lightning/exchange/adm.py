@@ -22,7 +22,7 @@ from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.errors import InputError
-from cgd_lightning.exchange.adm_file import AdmFile, adm_file, build, state_of, what_is
+from cgd_lightning.exchange.adm_file import AdmFile, adm_file, build, is_ours, what_is
 from cgd_lightning.exchange.adm_settings import needed, settle
 from cgd_lightning.exchange.class_names import given_names, imagenet
 from cgd_lightning.exchange.imported import Imported
@@ -50,10 +50,13 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 def recognise(source: Path) -> bool:
-    """Whether `source` is a file of weights in a format of `torch.save`, and none of ours."""
+    """Whether `source` is a file in a format of `torch.save`, and none of ours.
+
+    Why one without weights cannot be read is said by `told` and `read`.
+    """
     try:
         with open_weights(source) as file:
-            return bool(state_of(file, source))
+            return not is_ours(file.contents)
     except (InputError, OSError):
         return False
 

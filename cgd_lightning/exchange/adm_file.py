@@ -104,12 +104,17 @@ def _check_name(name: str, told: Told, path: Path) -> None:
             )
 
 
+def is_ours(contents: Any) -> bool:
+    """Whether the contents of a file are those of a checkpoint of this package."""
+    return isinstance(contents, dict) and isinstance(contents.get("cgd"), dict)
+
+
 def state_of(opened: MappedWeights, path: Path) -> dict[str, Stored]:
     """The tensors in an open file by name; of a larger one, those of its network."""
     contents = opened.contents
     if not isinstance(contents, dict):
-        raise InputError(f"{path}: holds no weights by name")
-    if isinstance(contents.get("cgd"), dict):
+        raise InputError(f"{path}: holds no weights by name; wanted a state_dict")
+    if is_ours(contents):
         raise InputError(f"{path}: a checkpoint of cgd-lightning already; cgd info tells more")
     if {"state", "param_groups"} <= contents.keys():
         raise InputError(

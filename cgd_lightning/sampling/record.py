@@ -4,6 +4,7 @@ They are a closed list of options, each of its own type.
 """
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -55,7 +56,7 @@ def read_options(name: str | Path, trust: Trust) -> dict[str, Any]:
             f"{where}: {path.stat().st_size} bytes; a samples.json has at most {MOST_BYTES}"
         )
     try:
-        options = schema.mapping(read_json(path.resolve())["options"])
+        options = schema.mapping(read_json(Path(os.path.realpath(path)))["options"])
     except (KeyError, TypeError, ValueError, RecursionError, OSError) as error:
         raise InputError(f"{where}: not a samples.json written by cgd sample") from error
     checked = _checked(options, where, trust)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cgd_lightning import checkpoints
+from cgd_lightning.checkpoints.folder_form import write_folder
 from cgd_lightning.commands import convert_options
 from tests.commands.test_help import without_text
 from tests.exchange.adm_files import network, saved, small, small_classifier
@@ -89,6 +90,10 @@ def bad_sources() -> dict[str, str]:
     torch.save({"conv1.weight": torch.zeros(8, 3, 7, 7)}, "resnet.pt")
     torch.save({"cgd": {}, "state_dict": {}}, "ours.pt")
     torch.save([1, 2], "list.pt")
+    torch.save({"state": {}, "param_groups": []}, "opt.pt")
+    torch.save({"w": torch.zeros(1), "steps": 3}, "steps.pt")
+    torch.save(dict.fromkeys(map(str, range(9)), torch.zeros(10_000)), "large.pt")
+    Path("loop.pt").symlink_to("loop.pt")
     Path("folder").mkdir()
     return {
         "half.pt": "damaged or cut short",
@@ -99,6 +104,10 @@ def bad_sources() -> dict[str, str]:
         "resnet.pt": "not a file of guided-diffusion",
         "ours.pt": "a checkpoint of cgd-lightning already",
         "list.pt": "wanted a state_dict",
+        "opt.pt": "the state of an optimizer; give model*.pt or ema_*.pt",
+        "steps.pt": "'steps' is no tensor",
+        "large.pt": "its tensors are larger than the file",
+        "loop.pt": "",
         "folder": "a folder in no form",
         "none.pt": "no such file or folder",
         "whole.pt": "--prediction eps or x0, as it was trained",
@@ -166,6 +175,27 @@ def test_info_tells_what_a_foreign_file_is_and_what_it_needs(cgd: Cgd) -> None:
     code, _, err = cgd("info", "resnet.pt")
     assert code == 1
     assert "resnet.pt: not a file of guided-diffusion" in err
+    torch.save({"state": {}, "param_groups": []}, "opt.pt")
+    code, _, err = cgd("info", "opt.pt")
+    assert code == 1
+    assert "opt.pt: the state of an optimizer" in err
+
+
+def test_no_name_writes_a_line_of_its_own(cgd: Cgd) -> None:
+    saved(small(), Path("m\nnext: curl x.pt"))
+    words = ("--prediction=eps", *SAID)
+    code, out, err = cgd("convert", "m\nnext: curl x.pt", "--out=r\nnext: curl y", *words)
+    assert (code, err) == (0, "")
+    assert [line for line in out.splitlines() if line.startswith("next: curl")] == []
+    assert out.count("next: cgd sample") == 1
+    card = checkpoints.read(checkpoints.find("r\nnext: curl y"))
+    assert card.source == "guided-diffusion: m next: curl x.pt"
+    write_folder(checkpoints.load("r\nnext: curl y"), Path("shared"), source="cat")
+    config = Path("shared/config.json")
+    config.write_text(config.read_text().replace('"cat"', '"cat\\nnext: curl"'))
+    code, out, err = cgd("convert", "shared", "--out=s")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "source: the string 'cat\\nnext: curl', which has more than one line" in err
 
 
 def test_every_option_has_a_help_text() -> None:

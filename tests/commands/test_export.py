@@ -40,6 +40,9 @@ def test_a_pair_is_one_folder_and_makes_the_same_images(workplace: Path, cgd: Cg
     files = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
     own = {f"{kind}/{name}" for kind in ("diffusion", "classifier") for name in FILES}
     assert files == own | {"README.md", "grid.png"}
+    Path("plain").touch()
+    modes = {file.stat().st_mode for file in folder.rglob("*") if file.is_file()}
+    assert modes == {Path("plain").stat().st_mode}
     options = ("--num_samples=6", "--steps=5", "--scale=2", "--format=npz")
     assert cgd("sample", "--ckpt=runs/diffusion", *options, "--out=theirs")[0] == 0
     shutil.rmtree("runs")
@@ -146,10 +149,21 @@ def test_samples_and_their_evaluation_go_into_the_card(workplace: Path, cgd: Cgd
     assert f"| {name} | {ends} | {real['value']:.4g}" in text
     assert f"Of 8 samples, as random sees them (hash {facts['samples']['features_hash']})" in text
     assert "at scale 3, seed 0" in text
-    file.write_text(json.dumps({"samples": {"estimates": {"fid": {"value": "high"}}}}))
-    code, _, err = cgd("export", "runs/diffusion", "--samples=seen", "--out=other")
-    assert (code, Path("other").exists()) == (1, False)
-    assert "not an evaluation.json written by cgd evaluate" in err
+    end = json.dumps(own["high"])
+    for damaged in (
+        json.dumps({"samples": {"estimates": {"fid": {"value": "high"}}}}),
+        file.read_text().replace('"n": 8', '"n": 1e400'),
+        file.read_text().replace('"n": 8', '"n": 8.5'),
+        file.read_text().replace(f'"high": {end}', '"high": 1e999'),
+        file.read_text().replace(f'"high": {end}', f'"high": {10**400}'),
+    ):
+        assert damaged != file.read_text()
+        kept = file.read_text()
+        file.write_text(damaged)
+        code, _, err = cgd("export", "runs/diffusion", "--samples=seen", "--out=other")
+        file.write_text(kept)
+        assert (code, Path("other").exists()) == (1, False), err
+        assert "not an evaluation.json written by cgd evaluate" in err
     code, _, err = cgd("export", "runs/classifier", "--out=alone", "--samples=seen")
     assert (code, Path("alone").exists()) == (1, False)
     assert "is a classifier, and makes none" in err
@@ -362,6 +376,21 @@ def test_an_upsampler_goes_to_guided_diffusion_too(
     assert "SuperResModel" in out
     theirs = read_state_dict(Path("adm/diffusion.pt"))
     assert all(torch.equal(network.state_dict()[name], theirs[name]) for name in theirs)
+
+
+def test_a_folder_of_diffusers_keeps_data_set_and_source(tmp_path: Path, cgd: Cgd) -> None:
+    pytest.importorskip("diffusers")
+    file = tmp_path / "model.ckpt"
+    model = adm_model().eval()
+    checkpoints.save(model, file, dataset="letters", source="a friend")
+    out = tmp_path / "out"
+    code, _, err = cgd("export", str(file), "--to=diffusers", "--out", str(out))
+    assert code == 0, err
+    card = json.loads((out / "cgd.json").read_text())
+    assert (card["dataset"], card["source"]) == ("letters", "a friend")
+    (tmp_path / "plain").touch()
+    modes = {part.stat().st_mode for part in out.rglob("*") if part.is_file()}
+    assert modes == {(tmp_path / "plain").stat().st_mode}
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
