@@ -94,9 +94,8 @@ def _next(runs: dict[Path, Imported]) -> str:
     if not isinstance(found.model, Denoiser):
         return f"cgd info {ckpt}"
     path = checkpoints.find(run)
-    partner = checkpoints.find_classifier(path, checkpoints.read(path))
-    guided = "0" if partner is None else "1"
-    words = f"cgd sample --ckpt {ckpt} --scale {guided}"
-    if found.model.learned_variance:
-        words += " --sampler DDPM --sampler.steps 250 --sampler.variance learned"
-    return words
+    small = "" if found.model.low_res_shape is None else " --low_res FOLDER"
+    # Nothing guides an upsampler there; a classifier that lies beside it is of other use.
+    partner = None if small else checkpoints.find_classifier(path, checkpoints.read(path))
+    flags = found.alone if partner is None else found.guided
+    return f"cgd sample --ckpt {ckpt}{small} {flags}"

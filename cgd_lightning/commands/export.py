@@ -95,29 +95,34 @@ def _classifier(settings: Namespace, path: Path, card: Card) -> tuple[Path, Card
 
 
 def _to_folder(settings: Namespace, asked: Asked) -> list[str]:
-    pair = len(asked.models) > 1
+    pair, upsampler = len(asked.models) > 1, False
     with whole_folder(asked.out) as folder:
         for path, card, model in asked.load():
+            upsampler |= isinstance(model, Denoiser) and model.low_res_shape is not None
             place = folder / card.kind if pair else folder
             step = checkpoints.sizes(path).get("step")
             training = told_training(path, asked.trust)
             write_folder(model, place, card.dataset, card.source, step, training)
             del model
-        picture = _picture(settings, asked, folder)
-        text = card_of(settings, folder, checkpoints.find(folder), picture).text()
+        picture = _picture(settings, asked, folder, upsampler)
+        text = card_of(settings, folder, checkpoints.find(folder), picture, upsampler).text()
         (folder / "README.md").write_text(text, encoding="utf-8")
     lines = [f"{card.kind}: {path}" for path, card in asked.models]
     if asked.models[0][1].kind == "diffusion" and not pair and settings.classifier != NONE:
         lines.append("note: no classifier beside it fits, so that none is in the folder")
+    if upsampler and settings.samples is None:
+        lines.append("note: it enlarges images, so that none of its own are shown; --samples does")
     return lines
 
 
-def _picture(settings: Namespace, asked: Asked, folder: Path) -> str | None:
+def _picture(settings: Namespace, asked: Asked, folder: Path, upsampler: bool) -> str | None:
     """Writes grid.png into `folder`; what it shows. None if there is none."""
     if asked.models[0][1].kind != "diffusion" or settings.samples == NONE:
         return None
     if settings.samples is not None:
         image, words = shown(Path(settings.samples), asked.models[0][0])
+    elif upsampler:
+        return None
     else:
         scale = settings.scale if len(asked.models) > 1 else 0
         with tqdm(desc="sampling", unit="step", delay=2) as bar:

@@ -67,10 +67,12 @@ def _kept(value: Any) -> Any:
     return value if type(value) in (bool, int, float) else None
 
 
-def card_of(settings: Namespace, folder: Path, weights: Path, picture: str | None) -> ModelCard:
+def card_of(
+    settings: Namespace, folder: Path, weights: Path, picture: str | None, upsampler: bool
+) -> ModelCard:
     """The model card of what was written to `folder`, whose first model is `weights`.
 
-    picture: what its grid.png shows.
+    picture: what its grid.png shows. upsampler: whether that model enlarges images.
     """
     other = checkpoints.paired(weights)
     files = [weights] if other is None else [weights, other]
@@ -85,6 +87,7 @@ def card_of(settings: Namespace, folder: Path, weights: Path, picture: str | Non
         grid=picture,
         scale=settings.scale,
         measured=None if samples is None else _measured(samples),
+        upsampler=upsampler,
     )
 
 

@@ -23,6 +23,7 @@ from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.errors import InputError
 from cgd_lightning.exchange.adm_file import AdmFile, adm_file, build, is_ours, what_is
+from cgd_lightning.exchange.adm_published import guided, sampled
 from cgd_lightning.exchange.adm_settings import needed, settle
 from cgd_lightning.exchange.class_names import given_names, imagenet
 from cgd_lightning.exchange.imported import Imported
@@ -105,14 +106,26 @@ def read(source: Path, given: Mapping[str, Any]) -> list[Imported]:
             model = NoisyClassifier(network, settings.schedule, data)
         weights, release = _weights(opened, file)
     network.load_state_dict(weights, assign=True)
+    alone, with_classifier = _flags(model, file)
     imported = Imported(
         model.eval().requires_grad_(False),
         f"guided-diffusion: {source.name if file.name is None else file.name + '.pt'}",
         None if file.published is None else file.published.dataset,
         (*_notes(file, given), *notes),
         release,
+        alone,
+        with_classifier,
     )
     return [imported]
+
+
+def _flags(model: Model, file: AdmFile) -> tuple[str, str]:
+    """How guided-diffusion samples from `model`: (without a classifier, with one)."""
+    if not isinstance(model, Denoiser):
+        return "", ""
+    scale = None if file.published is None else file.published.scale
+    walk = model.learned_variance, model.schedule.timesteps
+    return f"--scale 0 {sampled(*walk)}", guided(1 if scale is None else scale, *walk)
 
 
 def _check_channels(file: AdmFile) -> None:
@@ -199,9 +212,8 @@ def _notes(file: AdmFile, given: Mapping[str, Any]) -> list[str]:
             )
         if file.published.scale is not None:
             notes.append(
-                "the README of guided-diffusion guides it like this: --sampler DDPM "
-                "--sampler.steps 250 --sampler.spacing 250 --sampler.variance learned "
-                f"--sampler.mean_shift true --scale {file.published.scale:g}"
+                "the README of guided-diffusion guides it like this: "
+                f"{guided(file.published.scale)}"
             )
     elif file.told.kind == "diffusion" and not UPWARD & given.keys():
         notes.append("as many heads on the way up as down; else give --num_heads_upsample")

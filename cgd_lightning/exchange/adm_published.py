@@ -26,6 +26,18 @@ CLASSES = 1000
 """Of ImageNet."""
 
 
+def sampled(learned_variance: bool, timesteps: int = 1000) -> str:
+    """The flags with which `cgd sample` walks as the README of guided-diffusion does, 250 steps."""
+    variance = "learned" if learned_variance else "fixed_large"
+    return f"--sampler DDPM --sampler.spacing {min(250, timesteps)} --sampler.variance {variance}"
+
+
+def guided(scale: float, learned_variance: bool = True, timesteps: int = 1000) -> str:
+    """The flags with which `cgd sample` guides as the README of guided-diffusion does."""
+    walk = sampled(learned_variance, timesteps)
+    return f"--scale {scale:g} --clamp inside {walk} --sampler.mean_shift true"
+
+
 @dataclass(frozen=True)
 class Published:
     """A published file.

@@ -57,7 +57,8 @@ class ModelCard:
 
     name: of the model. place: what --ckpt takes. parts: its networks, the diffusion model first.
     license: as the user gives it. grid: what a picture grid.png shows, if there is one. scale: at
-    which it is sampled. measured: of its samples, if they were.
+    which it is sampled. measured: of its samples, if they were. upsampler: whether it enlarges
+    images.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ModelCard:
     grid: str | None = None
     scale: float | None = None
     measured: Measured | None = None
+    upsampler: bool = False
 
     def text(self) -> str:
         """The whole file."""
@@ -137,15 +139,17 @@ class ModelCard:
 
     def _options(self) -> dict[str, str]:
         """What `cgd sample` is told beside the model."""
+        small = {"low_res": "FOLDER"} if self.upsampler else {}
         if len(self.parts) > 1:
-            return {} if self.scale is None else {"scale": f"{self.scale:g}"}
-        return {"scale": "0"}
+            return small if self.scale is None else {**small, "scale": f"{self.scale:g}"}
+        return {**small, "scale": "0"}
 
     def _python(self) -> str:
-        scale = "".join(f", {name}={value}" for name, value in self._options().items())
+        options = self._options().items()
+        said = "".join(f", {n}={value if n == 'scale' else repr(value)}" for n, value in options)
         return (
             "from cgd_lightning import Request, sample\n\n"
-            f"images = sample(Request({self.place!r}, num_samples=16{scale}))  # uint8 (N, C, H, W)"
+            f"images = sample(Request({self.place!r}, num_samples=16{said}))  # uint8 (N, C, H, W)"
         )
 
     def _data(self) -> str:

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping
 
+from torch import nn
+
 from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
 from cgd_lightning.training.module import NetworkFactory
@@ -21,6 +23,15 @@ def check_diffusion(
         raise InputError(
             f"label_dropout {label_dropout} and network.num_classes {by_hand}: give one; "
             "label_dropout knows the classes of the data"
+        )
+
+
+def check_no_upsampler(network: nn.Module) -> None:
+    """Raises InputError for a network that enlarges images."""
+    if getattr(network, "low_res_shape", None) is not None:
+        raise InputError(
+            f"network {type(network).__name__}: an upsampler, which is converted and not trained: "
+            "cgd convert; give another network"
         )
 
 

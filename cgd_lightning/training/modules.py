@@ -22,7 +22,12 @@ from cgd_lightning.training.classifier_losses import (
 from cgd_lightning.training.label_dropout import drop_labels, told_classes
 from cgd_lightning.training.min_snr import min_snr_weight, x0_per_target
 from cgd_lightning.training.module import NetworkFactory, OptimizerFactory, TrainingModule
-from cgd_lightning.training.module_checks import check_classifier, check_diffusion, check_levels
+from cgd_lightning.training.module_checks import (
+    check_classifier,
+    check_diffusion,
+    check_levels,
+    check_no_upsampler,
+)
 from cgd_lightning.training.score_matching import load_noise_predictor, score_error
 
 
@@ -98,6 +103,7 @@ class DiffusionModule(TrainingModule):
         else:
             classes = len(data.class_names) + (1 if self.label_dropout > 0 else 0)
             built = told_classes(network, classes, size, channels, outputs)
+        check_no_upsampler(built)
         return Denoiser(built, data.schedule, self.prediction, data.spec, self.learned_variance)
 
     def measure(self, model: Denoiser, batch: NoisyBatch) -> dict[str, Tensor]:

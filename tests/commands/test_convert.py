@@ -5,14 +5,16 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints.folder_form import write_folder
 from cgd_lightning.commands import convert_options
+from cgd_lightning.networks import SuperRes
 from tests.commands.test_help import without_text
-from tests.exchange.adm_files import network, saved, small, small_classifier
+from tests.exchange.adm_files import network, saved, small, small_classifier, with_random_weights
 
 Cgd = Callable[..., tuple[int, str, str]]
 SAID = (
@@ -43,8 +45,11 @@ def test_a_forks_pair_converts_and_makes_guided_samples(cgd: Cgd) -> None:
         "guided-diffusion: ema_0.9999_010000.pt"
     )
     command = next(line for line in out.splitlines() if line.startswith("next: cgd "))
-    words = command.removeprefix("next: cgd ").replace("steps 250", "steps 2").split()
-    assert "--scale 1 " in command
+    words = command.removeprefix("next: cgd ").replace("spacing 250", "spacing 2").split()
+    assert command == (
+        "next: cgd sample --ckpt runs/d --scale 1 --clamp inside --sampler DDPM "
+        "--sampler.spacing 250 --sampler.variance learned --sampler.mean_shift true"
+    )
     code, out, err = cgd(*words, "--labels=b", "--num_samples=2", "--format=npz", "--device=cpu")
     assert (code, err) == (0, err)
     assert Path("runs/d/version_0/samples/0/samples.npz").is_file()
@@ -59,6 +64,49 @@ def test_a_published_file_converts_by_its_name(cgd: Cgd) -> None:
     card = checkpoints.read(checkpoints.find("runs/c64"))
     assert (card.dataset, card.class_names[0]) == ("imagenet", "tench")
     assert card.source == "guided-diffusion: 64x64_classifier.pt"
+
+
+def test_the_note_and_the_next_command_of_a_published_pair_are_of_one_voice(cgd: Cgd) -> None:
+    saved(network("128x128_diffusion"), Path("128x128_diffusion.pt"))
+    saved(network("128x128_classifier"), Path("128x128_classifier.pt"))
+    assert cgd("convert", "128x128_classifier.pt", "--out=runs/c")[0] == 0
+    code, out, err = cgd("convert", "128x128_diffusion.pt", "--out=runs/d")
+    assert (code, err) == (0, "")
+    flags = (
+        "--scale 0.5 --clamp inside --sampler DDPM --sampler.spacing 250 "
+        "--sampler.variance learned --sampler.mean_shift true"
+    )
+    assert f"note: the README of guided-diffusion guides it like this: {flags}\n" in out
+    assert f"next: cgd sample --ckpt runs/d {flags}\n" in out
+
+
+def upsampler() -> SuperRes:
+    sizes = {"model_channels": 32, "num_res_blocks": 1, "channel_mult": (1, 2)}
+    return with_random_weights(SuperRes(16, 3, 6, 8, **sizes, num_heads=2))
+
+
+def test_an_upsampler_is_converted_used_and_shared(cgd: Cgd) -> None:
+    saved(upsampler(), Path("up.pt"))
+    words = ("--small_size=8", "--prediction=eps", *SAID)
+    code, out, err = cgd("convert", "up.pt", "--out=runs/up", *words)
+    assert (code, err) == (0, "")
+    command = next(line for line in out.splitlines() if line.startswith("next: cgd "))
+    assert command == (
+        "next: cgd sample --ckpt runs/up --low_res FOLDER --scale 0 --sampler DDPM "
+        "--sampler.spacing 250 --sampler.variance learned"
+    )
+    np.savez("small.npz", arr_0=np.zeros((2, 8, 8, 3), np.uint8))
+    words = command.removeprefix("next: cgd ").replace("spacing 250", "spacing 2").split()
+    words = [word.replace("FOLDER", "small.npz") for word in words]
+    code, _, err = cgd(*words, "--num_samples=2", "--device=cpu")
+    assert code == 0, err
+    code, out, err = cgd("export", "runs/up", "--out=shared/up")
+    assert code == 0, err
+    assert "note: it enlarges images" in out
+    assert sorted(os.listdir("shared/up")) == ["README.md", "config.json", "model.safetensors"]
+    text = Path("shared/up/README.md").read_text()
+    assert text.count("cgd sample --ckpt up --low_res FOLDER --scale 0") == 2
+    assert "Request('up', num_samples=16, low_res='FOLDER', scale=0)" in text
 
 
 def test_a_run_that_is_there_is_left_alone(cgd: Cgd) -> None:
