@@ -87,6 +87,8 @@ def _check(net: UNet) -> None:
     first = int(told["channel_mult"][0] * told["model_channels"])
     if told["patch_size"] != 1:
         raise _inexpressible(f"patch_size {told['patch_size']}", "folds no pixels")
+    if told["timestep_scale"] != 1:
+        raise _inexpressible(f"timestep_scale {told['timestep_scale']}", "embeds t as it is")
     if first != told["model_channels"]:
         raise _inexpressible(
             f"channel_mult {told['channel_mult'][0]} of the first level",

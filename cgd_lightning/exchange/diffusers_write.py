@@ -1,10 +1,7 @@
 """A diffusion model of ours as a folder that `DDPMPipeline.from_pretrained` loads."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -15,19 +12,25 @@ from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.errors import InputError
 from cgd_lightning.exchange.diffusers_networks import their_settings, their_weights
 from cgd_lightning.exchange.diffusers_schedules import scheduler_settings
+from cgd_lightning.files import is_free, whole_folder
 from cgd_lightning.networks.diffusers_unet import build_unet, library
 
 CARD = "cgd.json"
 """Our card in a folder of diffusers, which does not look at it."""
 
 
-def write(model: Denoiser, folder: Path, dataset: str | None = None) -> tuple[str, ...]:
+def write(
+    model: Denoiser, folder: Path, dataset: str | None = None, source: str | None = None
+) -> tuple[str, ...]:
     """Write `model` as a pipeline folder of diffusers, whole or not at all; notes for the user.
 
     `UNet2DModel.from_pretrained(folder / "unet")` gives the output of the network. dataset: the
-    name of what the model was trained on. Raises InputError for what diffusers cannot express, and
-    for a folder that is not empty.
+    name of what the model was trained on; source: what it was converted from, if it was. Raises
+    InputError for what diffusers cannot express, and if something is at `folder` that is no empty
+    folder.
     """
+    if not is_free(folder):
+        raise InputError(f"{folder}: is there already, and not an empty folder; give another")
     unet_settings, scheduler = their_settings(model.network), scheduler_settings(model)
     diffusers = library()
     with torch.device("meta"):
@@ -41,7 +44,7 @@ def write(model: Denoiser, folder: Path, dataset: str | None = None) -> tuple[st
     pipeline = diffusers.DDPMPipeline(unet=unet, scheduler=diffusers.DDPMScheduler(**scheduler))
     with whole_folder(folder) as unfinished:
         pipeline.save_pretrained(unfinished, safe_serialization=True)
-        card = json.dumps(describe(model, dataset), indent=1)
+        card = json.dumps(describe(model, dataset, source=source), indent=1)
         (unfinished / CARD).write_text(card, encoding="utf-8")
     return tuple(_notes(model))
 
@@ -57,23 +60,3 @@ def _notes(model: Denoiser) -> Iterator[str]:
     if model.schedule.level(model.schedule.timesteps - 1).alpha == 0:
         yield "the last level is noise alone: timestep_spacing linspace and trailing begin there"
     yield "classifier guidance is not in it: diffusers has no pipeline for it"
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """The name of a new folder, which becomes `folder` when the block ends well.
-
-    An error before that leaves nothing. Raises InputError if `folder` is there and not empty.
-    """
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise InputError(f"{folder}: not a folder; give the name of a new one")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise InputError(f"{folder}: is not empty; give the name of a new folder")
-    unfinished = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
-        yield unfinished
-        os.replace(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)

@@ -21,6 +21,7 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.exchange import diffusers as world
 from cgd_lightning.exchange.diffusers_files import WEIGHTS
 from cgd_lightning.exchange.imported import Imported
+from cgd_lightning.files import whole_folder
 from cgd_lightning.networks import MLP, DiffusersUNet, EncoderUNet, UNet
 from tests.exchange.diffusers_folders import change, pipeline_folder, their_unet
 
@@ -225,7 +226,7 @@ def test_ours_to_diffusers_and_back_is_bit_equal(kind: str, tmp_path: Path) -> N
     assert imported.dataset == "Digits"
 
     (tmp_path / "out" / "cgd.json").unlink()
-    foreign = read(tmp_path / "out", **({"class_names": "abcd"} if labels else {})).model
+    foreign = read(tmp_path / "out", **({"class_names": "a,b,c,d"} if labels else {})).model
     assert isinstance(foreign, Denoiser)
     assert isinstance(foreign.network, DiffusersUNet)
     assert torch.equal(output(foreign.network, *labels), theirs)
@@ -498,7 +499,9 @@ def test_a_folder_is_written_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = our_model(*OURS["linear"])
-    monkeypatch.setattr("cgd_lightning.exchange.diffusers_write.describe", lambda *_: {"a": float})
+    monkeypatch.setattr(
+        "cgd_lightning.exchange.diffusers_write.describe", lambda *_, **__: {"a": float}
+    )
     with pytest.raises(TypeError):
         world.write(model, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -506,11 +509,22 @@ def test_a_folder_is_written_whole_or_not_at_all(
     (tmp_path / "out").mkdir()
     world.write(model, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    with pytest.raises(InputError, match="is not empty"):
+    with pytest.raises(InputError, match="not an empty folder"):
         world.write(model, tmp_path / "out")
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="not a folder"):
+    with pytest.raises(InputError, match="file: is there already, and not an empty folder"):
         world.write(model, tmp_path / "file")
+
+
+def test_a_folder_is_written_in_the_place_of_an_unfinished_one(tmp_path: Path) -> None:
+    model = our_model(*OURS["linear"])
+    with whole_folder(tmp_path / "out") as unfinished:
+        world.write(model, unfinished, "Digits", "DDPMPipeline of diffusers: pipe")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    card = json.loads((tmp_path / "out" / "cgd.json").read_text())
+    assert (card["dataset"], card["source"]) == ("Digits", "DDPMPipeline of diffusers: pipe")
+    imported = read(tmp_path / "out")
+    assert (imported.dataset, imported.source) == ("Digits", "DDPMPipeline of diffusers: out")
 
 
 def test_networks_that_diffusers_does_not_have_are_not_written(tmp_path: Path) -> None:
@@ -519,4 +533,6 @@ def test_networks_that_diffusers_does_not_have_are_not_written(tmp_path: Path) -
         world.write(model, tmp_path / "out")
     with pytest.raises(InputError, match="patch_size 2"):
         world.write(our_model({"patch_size": 2}, Linear(), "eps"), tmp_path / "out")
+    with pytest.raises(InputError, match=r"timestep_scale 2\.0: not to be written"):
+        world.write(our_model({"timestep_scale": 2.0}, Linear(500), "eps"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
