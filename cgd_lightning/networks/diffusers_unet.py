@@ -7,7 +7,8 @@ were trained with it give the very numbers that they give there.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -41,6 +42,12 @@ WORDS = {
     "resnet_time_scale_shift": ("default", "scale_shift"),
 }
 """What the settings that are words may say."""
+
+SIZES = (
+    *("in_channels", "out_channels", "num_classes", "layers_per_block", "time_embedding_dim"),
+    *("attention_head_dim", "norm_num_groups", "attn_norm_num_groups"),
+)
+"""The settings that count something: 1 or more, where they are given."""
 
 
 class DiffusersUNet(Network):
@@ -123,7 +130,7 @@ class DiffusersUNet(Network):
         given = dict(locals())
         settings = {name: given[name] for name in SETTINGS}
         super().__init__()
-        _check(settings)
+        check_settings({**settings, "num_classes": num_classes})
         check_image_size(image_size, 1, len(block_out_channels))
         self.num_classes = num_classes
         self.unet = build_unet(
@@ -152,8 +159,17 @@ SETTINGS = tuple(
 """The arguments that `UNet2DModel` has under the same names."""
 
 
-def _check(settings: dict[str, Any]) -> None:
-    """InputError for settings that no `UNet2DModel` has, or only ones that do something else."""
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """InputError for settings that no `UNet2DModel` has, or only ones that do something else.
+
+    settings: all of `SETTINGS`, and `num_classes`, each of the type of its argument.
+    """
+    _check_levels(settings)
+    _check_sizes(settings)
+    _check_numbers(settings)
+
+
+def _check_levels(settings: Mapping[str, Any]) -> None:
     widths = settings["block_out_channels"]
     if not widths:
         raise InputError("block_out_channels: no levels; wanted the channels of one or more")
@@ -161,22 +177,57 @@ def _check(settings: dict[str, Any]) -> None:
         blocks = [block.removeprefix("UNetRes") for block in settings[name]]
         unknown = next((block for block in blocks if block not in known), None)
         if unknown is not None:
-            raise InputError(f"{name} {unknown!r}: known blocks are {', '.join(known)}")
+            raise InputError(f"{name} {unknown[:60]!a}: known blocks are {', '.join(known)}")
         if len(blocks) != len(widths):
             raise InputError(
                 f"{name}: {len(blocks)} blocks for {len(widths)} levels of block_out_channels"
             )
     for name, words in WORDS.items():
         if settings[name] not in words:
-            raise InputError(
-                f"{name} {settings[name]!r}: wanted one of {', '.join(map(str, words))}"
-            )
-    sizes = {"layers_per_block": settings["layers_per_block"], "block_out_channels": min(widths)}
-    for name in ("attention_head_dim", "norm_num_groups", "attn_norm_num_groups"):
-        sizes[name] = 1 if settings[name] is None else settings[name]
-    for name, size in sizes.items():
+            came = ascii(settings[name])[:60]
+            raise InputError(f"{name} {came}: wanted one of {', '.join(map(str, words))}")
+
+
+def _check_sizes(settings: Mapping[str, Any]) -> None:
+    sizes = {name: settings[name] for name in SIZES if settings[name] is not None}
+    for name, size in {**sizes, "block_out_channels": min(settings["block_out_channels"])}.items():
         if size < 1:
             raise InputError(f"{name} {size}: wanted 1 or more")
+    if (settings["attention_head_dim"] or 0) > min(_attended(settings), default=math.inf):
+        raise InputError(
+            f"attention_head_dim {settings['attention_head_dim']}: more than the channels of a "
+            "level with attention"
+        )
+
+
+def _attended(settings: Mapping[str, Any]) -> Iterator[int]:
+    """The channels of every level with attention."""
+    widths = settings["block_out_channels"]
+    for down, up, width in zip(
+        settings["down_block_types"], reversed(settings["up_block_types"]), widths, strict=True
+    ):
+        if "Attn" in down or "Attn" in up:
+            yield width
+    if settings["mid_block_type"] is not None and settings["add_attention"]:
+        yield widths[-1]
+
+
+def _check_numbers(settings: Mapping[str, Any]) -> None:
+    for name in ("freq_shift", "downsample_padding"):
+        if settings[name] not in (0, 1):
+            raise InputError(f"{name} {settings[name]}: wanted 0 or 1")
+    for name in ("norm_eps", "mid_block_scale_factor"):
+        if not 0 < settings[name] < math.inf:
+            raise InputError(f"{name} {settings[name]}: wanted a number above 0")
+    if not 0 <= settings["dropout"] < 1:
+        raise InputError(f"dropout {settings['dropout']}: wanted 0 or more, and below 1")
+    first = settings["block_out_channels"][0]
+    if first // 2 <= settings["freq_shift"]:
+        raise InputError(
+            f"block_out_channels {first} of the first level: wanted "
+            f"{2 * settings['freq_shift'] + 2} or more, to embed timesteps with freq_shift "
+            f"{settings['freq_shift']}"
+        )
 
 
 def library() -> Any:
@@ -205,11 +256,5 @@ def build_unet(settings: dict[str, Any]) -> nn.Module:
     except InputError:
         raise
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise InputError(f"UNet2DModel refuses these settings: {error}") from error
-    for layer in unet.modules():
-        if getattr(layer, "heads", 1) < 1:
-            raise InputError(
-                f"attention_head_dim {settings['attention_head_dim']}: more than the channels of "
-                "a level with attention"
-            )
+        raise InputError(f"UNet2DModel refuses these settings: {one_line(error)}") from error
     return unet

@@ -128,11 +128,33 @@ def test_it_takes_images_and_timesteps_whatever_its_precision() -> None:
         ({"resnet_time_scale_shift": "spatial"}, "resnet_time_scale_shift 'spatial'"),
         ({"mid_block_type": "UNetMidBlock2DCrossAttn"}, "mid_block_type"),
         ({"image_size": 15}, "image_size 15"),
+        ({"in_channels": 0}, "in_channels 0: wanted 1 or more"),
+        ({"out_channels": -1}, "out_channels -1: wanted 1 or more"),
+        ({"num_classes": 0}, "num_classes 0: wanted 1 or more"),
+        ({"time_embedding_dim": 0}, "time_embedding_dim 0: wanted 1 or more"),
+        ({"downsample_padding": 2}, "downsample_padding 2: wanted 0 or 1"),
+        ({"freq_shift": 16}, "freq_shift 16: wanted 0 or 1"),
+        ({"norm_eps": 0.0}, r"norm_eps 0\.0: wanted a number above 0"),
+        ({"norm_eps": float("nan")}, "norm_eps nan"),
+        ({"mid_block_scale_factor": -1.0}, r"mid_block_scale_factor -1\.0"),
+        ({"dropout": 1.5}, r"dropout 1\.5"),
+        (
+            {
+                "block_out_channels": (2, 4),
+                "norm_num_groups": 1,
+                "attention_head_dim": None,
+                "freq_shift": 1,
+            },
+            "block_out_channels 2 of the first level: wanted 4 or more",
+        ),
+        ({"up_block_types": ("A\nB" * 99, "UpBlock2D")}, r"up_block_types 'A\\nBA"),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_what_is_no_such_network_is_refused_in_a_line(options: dict[str, Any], named: str) -> None:
-    with pytest.raises(InputError, match=named):
+    with pytest.raises(InputError, match=named) as refused:
         network(**options)
+    assert "\n" not in str(refused.value)
 
 
 def test_labels_are_given_if_and_only_if_it_has_classes() -> None:
