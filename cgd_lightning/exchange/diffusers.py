@@ -20,7 +20,6 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.exchange.diffusers_files import (
     WEIGHTS,
     check_fit,
-    check_size,
     fill,
     find_weights,
     read_weights,
@@ -39,7 +38,10 @@ from cgd_lightning.exchange.imported import Imported
 
 __all__ = ["OPTIONS", "read", "recognise", "told", "write"]
 
-OPTIONS: tuple[str, ...] = ("image_size", "schedule", "prediction", "class_names", "images")
+OPTIONS: tuple[str, ...] = (
+    *("image_size", "schedule", "timesteps", "prediction"),
+    *("class_names", "images"),
+)
 """The options of `cgd convert` that say something of such a folder."""
 
 
@@ -85,17 +87,16 @@ def read(source: Path, given: Mapping[str, object]) -> list[Imported]:
 
     given: `image_size`, where the folder does not tell; `class_names` or `images`, as for
     `given_names`, of a class-conditional network, without the label that tells nothing; and,
-    of a U-Net alone, `schedule`, a `NoiseSchedule` or a word of diffusers for one of 1000 steps,
-    and `prediction`, eps, x0 or v. Raises InputError, naming the file, for what is damaged, cannot
-    be represented or is not told.
+    of a U-Net alone, `schedule`, a word of diffusers or ours for one of its betas, `timesteps`,
+    1000 if they are not given, and `prediction`, eps, x0 or v. Raises InputError, naming the file,
+    for what is damaged, cannot be represented or is not told, and for options that contradict it.
     """
     folder = Folder.at(source)
-    network_arguments(*folder.config)  # what it is, before its weights are looked for
+    folder.check_given(given)  # and what it is, before its weights are looked for
     path = find_weights(folder.model)
     state = new_names(read_weights(path))
-    check_size(state, path)
     notes = _precision(state)
-    own = folder.own(notes)
+    own = folder.own(given, notes)
     model, dataset = own or (folder.foreign(given, notes), None)
     check_fit(state, their_weights(model.network), path)
     fill(model.network, our_weights(model.network, state), path)

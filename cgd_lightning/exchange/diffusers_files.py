@@ -1,10 +1,11 @@
 """The files of a diffusers folder, read as plain data: settings in JSON, weights as tensors.
 
-Links are followed, since snapshots in the Hub's cache are folders of links. What they lead to is
-read as settings or weights, and as nothing else.
+A link is followed where it is one of the Hub's cache, to a file of the same repository, and refused
+elsewhere (`own_file`).
 """
 
-import json
+import re
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from cgd_lightning.checkpoints import MOST_LAYERS, MOST_PARAMETERS, at_most, schema
-from cgd_lightning.checkpoints.state_dicts import MOST_BYTES, read_state_dict
+from cgd_lightning.checkpoints.plain_json import read_mapping
+from cgd_lightning.checkpoints.state_dicts import read_state_dict
+from cgd_lightning.checkpoints.tensor_file import TensorFile, own_file
 from cgd_lightning.checkpoints.weights import mismatch
 from cgd_lightning.errors import InputError, one_line
 from cgd_lightning.files import open_plain
 
 MOST_SETTINGS = 2**20
 """Bytes in a file of settings."""
+
+NO_BOUND = re.compile(rb'("lambda_min_clipped"\s*:\s*)-Infinity')
+"""How diffusers writes that DPM-Solver does not use a setting: no JSON, and nothing here."""
 
 WEIGHTS = (
     "diffusion_pytorch_model.safetensors",
@@ -36,8 +42,9 @@ def settings(path: Path) -> dict[str, Any]:
     Raises InputError, naming the file, if it is not there or holds anything else.
     """
     try:
-        with open_plain(path.resolve(), MOST_SETTINGS) as file:
-            return schema.mapping(schema.plain(json.loads(file.read())))
+        with open_plain(own_file(path), MOST_SETTINGS) as file:
+            contents = NO_BOUND.sub(rb"\1null", file.read())
+        return schema.mapping(schema.plain(read_mapping(contents)))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; a folder of diffusers has one") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -58,36 +65,30 @@ def find_weights(folder: Path) -> Path:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors in a file of weights, by name; those of a safetensors file are mapped, not read.
+    """The tensors in a file of weights, by name.
 
-    Raises InputError if it is damaged, or larger than a network may be.
+    Raises InputError if it is damaged, or larger than a network may be; of a safetensors file
+    before its numbers are read.
     """
     if path.suffix != ".safetensors":
-        return read_state_dict(path.resolve())
-    try:
-        from safetensors import SafetensorError, safe_open
-    except ImportError as error:
-        raise InputError(
-            f'{path}: safetensors is not installed: pip install "cgd-lightning[diffusers]"'
-        ) from error
-    try:
-        with open_plain(path.resolve(), MOST_BYTES):
-            pass
-        with safe_open(path.resolve(), framework="pt") as file:
-            names = list(file.keys())
-            if len(names) > MOST_LAYERS:
-                raise ValueError(f"{len(names):,} tensors; at most {MOST_LAYERS:,} are read")
-            return {schema.text(name, 300): file.get_tensor(name) for name in names}
-    except (OSError, ValueError, RuntimeError, AttributeError, SafetensorError) as error:
-        raise InputError(f"{path}: not a readable file of weights: {one_line(error)}") from error
+        state = read_state_dict(own_file(path))
+        _check_size({name: tensor.numel() for name, tensor in state.items()}, path)
+        return state
+    with TensorFile(path) as file:
+        _check_size({name: stored.numel for name, stored in file.tensors.items()}, path)
+        # As diffusers lays weights out, so that the same numbers come of them, to the last bit.
+        return {
+            name: file.tensor(stored).clone(memory_format=torch.contiguous_format)
+            for name, stored in file.tensors.items()
+        }
 
 
-def check_size(state: dict[str, Tensor], path: Path) -> None:
-    """Raises InputError if there are more numbers in the file `path` than a network may have."""
-    numbers = sum(tensor.numel() for tensor in state.values())
-    if numbers > MOST_PARAMETERS or len(state) > MOST_LAYERS:
+def _check_size(sizes: Mapping[str, int], path: Path) -> None:
+    """InputError if there are more numbers in the file `path` than a network may have."""
+    numbers = sum(sizes.values())
+    if numbers > MOST_PARAMETERS or len(sizes) > MOST_LAYERS:
         raise InputError(
-            f"{path}: {numbers:,} parameters in {len(state):,} tensors; at most "
+            f"{path}: {numbers:,} parameters in {len(sizes):,} tensors; at most "
             f"{MOST_PARAMETERS:,} in {MOST_LAYERS:,} are read"
         )
 

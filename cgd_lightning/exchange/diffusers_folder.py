@@ -1,7 +1,7 @@
 """One folder of diffusers: what lies where in it, and the model that its settings tell."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from cgd_lightning.checkpoints.card import build as build_card
 from cgd_lightning.checkpoints.entries import MOST_SIDE, decode
 from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
-from cgd_lightning.diffusion.schedules import NoiseSchedule
+from cgd_lightning.diffusion.schedules import MOST_TIMESTEPS
 from cgd_lightning.errors import InputError
 from cgd_lightning.exchange.class_names import given_names
 from cgd_lightning.exchange.diffusers_files import no_larger_than_read, settings
@@ -30,7 +30,6 @@ from cgd_lightning.exchange.diffusers_schedules import (
     scheduler_settings,
 )
 from cgd_lightning.exchange.diffusers_write import CARD
-from cgd_lightning.limits import MOST_CLASSES
 
 INDEX, CONFIG, SCHEDULER = "model_index.json", "config.json", "scheduler_config.json"
 
@@ -59,8 +58,7 @@ class Folder:
             scheduler = source / SCHEDULER
             return cls(source, "UNet2DModel", source, scheduler if scheduler.is_file() else None)
         kind = _pipeline(source / INDEX)
-        model = source / "unet" if (source / "unet").is_dir() else source
-        scheduler = source / "scheduler" if (source / "scheduler").is_dir() else source
+        model, scheduler = (_component(source, name) for name in COMPONENTS)
         return cls(source, kind, model, scheduler / SCHEDULER)
 
     @property
@@ -68,10 +66,32 @@ class Folder:
         """The settings of the network, and their file."""
         return settings(self.model / CONFIG), self.model / CONFIG
 
-    def own(self, notes: list[str]) -> tuple[Denoiser, str | None] | None:
+    def check_given(self, given: Mapping[str, object]) -> None:
+        """Raises InputError, naming both, for an option that contradicts what is told here."""
+        config, path = self.config
+        size = network_arguments(config, path)["image_size"]
+        told = {} if size is None else {"image_size": (size, path)}
+        if self.scheduler is not None:
+            process = self._read_process({})
+            told |= {
+                "schedule": (process.word, self.scheduler),
+                "timesteps": (process.schedule.timesteps, self.scheduler),
+                "prediction": (process.prediction, self.scheduler),
+            }
+        for name, (value, where) in told.items():
+            if not _same(given.get(name), value):
+                raise InputError(
+                    f"--{name} {schema.shown(given[name])}: {where} tells {schema.shown(value)}; "
+                    "leave the option out"
+                )
+
+    def own(
+        self, given: Mapping[str, object], notes: list[str]
+    ) -> tuple[Denoiser, str | None] | None:
         """The model on the card in a folder that we wrote, and the name of its data set.
 
-        It has no weights yet. None if there is no card, or the settings beside it are not its own.
+        It has no weights yet. Class names that are given stand for those on the card. None if there
+        is no card, or the settings beside it are not its own.
         """
         path = self.source / CARD
         if self.scheduler is None or not path.is_file():
@@ -80,6 +100,8 @@ class Folder:
         with no_larger_than_read():
             model = build_card(card, path, device="meta")
         if isinstance(model, Denoiser) and self._is_of(model):
+            names = given_names(given, len(card.class_names))
+            model.data = replace(model.data, class_names=names or model.data.class_names)
             return model, card.dataset
         notes.append(f"{CARD} is of another model than the settings beside it, and was not read")
         return None
@@ -98,7 +120,8 @@ class Folder:
         """The model that the settings tell, without weights."""
         config, path = self.config
         arguments = network_arguments(config, path)
-        arguments["image_size"] = _image_size(arguments["image_size"], given, path)
+        if arguments["image_size"] is None:
+            arguments["image_size"] = _image_size(given, path)
         with no_larger_than_read(), torch.device("meta"):
             network = build(arguments, path)
         channels, outputs = arguments["in_channels"], arguments["out_channels"]
@@ -122,16 +145,41 @@ class Folder:
     def _read_process(self, given: Mapping[str, object]) -> Process:
         if self.scheduler is not None:
             return read_process(settings(self.scheduler), self.scheduler)
-        schedule, prediction = given.get("schedule"), given.get("prediction")
-        if isinstance(schedule, str) and schedule in WORDS:
-            schedule = WORDS[schedule](1000, 0.0001, 0.02, False)
-        if not isinstance(schedule, NoiseSchedule) or prediction not in PREDICTIONS.values():
+        word, prediction = given.get("schedule"), given.get("prediction")
+        if word not in WORDS or prediction not in PREDICTIONS.values():
             raise InputError(
                 f"{self.source}: a network alone, which does not tell its schedule nor what it "
                 "predicts: give the folder of the pipeline (with model_index.json), or --schedule "
                 f"({', '.join(WORDS)}) and --prediction ({', '.join(PREDICTIONS.values())})"
             )
-        return Process(schedule, prediction)  # type: ignore[arg-type]  # one of those values
+        timesteps = given.get("timesteps")
+        steps: Any = 1000 if timesteps is None else timesteps
+        if type(steps) is not int or not 2 <= steps <= MOST_TIMESTEPS:
+            raise InputError(
+                f"--timesteps {schema.shown(steps)}: wanted an integer, 2 to {MOST_TIMESTEPS:,}"
+            )
+        try:
+            schedule = WORDS[str(word)](steps, 0.0001, 0.02, False)
+        except InputError as error:
+            raise InputError(f"--schedule {word} of --timesteps {steps}: {error}") from error
+        asked = "it is taken as trained on 1000 timesteps, unless you give --timesteps"
+        kind: Any = prediction
+        return Process(schedule, kind, str(word), notes=() if timesteps else (asked,))
+
+
+def _same(given: object, told: object) -> bool:
+    """Whether an option says what a file tells, or is not given."""
+    if isinstance(given, str) and isinstance(told, str):
+        return WORDS.get(given, given) == WORDS.get(told, told)
+    return given is None or given == told
+
+
+def _component(source: Path, name: str) -> Path:
+    """Where a component lies: in its folder, or beside the others. InputError for a link."""
+    folder = source / name
+    if folder.is_symlink():
+        raise InputError(f"{folder}: a link; wanted a folder, or none where all files lie together")
+    return folder if folder.is_dir() else source
 
 
 def _pipeline(path: Path) -> str:
@@ -165,16 +213,13 @@ def _check_variance(process: Process, learned: bool, path: Path) -> None:
         )
 
 
-def _image_size(size: object, given: Mapping[str, object], path: Path) -> int:
-    wanted = given.get("image_size")
-    size = wanted if size is None else size
+def _image_size(given: Mapping[str, object], path: Path) -> int:
+    size = given.get("image_size")
     if size is None:
         raise InputError(f"{path}: sample_size is not told; give --image_size, in pixels")
-    if type(size) is not int or not 1 <= size <= MOST_SIDE or wanted not in (None, size):
+    if type(size) is not int or not 1 <= size <= MOST_SIDE:
         raise InputError(
-            f"{path}: sample_size {schema.shown(size)}"
-            + ("" if wanted is None else f" and --image_size {schema.shown(wanted)}")
-            + ": wanted one number of pixels"
+            f"--image_size {schema.shown(size)}: wanted a number of pixels, 1 to {MOST_SIDE:,}"
         )
     return size
 
@@ -183,8 +228,6 @@ def _class_names(
     labels: int | None, given: Mapping[str, object], notes: list[str], path: Path
 ) -> tuple[str, ...]:
     names = given_names(given, None)
-    if labels is not None and not 1 <= labels <= MOST_CLASSES:
-        raise InputError(f"{path}: num_class_embeds {labels}: wanted 1 to {MOST_CLASSES:,}")
     if labels is None:
         if names:
             raise InputError(f"{path}: class names of a network that is told no class")

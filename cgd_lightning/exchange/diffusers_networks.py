@@ -12,11 +12,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from cgd_lightning.checkpoints import schema
-from cgd_lightning.checkpoints.classes import NO_TRUST, construct
+from cgd_lightning.checkpoints.classes import NO_TRUST, check_spec, construct
+from cgd_lightning.checkpoints.entries import MOST_SIDE
 from cgd_lightning.errors import InputError
 from cgd_lightning.exchange.diffusers_unets import to_ours, to_theirs, unet_settings
+from cgd_lightning.limits import MOST_CLASSES
 from cgd_lightning.networks import DiffusersUNet, UNet
-from cgd_lightning.networks.diffusers_unet import SETTINGS
+from cgd_lightning.networks.diffusers_unet import SETTINGS, check_settings
 from cgd_lightning.networks.network import Network
 
 RENAMED = {"sample_size": "image_size", "num_class_embeds": "num_classes"}
@@ -63,33 +65,58 @@ def network_arguments(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
     size = arguments["image_size"]
     if isinstance(size, list) and len(size) == 2:
         if size[0] != size[1]:
-            raise InputError(f"{path}: sample_size {size}: images must be square")
+            told = " x ".join(map(schema.shown, size))
+            raise InputError(f"{path}: sample_size {told}: images must be square")
         arguments["image_size"] = size[0]
+    _check(arguments, path)
     return arguments
+
+
+def _check(arguments: Mapping[str, Any], path: Path) -> None:
+    """InputError for arguments that are not of their type, or that no network can have."""
+    checked = check_spec(_spec(arguments), Network, path, NO_TRUST, ("image_size",))
+    size, labels = arguments["image_size"], arguments.get("num_classes")
+    if size is not None and (type(size) is not int or not 1 <= size <= MOST_SIDE):
+        raise InputError(
+            f"{path}: sample_size {schema.shown(size)}: wanted one number of pixels, 1 to "
+            f"{MOST_SIDE:,}"
+        )
+    if labels is not None and not 1 <= labels <= MOST_CLASSES:
+        raise InputError(f"{path}: num_class_embeds {labels}: wanted 1 to {MOST_CLASSES:,}")
+    try:
+        check_settings({"num_classes": None, **_defaults(), **checked["init_args"]})
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def all_arguments(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """`network_arguments` with the defaults, and rows as tuples."""
-    parameters = inspect.signature(DiffusersUNet.__init__).parameters
-    defaults = {
-        name: parameter.default
-        for name, parameter in parameters.items()
-        if parameter.default is not inspect.Parameter.empty
-    }
-    full = {**defaults, **network_arguments(config, path)}
+    full = {**_defaults(), **network_arguments(config, path)}
     return {
         name: tuple(value) if isinstance(value, list) else value for name, value in full.items()
     }
 
 
+def _defaults() -> dict[str, Any]:
+    parameters = inspect.signature(DiffusersUNet.__init__).parameters
+    return {
+        name: parameter.default
+        for name, parameter in parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+
+
 def build(arguments: Mapping[str, Any], path: Path) -> DiffusersUNet:
     """The `DiffusersUNet` with these arguments, which stand in the file `path`."""
-    spec = {
+    network: DiffusersUNet = construct(_spec(arguments), Network, path, NO_TRUST)
+    return network
+
+
+def _spec(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {
         "class_path": f"{DiffusersUNet.__module__}.{DiffusersUNet.__name__}",
         "init_args": dict(arguments),
     }
-    network: DiffusersUNet = construct(spec, Network, path, NO_TRUST)
-    return network
 
 
 def their_settings(network: nn.Module) -> dict[str, Any]:

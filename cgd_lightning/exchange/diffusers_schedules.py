@@ -48,6 +48,9 @@ WALKERS = {
 OTHER_BETAS = ("HeunDiscreteScheduler", "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler")
 """Those whose betas go from 0.00085 to 0.012 unless they say otherwise, not from 0.0001 to 0.02."""
 
+LAST_STEPS = {"DDIMScheduler": True, "DDIMParallelScheduler": True, "PNDMScheduler": False}
+"""Those with set_alpha_to_one, whether the last step takes all noise away, unless they say so."""
+
 PREDICTIONS: dict[str, PredictionType] = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 
 SPACINGS = {"leading": "leading", "trailing": "trailing", "linspace": "uniform"}
@@ -66,12 +69,14 @@ ANOTHER_PROCESS = {"use_flow_sigmas": False, "timestep_type": "discrete"}
 class Process:
     """What a network was trained on.
 
-    variance: the kind of variance of the sampler, in the words of diffusers; None if it does not
-    tell. notes: what is the user's to say when sampling, a line each.
+    word: how its betas go, in the word of diffusers, or trained_betas. variance: the kind of
+    variance of the sampler, in the words of diffusers; None if it does not tell. notes: what is the
+    user's to say when sampling, a line each.
     """
 
     schedule: NoiseSchedule
     prediction: PredictionType
+    word: str
     variance: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -103,7 +108,7 @@ def _process(config: Mapping[str, Any]) -> Process:
     given = _Settings(config)
     variance = given.word("variance_type", VARIANCES, None)
     schedule, notes = _schedule(given, name), _notes(given, name)
-    return Process(schedule, _prediction(given), variance, tuple(notes))
+    return Process(schedule, _prediction(given), _word(given), variance, tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,12 @@ class _Settings:
         return InputError(f"{name} {schema.shown(self.config.get(name))}: {why}")
 
 
+def _word(given: _Settings) -> str:
+    if given.config.get("trained_betas") is not None:
+        return "trained_betas"
+    return str(given.word("beta_schedule", BETAS, "linear"))
+
+
 def _schedule(given: _Settings, name: str) -> NoiseSchedule:
     timesteps = given.config.get("num_train_timesteps", 1000)
     if type(timesteps) is not int or not 2 <= timesteps <= MOST_TIMESTEPS:
@@ -143,12 +154,16 @@ def _schedule(given: _Settings, name: str) -> NoiseSchedule:
     zero = given.switch("rescale_betas_zero_snr")
     trained = given.config.get("trained_betas")
     if trained is not None:
-        if not isinstance(trained, list) or not all(type(beta) is float for beta in trained):
+        if not isinstance(trained, list) or any(type(b) not in (int, float) for b in trained):
             raise given.refused("trained_betas", "wanted a list of betas between 0 and 1")
-        return Tabulated(tuple(trained), zero)
+        if len(trained) != timesteps:
+            raise InputError(
+                f"trained_betas: {len(trained)} of them, and num_train_timesteps {timesteps}"
+            )
+        return Tabulated(tuple(map(float, trained)), zero)
     first, last = (0.00085, 0.012) if name in OTHER_BETAS else (0.0001, 0.02)
     start, end = given.number("beta_start", first), given.number("beta_end", last)
-    return BETAS[given.word("beta_schedule", BETAS, "linear")](timesteps, start, end, zero)
+    return BETAS[_word(given)](timesteps, start, end, zero)
 
 
 def _linear(timesteps: int, start: float, end: float, zero: bool) -> NoiseSchedule:
@@ -195,6 +210,8 @@ def _notes(given: _Settings, name: str) -> list[str]:
     notes = [f"{name} walks timesteps spaced as --sampler.spacing {SPACINGS[theirs]}"]
     if given.config.get("steps_offset", 0) != 0:
         notes.append("its steps_offset, by which timesteps are moved, has no option here")
+    if name in LAST_STEPS and not given.switch("set_alpha_to_one", LAST_STEPS[name]):
+        notes.append("set_alpha_to_one false: its last step ends at timestep 0, ours without noise")
     variance = given.word("variance_type", VARIANCES, None)
     if variance is not None and name.startswith("DDPM"):
         kind = variance.removesuffix("_log").removesuffix("_range")

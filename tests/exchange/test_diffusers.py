@@ -123,7 +123,7 @@ def test_the_settings_of_public_models_are_read(name: str, tmp_path: Path) -> No
         tmp_path / "made", diffusers.DDPMScheduler(**scheduler), safe=False, **options
     )
     folder = tmp_path / f"models--{name.replace('/', '--')}" / "snapshots" / "1a2b"
-    blobs = tmp_path / "blobs"
+    blobs = folder.parent.parent / "blobs"
     folder.mkdir(parents=True)
     blobs.mkdir()
     state = torch.load(made / "unet" / WEIGHTS[1], weights_only=True)
@@ -306,11 +306,63 @@ def test_a_model_alone_wants_schedule_and_prediction(tmp_path: Path) -> None:
     for given in ({}, {"schedule": "linear"}, {"prediction": "eps"}, {"schedule": "warm"}):
         with pytest.raises(InputError, match=r"a network alone.*--schedule.*--prediction"):
             world.read(tmp_path, given)
-    for schedule in ("squaredcos_cap_v2", "cosine", Cosine()):
-        model = read(tmp_path, schedule=schedule, prediction="v").model
+    for schedule in ("squaredcos_cap_v2", "cosine"):
+        imported = read(tmp_path, schedule=schedule, prediction="v")
+        model = imported.model
         assert isinstance(model, Denoiser)
         assert (model.schedule, model.prediction) == (Cosine(), "v")
         assert torch.equal(output(model.network), output(unet))
+        assert any("on 1000 timesteps" in note for note in imported.notes)
+
+
+def test_a_model_alone_may_have_other_timesteps(tmp_path: Path) -> None:
+    their_unet().save_pretrained(tmp_path)
+    imported = read(tmp_path, schedule="linear", prediction="eps", timesteps=400)
+    model = imported.model
+    assert isinstance(model, Denoiser)
+    theirs = diffusers.DDPMScheduler(num_train_timesteps=400)
+    t = torch.arange(400, dtype=torch.float64)
+    torch.testing.assert_close(
+        model.schedule.alpha(t) ** 2, theirs.alphas_cumprod.double(), rtol=0, atol=1e-6
+    )
+    assert imported.notes == ()
+    for steps in (1, 10**9):
+        with pytest.raises(InputError, match=f"--timesteps {steps}: wanted an integer, 2 to"):
+            world.read(tmp_path, {"schedule": "linear", "prediction": "eps", "timesteps": steps})
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["theirs", "ours"])
+def test_an_option_that_contradicts_the_folder_is_refused(tmp_path: Path, own: bool) -> None:
+    folder = tmp_path / "pipe"
+    if own:
+        world.write(our_model(*OURS["linear"]), folder)
+    else:
+        pipeline_folder(folder)
+    told = {"image_size": 16, "schedule": "linear", "timesteps": 1000, "prediction": "eps"}
+    assert read(folder, **told).model.image_shape == (3, 16, 16)
+    for name, other in (
+        *(("image_size", 64), ("schedule", "cosine"), ("timesteps", 500), ("prediction", "v")),
+    ):
+        said = f"--{name} '?{other}'?: .*json tells '?{told[name]}'?; leave"
+        with pytest.raises(InputError, match=said) as refused:
+            world.read(folder, {name: other})
+        assert "\n" not in str(refused.value)
+
+
+def test_class_names_that_are_given_stand_for_those_on_our_card(tmp_path: Path) -> None:
+    world.write(our_model(*OURS["a label for none"]), tmp_path / "out")
+    assert read(tmp_path / "out").model.class_names == ("a", "b", "c", "d")
+    model = read(tmp_path / "out", class_names="cat,dog,owl,fox").model
+    assert isinstance(model, Denoiser)
+    assert isinstance(model.network, UNet)
+    assert model.class_names == ("cat", "dog", "owl", "fox")
+    for name in ("ant", "bee", "cow", "elk"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        (tmp_path / "images" / name / f"{name}_1.png").touch()
+    model = read(tmp_path / "out", images=tmp_path / "images").model
+    assert model.class_names == ("ant", "bee", "cow", "elk")
+    with pytest.raises(InputError, match="2 names, and the model has 4 classes"):
+        world.read(tmp_path / "out", {"class_names": "x,y"})
 
 
 def test_what_a_folder_is_can_be_told(tmp_path: Path) -> None:
@@ -370,6 +422,24 @@ def write_text(name: str, text: str) -> Any:
     return lambda folder: (folder / name).write_text(text)
 
 
+def linked(name: str) -> Any:
+    def damage(folder: Path) -> None:
+        elsewhere = folder.parent / f"{folder.name}-elsewhere"
+        (folder / name).rename(elsewhere)
+        (folder / name).symlink_to(elsewhere)
+
+    return damage
+
+
+def loop(*names: str) -> Any:
+    def damage(folder: Path) -> None:
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+            (folder / name).symlink_to(folder / name)
+
+    return damage
+
+
 def no_weights(folder: Path) -> None:
     (folder / "unet" / WEIGHTS[0]).unlink()
 
@@ -410,7 +480,7 @@ def weights(change_them: Any) -> Any:
 BROKEN: dict[str, tuple[Any, str]] = {
     "no weights": (no_weights, "unet: no weights; wanted diffusion_pytorch_model.safetensors"),
     "sharded": (sharded, "its weights lie in several files.*max_shard_size"),
-    "half a file": (halved, r"model\.safetensors: not a readable file of weights"),
+    "half a file": (halved, r"model\.safetensors: not a readable safetensors file"),
     "half a pickle": (half_a_pickle, r"model\.bin: not a readable"),
     "a pickle of code": (more_than_tensors, "nothing of it was run"),
     "not a number": (
@@ -441,7 +511,29 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "labels that are numbers": (unet_config(class_embed_type="timestep"), "class_embed_type"),
     "an unknown block": (unet_config(up_block_types=["X", "UpBlock2D"]), "up_block_types 'X'"),
     "a word for a number": (unet_config(layers_per_block="2"), "layers_per_block"),
-    "no square": (unet_config(sample_size=[16, 32]), r"sample_size \[16, 32\]: images must be"),
+    "no square": (unet_config(sample_size=[16, 32]), "sample_size 16 x 32: images must be"),
+    "no side": (unet_config(sample_size=["\n", 16]), r"sample_size '\\n' x 16: images must be"),
+    "a name twice": (
+        write_text("unet/config.json", '{"_class_name": "UNet2DModel", "_class_name": "X"}'),
+        "a name that is there twice",
+    ),
+    "no number": (
+        write_text("unet/config.json", '{"_class_name": "UNet2DModel", "norm_eps": NaN}'),
+        "NaN, which is no number of JSON",
+    ),
+    "no channels": (unet_config(in_channels=None), "in_channels: None, where int was wanted"),
+    "a list of channels": (unet_config(out_channels=[3]), "out_channels: a list"),
+    "channels below 1": (unet_config(in_channels=0), "in_channels 0: wanted 1 or more"),
+    "lines for a size": (unet_config(sample_size="1\n6"), r"sample_size '1\\n6'"),
+    "another padding": (unet_config(downsample_padding=7), "downsample_padding 7: wanted 0 or 1"),
+    "a link to elsewhere": (
+        linked("scheduler/scheduler_config.json"),
+        "cannot be read as settings",
+    ),
+    "weights elsewhere": (linked(f"unet/{WEIGHTS[0]}"), "not a readable safetensors file"),
+    "a folder elsewhere": (linked("unet"), "unet: a link; wanted a folder"),
+    "a link to itself": (loop("unet/config.json"), r"config\.json: cannot be read as settings"),
+    "an index of itself": (loop("cgd.json", "unet/config.json"), "cannot be read as settings"),
     "an image of no size": (unet_config(sample_size=10**9), "sample_size 1000000000"),
     "endless labels": (unet_config(num_class_embeds=10**6), "num_class_embeds 1000000"),
     "a condition beside": (unet_config(in_channels=6), "in_channels 6 and out_channels 3"),
@@ -469,6 +561,13 @@ BROKEN: dict[str, tuple[Any, str]] = {
 }
 
 
+TOLD = (
+    *("no channels", "a list of channels", "channels below 1", "lines for a size", "no side"),
+    *("another padding", "an unknown block", "a word for a number", "endless labels"),
+)
+"""Those that `told` sees."""
+
+
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_broken_folder_is_refused_in_one_line(kind: str, tmp_path: Path) -> None:
     break_it, named = BROKEN[kind]
@@ -478,6 +577,16 @@ def test_a_broken_folder_is_refused_in_one_line(kind: str, tmp_path: Path) -> No
     with pytest.raises(InputError, match=named) as refused:
         world.read(folder, {})
     assert str(refused.value).startswith(str(tmp_path))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in BROKEN if kind in TOLD])
+def test_what_cannot_be_told_is_refused_in_one_line(kind: str, tmp_path: Path) -> None:
+    break_it, named = BROKEN[kind]
+    folder, _ = pipeline_folder(tmp_path)
+    break_it(folder)
+    with pytest.raises(InputError, match=named) as refused:
+        world.told(folder)
     assert "\n" not in str(refused.value)
 
 

@@ -23,6 +23,7 @@ from cgd_lightning.diffusion.schedules import (
 )
 from cgd_lightning.diffusion.tabulated import Tabulated
 from cgd_lightning.errors import InputError
+from cgd_lightning.exchange.diffusers_files import settings as settings_in
 from cgd_lightning.exchange.diffusers_schedules import (
     OTHER_BETAS,
     SPACINGS,
@@ -151,7 +152,9 @@ def test_a_schedule_of_given_betas_is_kept_in_a_checkpoint(tmp_path: Path) -> No
         ({"beta_end": 20.0}, "betas from"),
         ({"beta_start": "0.1"}, "beta_start '0.1': wanted a number"),
         ({"trained_betas": ["os.system"]}, "trained_betas a list: wanted a list of betas"),
-        ({"trained_betas": [0.5, 2.0]}, "each must lie between 0 and 1"),
+        ({"trained_betas": [0.5, 2], "num_train_timesteps": 2}, "each must lie between 0 and 1"),
+        ({"trained_betas": [0.1, True]}, "trained_betas a list"),
+        ({"trained_betas": TRAINED}, "trained_betas: 20 of them, and num_train_timesteps 1000"),
         ({"rescale_betas_zero_snr": "yes"}, "rescale_betas_zero_snr 'yes': wanted true or false"),
         ({"variance_type": "mine"}, "variance_type 'mine'"),
         ({"use_flow_sigmas": True}, "use_flow_sigmas True is another process"),
@@ -187,6 +190,26 @@ def test_what_the_user_says_when_sampling_is_in_the_notes() -> None:
         assert word in notes
     wide = read_process({"_class_name": "DDIMScheduler", "clip_sample_range": 2.0}, HERE).notes
     assert "x0 is clipped to [-2, 2] there, and to [-1, 1] here" in wide
+
+
+def test_the_last_step_is_in_the_notes_where_it_is_another() -> None:
+    for name, settings, there in (
+        ("DDIMScheduler", {}, False),
+        ("DDIMScheduler", {"set_alpha_to_one": False}, True),
+        ("PNDMScheduler", {}, True),
+        ("PNDMScheduler", {"set_alpha_to_one": True}, False),
+        ("DDPMScheduler", {}, False),
+    ):
+        notes = read_process({"_class_name": name, **settings}, HERE).notes
+        assert any("set_alpha_to_one false" in note for note in notes) == there
+
+
+def test_settings_as_every_scheduler_saves_them_are_read(tmp_path: Path) -> None:
+    """DPM-Solver saves -Infinity, which is no JSON."""
+    for name in WALKERS:
+        getattr(diffusers, name)().save_config(tmp_path)
+        process = read_process(settings_in(tmp_path / "scheduler_config.json"), HERE)
+        assert process.word in ("linear", "scaled_linear")
 
 
 def test_predict_epsilon_of_old_settings_is_read() -> None:
