@@ -44,7 +44,7 @@ def write(runs: Mapping[Path, Imported]) -> None:
 
     The first run comes to be last.
     """
-    with whole_folders(*reversed(runs)) as folders:
+    with whole_folders(*reversed(list(runs))) as folders:
         for folder, found in zip(reversed(folders), runs.values(), strict=True):
             file = folder / "version_0" / "best.ckpt"
             file.parent.mkdir()
