@@ -1,6 +1,5 @@
 """`cgd convert`: an ordinary checkpoint of what another project made."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
 
@@ -39,7 +38,7 @@ def _say(line: str) -> None:
     print(printable(line))
 
 
-def write(runs: Mapping[Path, Imported]) -> None:
+def write(runs: dict[Path, Imported]) -> None:
     """Write each model as the checkpoint of a new run folder: all are whole, or none is there.
 
     The first run comes to be last.

@@ -155,6 +155,10 @@ WRONG = {
         [*TINY_DIFFUSION, "--data.schedule.zero_terminal_snr=true", "--model.prediction=eps"],
         "predict v or x0",
     ),
+    "an upsampler": (
+        ["--config=diffusion.yaml", "--model.network=SuperRes", "--data=Digits"],
+        "network SuperRes: an upsampler, which is converted and not trained",
+    ),
     "second schedule": ([*TINY_DIFFUSION, "--model.schedule=Linear"], "schedule"),
 }
 
