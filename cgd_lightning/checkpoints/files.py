@@ -156,7 +156,10 @@ def opened(path: str | Path) -> Iterator[Archive]:
         if not isinstance(contents, dict) or not all(
             isinstance(contents.get(part), dict) for part in ("cgd", "state_dict")
         ):
-            raise InputError(f"{path}: not a checkpoint of cgd-lightning")
+            raise InputError(
+                f"{path}: not a checkpoint of cgd-lightning; cgd info tells whether cgd convert "
+                "can take it over"
+            )
         yield archive
 
 

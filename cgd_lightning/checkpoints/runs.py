@@ -36,6 +36,8 @@ def find(path: str | Path, names: Sequence[str] = OF_A_FOLDER) -> Path:
         for name in names:
             if (folder / name).is_file():
                 return folder / name
+    if (path / "model_index.json").is_file():
+        raise InputError(f"{path}: a folder of diffusers; cgd convert {path} takes it over")
     shared = "" if WEIGHTS not in names else f", and no {WEIGHTS}"
     raise InputError(
         f"{path}: neither best.ckpt nor last.ckpt in this folder or a version_N in "

@@ -16,9 +16,8 @@ from cgd_lightning.files import whole_folders
 def run(args: list[str]) -> None:
     """Run `args`: "convert", the source and options."""
     settings = parser().parse_args(args[1:])
-    if settings.out is None:
-        raise InputError("where to? give --out RUN, as --out runs/adm64")
-    source, out = Path(settings.source), Path(settings.out)
+    source = Path(settings.source)
+    out = Path(settings.out) if settings.out else Path("runs") / source.absolute().stem
     _check_free(out)
     given = {name: settings[name] for name in vars(Given()) if settings[name] is not None}
     imported = worlds.read(source, given)

@@ -62,7 +62,10 @@ def parser() -> OneLineErrors:
     )
     options.add_argument("source", type=str, help="File or folder of the other project.")
     options.add_argument(
-        "--out", type=str | None, help="Run folder to make, as runs/adm64; OUT/version_0/best.ckpt."
+        "--out",
+        type=str | None,
+        help="Run folder to make, with OUT/version_0/best.ckpt. Default: runs/NAME, as the source "
+        "is called.",
     )
     options.add_class_arguments(Given, None)
     return options

@@ -78,17 +78,29 @@ def card_of(
     files = [weights] if other is None else [weights, other]
     parts = [Part(checkpoints.read(f), checkpoints.sizes(f), _training(f)) for f in files]
     samples = None if settings.samples in (None, "none") else Path(settings.samples)
-    name = Path(settings.out).absolute().name
+    out = Path(settings.out)
+    name = out.absolute().name
     return ModelCard(
         name=name if settings.push is None else settings.push.partition("/")[2],
-        place=name if settings.push is None else f"hf://{settings.push}",
+        place=_place(out) if settings.push is None else f"hf://{settings.push}",
         parts=parts,
         license=settings.license,
         grid=picture,
-        scale=settings.scale,
+        scale=settings.scale if samples is None else _scale(samples),
         measured=None if samples is None else _measured(samples),
         upsampler=upsampler,
     )
+
+
+def _place(out: Path) -> str:
+    """How the folder `out` is called in commands, which are typed where this one is."""
+    return out.name if out.is_absolute() else str(out)
+
+
+def _scale(samples: Path) -> float | None:
+    """Of the guidance of the folder `samples`, if it was given."""
+    scale: float | None = read_options(samples / "samples.json", Trust()).get("scale")
+    return scale
 
 
 def _training(weights: Path) -> Mapping[str, Any]:

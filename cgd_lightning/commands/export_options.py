@@ -5,6 +5,9 @@ from typing import Literal
 from cgd_lightning.commands.measuring import command_parser
 from cgd_lightning.configuration.parser import OneLineErrors
 
+SCALE = 3.0
+"""At which most pairs make what they are asked for, and keep their variety."""
+
 NONE = "none"
 """The word for leaving something out."""
 
@@ -38,7 +41,13 @@ def parser() -> OneLineErrors:
         help="Folder that cgd sample wrote, whose grid and evaluation go into the model card, or "
         "none. Default: two samples of a class are made.",
     )
-    options.add_argument("--scale", type=float | None, help="Of the guidance of those samples.")
+    options.add_argument(
+        "--scale",
+        type=float,
+        default=SCALE,
+        help="Of the guidance of those samples, and in the commands of the model card; cgd sweep "
+        "finds the best.",
+    )
     options.add_argument("--license", type=str | None, help="Licence, as mit, for the model card.")
     options.add_argument(
         "--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps, ..."

@@ -222,6 +222,8 @@ def _notes(file: AdmFile, given: Mapping[str, Any]) -> list[str]:
             "its variance is fixed; guided-diffusion samples with --sampler DDPM "
             "--sampler.variance fixed_large"
         )
-    if file.path.name.startswith("model") and any(file.path.parent.glob("ema_*.pt")):
-        notes.append("ema_*.pt beside it holds the averaged weights, which sample better")
+    step = file.path.stem.removeprefix("model")
+    averaged = sorted(file.path.parent.glob(f"ema_*_{step}.pt")) if step.isdecimal() else []
+    if file.told.kind == "diffusion" and averaged:
+        notes.append(f"{averaged[0].name} beside it holds averaged weights, which sample better")
     return notes

@@ -121,9 +121,8 @@ class ModelCard:
 
     def _use(self) -> str:
         kind, place = self._main.kind, quote(self.place)
-        install = "pip install cgd-lightning"
-        if place.startswith("hf://"):
-            install = "pip install 'cgd-lightning[hub]'"
+        extra = "[hub]" if place.startswith("hf://") else ""
+        install = f"# with cgd-lightning{extra} installed"
         if kind == "diffusion":
             command, python = f"cgd sample --ckpt {place}", self._python()
             command += "".join(f" --{name} {value}" for name, value in self._options().items())

@@ -105,8 +105,8 @@ def test_an_upsampler_is_converted_used_and_shared(cgd: Cgd) -> None:
     assert "note: it enlarges images" in out
     assert sorted(os.listdir("shared/up")) == ["README.md", "config.json", "model.safetensors"]
     text = Path("shared/up/README.md").read_text()
-    assert text.count("cgd sample --ckpt up --low_res FOLDER --scale 0") == 2
-    assert "Request('up', num_samples=16, low_res='FOLDER', scale=0)" in text
+    assert text.count("cgd sample --ckpt shared/up --low_res FOLDER --scale 0") == 2
+    assert "Request('shared/up', num_samples=16, low_res='FOLDER', scale=0)" in text
 
 
 def test_a_run_that_is_there_is_left_alone(cgd: Cgd) -> None:
@@ -194,9 +194,29 @@ def test_a_write_that_fails_leaves_no_run(cgd: Cgd, monkeypatch: pytest.MonkeyPa
     assert list(Path("runs").iterdir()) == []
 
 
+def test_without_a_name_a_run_is_called_as_its_source(cgd: Cgd) -> None:
+    saved(small(), Path("m.pt"))
+    code, out, err = cgd("convert", "m.pt", "--prediction=eps", *SAID)
+    assert code == 0, err
+    assert str(Path("runs/m/version_0/best.ckpt")) in out
+    assert "averaged" not in out
+
+
+def test_averaged_weights_of_the_same_step_are_pointed_out(cgd: Cgd) -> None:
+    for name in ("model000300.pt", "ema_0.9999_000300.pt", "ema_0.9999_000200.pt"):
+        saved(small(), Path(name))
+    out = cgd("convert", "model000300.pt", "--prediction=eps", *SAID)[1]
+    assert "ema_0.9999_000300.pt beside it" in out
+    saved(small_classifier(pool="attention"), Path("model000200.pt"))
+    said = [word for word in SAID if not word.startswith("--image_size")]
+    code, out, err = cgd("convert", "model000200.pt", "--image_size=16", *said)
+    assert code == 0, err
+    assert "averaged" not in out
+
+
 def test_wrong_words_are_told(cgd: Cgd) -> None:
     saved(small(), Path("m.pt"))
-    assert "give --out RUN" in cgd("convert", "m.pt")[2]
+    assert "its keys do not tell all" in cgd("convert", "m.pt")[2]
     for word in ("--attention_order=old", "--num_heads=x", "--prediction=y", "--heads=2"):
         code, _, err = cgd("convert", "m.pt", "--out=r", word)
         assert code == 2

@@ -137,7 +137,7 @@ def test_a_folder_of_diffusers_becomes_a_run(
     ("words", "said"),
     [
         (["pair", "--num_heads", "2"], "--num_heads: says nothing of"),
-        (["theirs", "--timesteps", "10"], "--timesteps: says nothing of"),
+        (["theirs", "--num_heads", "2"], "--num_heads: says nothing of"),
         (["empty"], "a folder in no form that is known here"),
     ],
 )
