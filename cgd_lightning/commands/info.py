@@ -12,7 +12,7 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.exchange import worlds
 
 SHOWN = 100
-"""Of the names of the classes."""
+"""Of the names of the classes, and of other lists."""
 
 
 def run(args: list[str]) -> None:
@@ -39,9 +39,19 @@ def run(args: list[str]) -> None:
     }
     told = {**facts, **sizes, **vars(card)}
     for name in ("class_names", "class_shares"):
-        if len(told[name]) > SHOWN:
-            told[name] = [*told[name][:SHOWN], f"... {len(told[name])} in all"]
+        told[name] = _shortened(told[name])
+    if card.schedule is not None:
+        arguments = card.schedule["init_args"]
+        shown = {name: _shortened(value) for name, value in arguments.items()}
+        told["schedule"] = {**card.schedule, "init_args": shown}
     _dump(told)
+
+
+def _shortened(value: Any) -> Any:
+    """A long list without what comes after the first ones."""
+    if not isinstance(value, list | tuple) or len(value) <= SHOWN:
+        return value
+    return [*value[:SHOWN], f"... {len(value)} in all"]
 
 
 def _dump(told: dict[str, Any]) -> None:

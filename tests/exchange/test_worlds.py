@@ -14,6 +14,7 @@ from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.schedules import Cosine
+from cgd_lightning.diffusion.tabulated import Tabulated
 from cgd_lightning.exchange import adm, diffusers, ours, worlds
 from cgd_lightning.networks import NoisyConvNet, UNet
 from tests.exchange.adm_files import saved, small, with_random_weights
@@ -131,6 +132,19 @@ def test_a_folder_of_diffusers_becomes_a_run(
         torch.testing.assert_close(again.network(x, t), denoiser.network(x, t))
     main(["info", str(tmp_path / "theirs")])
     assert "DDPMPipeline of diffusers" in capsys.readouterr().out
+
+
+def test_info_does_not_print_a_thousand_betas(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    denoiser, _ = pair()
+    betas = tuple(torch.linspace(1e-4, 0.02, 1000).tolist())
+    model = Denoiser(denoiser.network, Tabulated(betas), "eps", DATA)
+    checkpoints.save(model, tmp_path / "m.ckpt")
+    main(["info", str(tmp_path / "m.ckpt")])
+    said = capsys.readouterr().out
+    assert "... 1000 in all" in said
+    assert len(said) < 6000
 
 
 @pytest.mark.parametrize(
