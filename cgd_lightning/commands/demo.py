@@ -22,7 +22,7 @@ from cgd_lightning.sampling.write import Place, write_samples
 REQUEST = Request(
     ckpt="runs/diffusion",
     classifier="runs/classifier",
-    scale=5,
+    scale=3,
     num_samples=500,
     sampler=DDIM(steps=20, eta=1.0),
 )
