@@ -9,8 +9,9 @@ beside that of one that imports the same and converts nothing. --half writes flo
     867 MB, float32               0.99 of the file, 28 s
     849 MB, --half                1.06 of the file, 61 s (the checkpoint is twice as large)
     867 MB, --legacy              1.04 of the file, 32 s
+    2,216 MB, float32             0.39 of the file, 15 s
 
-on 2 busy cores; 840 MB of each are what imports take, most of it torch.
+on 2 cores, busy but for the last; 840 MB of each are what imports take, most of it torch.
 """
 
 import argparse
