@@ -414,7 +414,7 @@ def test_notes_tell_of_averages_beside_and_of_a_fixed_variance(tmp_path: Path) -
     saved(net, tmp_path / "ema_0.9999_010000.pt")
     (imported,) = adm.read(saved(net, tmp_path / "model010000.pt"), GIVEN)
     notes = " ".join(imported.notes)
-    assert "ema_*.pt beside it" in notes
+    assert "ema_0.9999_010000.pt beside it" in notes
     assert "--sampler.variance fixed_large" in notes
 
 
