@@ -7,10 +7,12 @@ are read one by one from where it says, so that none is in memory twice.
 """
 
 import math
+import mmap
 import os
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -91,6 +93,30 @@ class TensorFile:
             raise EOFError("it is cut short")
         numbers = torch.frombuffer(data, dtype=like.dtype) if data else torch.empty_like(like)
         return numbers.view(like.shape)
+
+    def view(self, stored: Stored) -> Tensor:
+        """The numbers of `stored` as they lie in the file, mapped; it outlives the open file.
+
+        Those that were looked at before are given back to the system.
+        """
+        self.let_go()
+        if (
+            not math.prod(stored.shape)
+            or self._places[stored.storage.key] % stored.storage.dtype.itemsize
+        ):
+            return self.tensor(stored)
+        place, dtype = self._places[stored.storage.key], stored.storage.dtype
+        numbers = torch.frombuffer(self._pages, dtype=dtype, offset=place, count=stored.numel)
+        return numbers.view(stored.shape)
+
+    @cached_property
+    def _pages(self) -> mmap.mmap:
+        return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
+
+    def let_go(self) -> None:
+        """Give back the memory of what `view` gave; it is loaded again when it is asked for."""
+        if hasattr(mmap, "MADV_DONTNEED") and "_pages" in vars(self):
+            self._pages.madvise(mmap.MADV_DONTNEED)
 
     def close(self) -> None:
         """Give the file back."""

@@ -4,8 +4,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from cgd_lightning import checkpoints
-from cgd_lightning.checkpoints.folder_form import CONFIG, PAIR, WEIGHTS, is_folder_form
+from cgd_lightning.checkpoints import at_most, build
+from cgd_lightning.checkpoints.classes import NO_TRUST
+from cgd_lightning.checkpoints.folder_form import (
+    CONFIG,
+    PAIR,
+    WEIGHTS,
+    is_folder_form,
+    opened_folder,
+)
+from cgd_lightning.checkpoints.tensor_file import TensorFile
+from cgd_lightning.checkpoints.tensors import Stored
+from cgd_lightning.checkpoints.weights import count_numbers, fitted_weights
 from cgd_lightning.exchange.imported import Imported
 
 OPTIONS: tuple[str, ...] = ()
@@ -34,9 +47,26 @@ def read(source: Path, given: Mapping[str, Any]) -> list[Imported]:
 
 
 def _imported(file: Path) -> Imported:
-    card = checkpoints.read(file)
+    """The model whose weights are `file`; they stay there, mapped, until they are written."""
+    with opened_folder(file) as (card, weights):
+        state = weights.tensors
+        numbers = count_numbers(state, file, NO_TRUST)
+        with at_most(numbers, 10 * len(state) + 100, "its weights do not fit its network: one"):
+            model = build(card, file, device="meta")
+        model.load_state_dict(fitted_weights(_Views(weights), state, model), assign=True)
     made_of = card.source or f"cgd-lightning: {file.absolute().parent.name}"
-    return Imported(checkpoints.load(file), made_of, card.dataset)
+    frozen = model.eval().requires_grad_(False)
+    return Imported(frozen, made_of, card.dataset, let_go=weights.let_go)
+
+
+class _Views:
+    """The weights of a folder, read without a copy."""
+
+    def __init__(self, file: TensorFile) -> None:
+        self.file, self.path = file, file.path
+
+    def tensor(self, stored: Stored) -> Tensor:
+        return self.file.view(stored)
 
 
 def _files(source: Path) -> list[Path]:
