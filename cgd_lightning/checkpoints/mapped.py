@@ -8,7 +8,6 @@ The pages of a tensor are loaded when somebody looks at them. So a file of many 
 at once, and the memory of what was looked at can be given back to the system.
 """
 
-import mmap
 import os
 import struct
 import zlib
@@ -18,11 +17,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from zipfile import BadZipFile, ZipInfo
 
-import torch
 from torch import Tensor
 
 from cgd_lightning.checkpoints.archive import Archive
 from cgd_lightning.checkpoints.legacy import is_legacy, legacy_contents
+from cgd_lightning.checkpoints.pages import Pages
 from cgd_lightning.checkpoints.state_dicts import DAMAGE
 from cgd_lightning.checkpoints.tensors import Storage, Stored
 from cgd_lightning.errors import InputError, one_line
@@ -96,7 +95,7 @@ class MappedArchive(Archive):
         with self._told():
             start = self._start(entry)
             self._map.check(start, entry.file_size, entry.CRC)
-            numbers = self._map.numbers(storage, start)
+            numbers = self._map.numbers(storage.dtype, storage.count, start)
         self._read_already[storage] = numbers
         return numbers
 
@@ -123,7 +122,8 @@ class MappedLegacy:
             ) from error
 
     def tensor(self, stored: Stored) -> Tensor:
-        numbers = self._map.numbers(stored.storage, self._places[stored.storage])
+        storage = stored.storage
+        numbers = self._map.numbers(storage.dtype, storage.count, self._places[storage])
         return numbers.as_strided(stored.shape, stored.stride, stored.offset)
 
     def maps(self, stored: Stored) -> bool:
@@ -133,29 +133,11 @@ class MappedLegacy:
         self._map.let_go()
 
 
-class _Map:
-    """A file in memory; a change of it stays in memory."""
-
-    def __init__(self, file: int) -> None:
-        self.bytes = mmap.mmap(file, 0, access=mmap.ACCESS_COPY)
-
-    def numbers(self, storage: Storage, start: int) -> Tensor:
-        """The numbers of `storage`, which begin at `start`. Raises ValueError if it is too short.
-
-        They are a view, unless another program than torch wrote them at an odd place.
-        """
-        if storage.count == 0:
-            return torch.empty(0, dtype=storage.dtype)
-        length = storage.count * storage.dtype.itemsize
-        part = torch.frombuffer(self.bytes, dtype=torch.uint8, offset=start, count=length)
-        return (part.clone() if start % storage.dtype.itemsize else part).view(storage.dtype)
+class _Map(Pages):
+    """A mapped file whose parts can be held against checksums."""
 
     def check(self, start: int, length: int, checksum: int) -> None:
         """Raises BadZipFile unless so many bytes from `start` on have this CRC-32."""
         with memoryview(self.bytes) as whole, whole[start : start + length] as part:
             if len(part) != length or zlib.crc32(part) != checksum:
                 raise BadZipFile("a wrong checksum")
-
-    def let_go(self) -> None:
-        if hasattr(mmap, "MADV_DONTNEED"):
-            self.bytes.madvise(mmap.MADV_DONTNEED)

@@ -1,12 +1,12 @@
 """Numbers that memory need not hold: in a file without a name, which goes when the process ends."""
 
-import mmap
 from collections.abc import Callable
-from contextlib import suppress
 from tempfile import TemporaryFile
 
 import torch
 from torch import Tensor
+
+from cgd_lightning.checkpoints.pages import Pages
 
 Given = tuple[dict[str, Tensor], Callable[[], None]]
 """(tensors by name, what gives back the memory of those that were looked at)."""
@@ -32,17 +32,11 @@ class Scratch:
         self._file.flush()
         if self._file.tell() == 0:
             return {}, lambda: None
-        pages = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
+        pages = Pages(self._file.fileno())
         tensors, place = {}, 0
         for name, shape in self._shapes.items():
             # Each with a storage of its own, so that one can be written after the other.
             count = shape.numel()
-            numbers = torch.frombuffer(pages, dtype=torch.float32, offset=place, count=count)
-            tensors[name] = numbers.view(shape)
+            tensors[name] = pages.numbers(torch.float32, count, place).view(shape)
             place += 4 * count
-        return tensors, lambda: _let_go(pages)
-
-
-def _let_go(pages: mmap.mmap) -> None:
-    with suppress(AttributeError):  # of systems that have no such advice
-        pages.madvise(mmap.MADV_DONTNEED)
+        return tensors, pages.let_go

@@ -7,7 +7,6 @@ are read one by one from where it says, so that none is in memory twice.
 """
 
 import math
-import mmap
 import os
 import struct
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from cgd_lightning.checkpoints import schema
+from cgd_lightning.checkpoints.pages import Pages
 from cgd_lightning.checkpoints.plain_json import read_mapping
 from cgd_lightning.checkpoints.tensors import MOST_DIMENSIONS, Storage, Stored
 from cgd_lightning.errors import InputError, one_line
@@ -100,23 +100,19 @@ class TensorFile:
         Those that were looked at before are given back to the system.
         """
         self.let_go()
-        if (
-            not math.prod(stored.shape)
-            or self._places[stored.storage.key] % stored.storage.dtype.itemsize
-        ):
-            return self.tensor(stored)
-        place, dtype = self._places[stored.storage.key], stored.storage.dtype
-        numbers = torch.frombuffer(self._pages, dtype=dtype, offset=place, count=stored.numel)
+        place = self._places[stored.storage.key]
+        with self._told():
+            numbers = self._pages.numbers(stored.storage.dtype, stored.numel, place)
         return numbers.view(stored.shape)
 
     @cached_property
-    def _pages(self) -> mmap.mmap:
-        return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
+    def _pages(self) -> Pages:
+        return Pages(self._file.fileno())
 
     def let_go(self) -> None:
         """Give back the memory of what `view` gave; it is loaded again when it is asked for."""
-        if hasattr(mmap, "MADV_DONTNEED") and "_pages" in vars(self):
-            self._pages.madvise(mmap.MADV_DONTNEED)
+        if "_pages" in vars(self):
+            self._pages.let_go()
 
     def close(self) -> None:
         """Give the file back."""
