@@ -74,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._tell(404, {"error": f"no such address: {path}"})
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_GET  # noqa: N815  (the name that http.server calls)
 
     def do_POST(self) -> None:
         path, body = self._path(), self._body()

@@ -270,7 +270,10 @@ def test_a_pipeline_that_we_wrote_samples_as_we_do(tmp_path: Path) -> None:
         output_type="np",
     ).images
     noise = torch.Generator().manual_seed(5)
-    draw = lambda: torch.randn(2, 3, 16, 16, generator=noise)  # noqa: E731
+
+    def draw() -> torch.Tensor:
+        return torch.randn(2, 3, 16, 16, generator=noise)
+
     with torch.no_grad():
         *_, x = DDPM(10).walk(
             Clamp().bind(model, None, torch.zeros(2)), draw(), model.schedule.levels(10), draw
