@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cgd_lightning.data.digits import Digits as Digits
     from cgd_lightning.data.folder import Folder as Folder
     from cgd_lightning.data.vision import MNIST as MNIST
+    from cgd_lightning.diffusion.autoencoder import Autoencoder as Autoencoder
     from cgd_lightning.diffusion.classifier import CleanClassifier as CleanClassifier
     from cgd_lightning.diffusion.classifier import NoisyClassifier as NoisyClassifier
     from cgd_lightning.diffusion.codec import Codec as Codec
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from cgd_lightning.diffusion.guidance import Rule as Rule
     from cgd_lightning.diffusion.guidance import SqrtBeta as SqrtBeta
     from cgd_lightning.diffusion.guidance import UnitGradient as UnitGradient
+    from cgd_lightning.diffusion.latents import Latents as Latents
     from cgd_lightning.diffusion.level import Level as Level
     from cgd_lightning.diffusion.likelihood import Likelihood as Likelihood
     from cgd_lightning.diffusion.samplers import DDIM as DDIM
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from cgd_lightning.evaluation.features import FeatureNetwork as FeatureNetwork
     from cgd_lightning.evaluation.features import JudgeFeatures as JudgeFeatures
     from cgd_lightning.evaluation.measure import Measure as Measure
+    from cgd_lightning.networks import ConvAutoencoder as ConvAutoencoder
     from cgd_lightning.networks import EncoderUNet as EncoderUNet
     from cgd_lightning.networks import Network as Network
     from cgd_lightning.networks import NoisyConvNet as NoisyConvNet
@@ -67,6 +70,7 @@ if TYPE_CHECKING:
     from cgd_lightning.sampling.resolve import resolve as resolve
     from cgd_lightning.sampling.resolve import sample as sample
     from cgd_lightning.sampling.sweep_run import sweep as sweep
+    from cgd_lightning.training.autoencoder import AutoencoderModule as AutoencoderModule
     from cgd_lightning.training.guided_sampler import GuidedSampler as GuidedSampler
     from cgd_lightning.training.modules import ClassifierModule as ClassifierModule
     from cgd_lightning.training.modules import DiffusionModule as DiffusionModule
@@ -87,6 +91,9 @@ _HOMES = {
     "Rule": "diffusion.guidance",
     "Codec": "diffusion.codec",
     "Pixels": "diffusion.codec",
+    "Latents": "diffusion.latents",
+    "Autoencoder": "diffusion.autoencoder",
+    "ConvAutoencoder": "networks",
     "DataSpec": "diffusion.data_spec",
     "read_request": "sampling.record",
     "resolve": "sampling.resolve",
@@ -133,6 +140,7 @@ _HOMES = {
     "NoisyConvNet": "networks",
     "SuperRes": "networks",
     "UNet": "networks",
+    "AutoencoderModule": "training.autoencoder",
     "GuidedSampler": "training.guided_sampler",
     "ClassifierModule": "training.modules",
     "DiffusionModule": "training.modules",

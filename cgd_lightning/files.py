@@ -18,6 +18,17 @@ NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(
 """Flags for `os.open`, as far as the system has them."""
 
 
+def cache_home() -> Path | None:
+    """The folder cgd-lightning in the user's cache; None if there is none.
+
+    By the XDG Base Directory Specification, in $XDG_CACHE_HOME if that is an absolute path, else in
+    ~/.cache.
+    """
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    home = given if given.is_absolute() else Path(os.path.expanduser("~")) / ".cache"
+    return home / "cgd-lightning" if home.is_absolute() else None
+
+
 @contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
     """The name of a new file, which becomes `path` when the block ends well.

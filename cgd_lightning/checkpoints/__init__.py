@@ -1,7 +1,8 @@
 """Checkpoints that know what they are, and are read as plain data."""
 
+from cgd_lightning.checkpoints.autoencoders import hash_weights, latents_of
 from cgd_lightning.checkpoints.card import KINDS, Card, Model, build, check_kind, describe
-from cgd_lightning.checkpoints.files import load, read, save, sizes, stored_config
+from cgd_lightning.checkpoints.files import find_autoencoder, load, read, save, sizes, stored_config
 from cgd_lightning.checkpoints.listed import Trust
 from cgd_lightning.checkpoints.pairs import (
     check_judge,
@@ -37,9 +38,12 @@ __all__ = [
     "check_shapes",
     "describe",
     "find",
+    "find_autoencoder",
     "find_classifier",
     "find_judge",
     "find_partner",
+    "hash_weights",
+    "latents_of",
     "load",
     "newest_first",
     "paired",

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from cgd_lightning.checkpoints.classes import NO_TRUST, Trust, construct, describe_object
+from cgd_lightning.diffusion.autoencoder import Autoencoder
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.codec import PIXELS, Codec
 from cgd_lightning.diffusion.data_spec import DataSpec
@@ -21,16 +22,18 @@ from cgd_lightning.errors import InputError, printable
 
 FORMAT = 1
 
-Model: TypeAlias = Denoiser | NoisyClassifier | CleanClassifier
+Model: TypeAlias = Denoiser | NoisyClassifier | CleanClassifier | Autoencoder
 KINDS: dict[str, type[Model]] = {
     "diffusion": Denoiser,
     "classifier": NoisyClassifier,
     "judge": CleanClassifier,
+    "autoencoder": Autoencoder,
 }
 WANTED = {
     "diffusion": "a diffusion model was wanted",
     "classifier": "a classifier of noisy images was wanted",
     "judge": "a judge was wanted: cgd fit --config judge.yaml",
+    "autoencoder": "an autoencoder was wanted: cgd fit --config autoencoder.yaml",
 }
 
 
@@ -127,6 +130,8 @@ def build(
     data = card.data(path, trust)
     if card.kind == "judge":
         return CleanClassifier(network, data)
+    if card.kind == "autoencoder":
+        return Autoencoder(network, data)
     schedule = construct(card.schedule, NoiseSchedule, path, trust)
     if card.kind == "classifier":
         return NoisyClassifier(network, schedule, data)

@@ -11,6 +11,7 @@ NETWORKS = {
     "diffusion": ("UNet", "SuperRes", "MLP", "DiffusersUNet"),
     "classifier": ("EncoderUNet", "MLPClassifier", "NoisyConvNet"),
     "judge": ("ConvNet",),
+    "autoencoder": ("ConvAutoencoder",),
 }
 """The networks of ours that each kind may have."""
 
@@ -56,9 +57,9 @@ def _labels(card: Card, data: DataSpec | None) -> str | None:
 
 
 def _missing(card: Card, data: DataSpec | None) -> str | None:
-    if card.kind != "judge" and card.schedule is None:
+    if card.kind not in ("judge", "autoencoder") and card.schedule is None:
         return "schedule"
-    if card.kind != "diffusion" and not card.class_names:
+    if card.kind in ("classifier", "judge") and not card.class_names:
         return "class_names: none"
     return "prediction" if card.kind == "diffusion" and card.prediction is None else None
 
@@ -71,6 +72,8 @@ def _shares(card: Card, data: DataSpec | None) -> str | None:
 def _sizes(card: Card, data: DataSpec | None) -> str | None:
     channels, height, _ = _x0_shape(data)
     outputs: int | None = len(card.class_names)
+    if card.kind == "autoencoder":
+        outputs = channels
     if card.kind == "diffusion":
         outputs = channels and channels * (2 if card.learned_variance else 1)
     arguments = card.network["init_args"]

@@ -9,14 +9,16 @@ of its weights.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar, cast, overload
 
 import torch
 
 from cgd_lightning.checkpoints.archive import Archive
+from cgd_lightning.checkpoints.autoencoders import autoencoder_file, opened_codec
 from cgd_lightning.checkpoints.card import Card, Model, build, check_kind, describe
-from cgd_lightning.checkpoints.classes import Trust
+from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.checkpoints.entries import decode
 from cgd_lightning.checkpoints.folder_form import (
     is_folder_form,
@@ -34,6 +36,7 @@ from cgd_lightning.checkpoints.weights import (
     fitted_weights,
     stored_weights,
 )
+from cgd_lightning.diffusion.autoencoder import Autoencoder
 from cgd_lightning.errors import InputError
 from cgd_lightning.files import whole
 
@@ -190,10 +193,11 @@ def load(
 ) -> Any:
     """The model in a checkpoint: in eval mode, frozen, on `device`.
 
-    path: as for `find`. kind: `Denoiser`, `NoisyClassifier` or `CleanClassifier`, if it must be of
-    that one. weights: the moving average, or those that the optimiser left. trust: packages from
-    which the network's class may be imported, beside the networks of this one. Raises InputError as
-    `read` does, for another kind, for a class of any other package, and for weights that are
+    path: as for `find`. kind: `Denoiser`, `NoisyClassifier`, `CleanClassifier` or `Autoencoder`, if
+    it must be of that one. weights: the moving average, or those that the optimiser left. trust:
+    packages from which the network's class may be imported, beside the networks of this one. The
+    autoencoder of a latent model is found and loaded with it. Raises InputError as `read` does, for
+    another kind, for a class of any other package, and for weights that are
     damaged, not finite or of another shape.
     """
     path, trust = find(path), Trust.of(trust)
@@ -211,7 +215,24 @@ def load(
         ):
             model = build(card, path, trust, device="meta" if ours else "cpu")
         model.load_state_dict(fitted_weights(source, state, model), assign=True)
+        model.data = replace(
+            model.data,
+            codec=opened_codec(
+                model.data.codec,
+                path,
+                lambda file: load(file, Autoencoder, device=device, trust=trust),
+            ),
+        )
         return model.to(memory_format=torch.channels_last).to(device).eval().requires_grad_(False)
+
+
+def find_autoencoder(path: Path, card: Card, trust: Trust = NO_TRUST) -> Path | None:
+    """The file of the autoencoder of the model in `path`; None if it lives in another space.
+
+    Raises InputError if it is not there.
+    """
+    codec = card.data(path, trust).codec
+    return autoencoder_file(codec, path, lambda file: load(file, Autoencoder, trust=trust))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from cgd_lightning.checkpoints import schema
 from cgd_lightning.errors import InputError, one_line
 
 OURS = {
+    "networks.autoencoder": ("ConvAutoencoder",),
     "networks.convnet": ("ConvNet",),
     "networks.diffusers_unet": ("DiffusersUNet",),
     "networks.encoder": ("EncoderUNet",),
@@ -22,6 +23,7 @@ OURS = {
     "networks.super_res": ("SuperRes",),
     "networks.unet": ("UNet",),
     "diffusion.codec": ("Pixels",),
+    "diffusion.latents": ("Latents",),
     "diffusion.schedules": (
         "Linear",
         "ScaledLinear",
@@ -48,6 +50,7 @@ OURS = {
     "data.digits": ("Digits",),
     "data.folder": ("Folder",),
     "data.vision": ("CIFAR10", "FashionMNIST", "MNIST"),
+    "training.autoencoder": ("AutoencoderModule",),
     "training.modules": ("ClassifierModule", "DiffusionModule", "JudgeModule"),
 }
 """The classes of this package that a file may name, by the module that defines them."""

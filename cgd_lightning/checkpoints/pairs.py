@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from cgd_lightning.checkpoints.card import Card, check_kind
 from cgd_lightning.checkpoints.files import read
@@ -59,10 +60,19 @@ def check_judge(judge: Known, other: Known) -> None:
 def _clash(name: str, one: Known, other: Known) -> str:
     """Where two cards differ in the entry `name`, both values and both files; else nothing."""
     (path, card), (other_path, other_card) = one, other
-    mine, yours = getattr(card, name), getattr(other_card, name)
+    mine, yours = _compared(card, name), _compared(other_card, name)
     if mine == yours:
         return ""
     return f"{name.replace('_', ' ')} {mine} in {path}, but {yours} in {other_path}"
+
+
+def _compared(card: Card, name: str) -> Any:
+    """The entry `name` of a card; of latents, all but where their autoencoder lay."""
+    entry = getattr(card, name)
+    if name != "codec" or not entry["class_path"].endswith(".Latents"):
+        return entry
+    known = {key: value for key, value in entry["init_args"].items() if key != "autoencoder"}
+    return {**entry, "init_args": known}
 
 
 def find_classifier(path: Path, card: Card) -> Path | None:

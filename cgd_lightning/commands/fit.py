@@ -18,6 +18,7 @@ import cgd_lightning.data.digits
 import cgd_lightning.data.folder
 import cgd_lightning.data.vision
 import cgd_lightning.networks
+import cgd_lightning.training.autoencoder
 import cgd_lightning.training.muon  # noqa: F401  (so that short names are known)
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints import schema

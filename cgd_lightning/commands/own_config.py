@@ -18,7 +18,12 @@ from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
 
-MODULES = {"diffusion": "DiffusionModule", "classifier": "ClassifierModule", "judge": "JudgeModule"}
+MODULES = {
+    "diffusion": "DiffusionModule",
+    "classifier": "ClassifierModule",
+    "judge": "JudgeModule",
+    "autoencoder": "AutoencoderModule",
+}
 
 
 def with_own_config(args: list[str], folder: Path, gate: Gate) -> list[str]:
@@ -38,6 +43,8 @@ def with_own_config(args: list[str], folder: Path, gate: Gate) -> list[str]:
     stored = {"model": stored_model(file, card, gate.trust)}
     data = stored_data(file, gate.trust, named=any(re.match(r"--data(=|$)", word) for word in rest))
     if data is not None:
+        if (autoencoder := checkpoints.find_autoencoder(file, card)) is not None:
+            data["init_args"]["autoencoder"] = str(autoencoder)
         if card.schedule is not None:
             data["init_args"]["schedule"] = check_spec(
                 card.schedule, NoiseSchedule, file, gate.trust

@@ -15,7 +15,10 @@ from cgd_lightning.configuration.files import load_yaml
 from cgd_lightning.configuration.parser import OneLineErrors, instantiate
 from cgd_lightning.errors import InputError
 
-OF_THIS_MACHINE = ("root", "download", "num_workers", "schedule", "predict_timestep")
+OF_THIS_MACHINE = (
+    *("root", "download", "num_workers", "autoencoder"),
+    *("schedule", "predict_timestep"),
+)
 """Options of a data set that never come from a checkpoint.
 
 They say where files are, what is fetched, and how it is measured.

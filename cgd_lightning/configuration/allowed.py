@@ -104,6 +104,7 @@ TYPED_FROM = (
 """Where a class may be that is typed by its bare name."""
 
 READ_ONLY = (
+    "autoencoder",
     "classifier",
     "diffusion",
     "judge",

@@ -162,6 +162,7 @@ SKIPPED = {
     "write_reference",
     "weights",
     "judge",
+    "autoencoder",
     "classifier",
     "diffusion",
     "low_res",

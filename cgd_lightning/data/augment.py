@@ -23,3 +23,9 @@ def mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
     """Each image (B, C, H, W), or with probability 1/2 its mirror image, left and right swapped."""
     chosen = torch.rand(len(images), generator=generator, device=images.device) < 0.5
     return torch.where(chosen[:, None, None, None], images.flip(3), images)
+
+
+def one_of_two(pairs: Tensor, generator: torch.Generator) -> Tensor:
+    """The first or the second of each pair (B, 2, ...), with equal chances: as of `mirrored`."""
+    chosen = torch.rand(len(pairs), generator=generator, device=pairs.device) < 0.5
+    return pairs[torch.arange(len(pairs), device=pairs.device), chosen.long()]

@@ -10,6 +10,7 @@ epochs and runs.
 
 import hashlib
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,11 +18,13 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from cgd_lightning.data.augment import mirrored, shifted
+from cgd_lightning.data.augment import mirrored, one_of_two, shifted
 from cgd_lightning.data.images import ImageBatch
+from cgd_lightning.data.latents import encoded, read_latents
 from cgd_lightning.data.loader import OrderedShard, ResumableLoader, ShuffledShard
 from cgd_lightning.diffusion.codec import PIXELS, Codec
 from cgd_lightning.diffusion.data_spec import DataSpec
+from cgd_lightning.diffusion.latents import Latents
 from cgd_lightning.diffusion.noise import SeededNoise
 from cgd_lightning.diffusion.process import NoisyBatch, add_noise
 from cgd_lightning.diffusion.schedules import Linear, NoiseSchedule
@@ -41,7 +44,7 @@ class NoisingDataModule(LightningDataModule, ABC):
     """Images with labels, in splits train, val and test, that leave as `NoisyBatch`.
 
     A subclass calls this constructor and fills `split`, `name`, `class_names` and `image_shape`,
-    and `codec` where its data are no uint8 images.
+    and `codec` where its data are no uint8 images. A `prepare_data` of its own calls this one's.
 
     Args:
         schedule: noise schedule of both networks; Linear() if none is given.
@@ -51,12 +54,13 @@ class NoisingDataModule(LightningDataModule, ABC):
         predict_timestep: timestep, from 0 to T-1, at which `cgd predict` reads the test images.
         shift: move each training image by up to so many pixels, down and across.
         mirror: swap left and right of a training image, or not, with equal chances each time.
+        autoencoder: run or file of an autoencoder of such images, in whose latents the networks
+            live; in the pixels if none is given.
     """
 
     name: str
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
-    codec: Codec = PIXELS
 
     def __init__(
         self,
@@ -67,23 +71,41 @@ class NoisingDataModule(LightningDataModule, ABC):
         predict_timestep: int = 0,
         shift: int = 0,
         mirror: bool = False,
+        autoencoder: str | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise InputError(f"batch_size {batch_size}: wanted at least 1")
         if shift < 0:
             raise InputError(f"shift {shift}: wanted 0 pixels or more")
+        if shift and autoencoder is not None:
+            raise InputError(
+                f"shift {shift} and autoencoder {autoencoder}: latents are encoded once and cannot "
+                "be moved by pixels; leave shift out"
+            )
         if not 0 <= num_workers <= MOST_WORKERS:
             raise InputError(f"num_workers {num_workers}: wanted 0 to {MOST_WORKERS}")
         self.schedule = schedule or Linear()
         self.schedule.level(predict_timestep)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.predict_timestep, self.shift, self.mirror = predict_timestep, shift, mirror
+        self.autoencoder = autoencoder
         self.allow_zero_length_dataloader_with_multiple_devices = True
 
     @abstractmethod
     def split(self, name: str) -> Dataset[ImageBatch]:
         """The data set "train", "val" or "test", whose `__getitems__` gives an `ImageBatch`."""
+
+    @cached_property
+    def codec(self) -> Codec:
+        """Between the images and x0.
+
+        A subclass whose data are no uint8 images has its own. Raises InputError for an autoencoder
+        of other images.
+        """
+        if self.autoencoder is None:
+            return PIXELS
+        return read_latents(self.autoencoder, self.image_shape)
 
     @property
     def spec(self) -> DataSpec:
@@ -104,7 +126,7 @@ class NoisingDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> DataLoader:
         if self.trainer and self.trainer.overfit_batches:
             return self._held_out("train")
-        data, (rank, processes) = self.split("train"), self._place()
+        data, (rank, processes) = self._source("train"), self._place()
         size = len(data)  # type: ignore[arg-type]
         if self.batch_size * processes > size:
             raise InputError(
@@ -131,9 +153,24 @@ class NoisingDataModule(LightningDataModule, ABC):
         return self._held_out("test")
 
     def _held_out(self, split: str) -> DataLoader:
-        data = self.split(split)
+        data = self._source(split)
         shard = OrderedShard(len(data), *self._place())  # type: ignore[arg-type]
         return DataLoader(data, batch_size=self.batch_size, sampler=shard, **self._options())
+
+    def prepare_data(self) -> None:
+        """Encode the images of a latent training, in one process, before any training begins."""
+        if self.autoencoder is not None and self.trainer and self.trainer.state.fn == "fit":
+            for part in ("train", "val"):
+                self._source(part)
+
+    def _source(self, split: str) -> Dataset[ImageBatch]:
+        """What batches are made of: the images, or their latents, which are encoded once."""
+        codec = self.codec
+        if not isinstance(codec, Latents):
+            return self.split(split)
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        mirrored_too = self.mirror and split == "train"
+        return encoded(self.split(split), codec, device, mirrored_too, f"{self.name}, {split}")
 
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
@@ -151,7 +188,7 @@ class NoisingDataModule(LightningDataModule, ABC):
         images, labels, index = batch
         if self.trainer and self.trainer.training:
             return self._training_batch(batch)
-        x0 = self.codec.encode(images)
+        x0 = self._x0(images)
         t, eps = self._held_out_noise(x0, index)
         return NoisyBatch(x0, add_noise(x0, t, eps, self.schedule), t, eps, labels, index)
 
@@ -164,14 +201,19 @@ class NoisingDataModule(LightningDataModule, ABC):
         generator = torch.Generator(images.device).manual_seed(number)
         here: dict[str, Any] = {"generator": generator, "device": images.device}
         t = self._spread_timesteps(len(images), here)
-        eps = torch.randn((len(images), *self.codec.shape(images.shape[1:])), **here)
+        eps = torch.randn((len(images), *self.codec.shape(self.image_shape)), **here)
         chance = torch.rand(len(images), dtype=torch.float32, **here)
         if self.shift:
             images = shifted(images, self.shift, generator)
         if self.mirror:
-            images = mirrored(images, generator)
-        x0 = self.codec.encode(images)
+            choose = one_of_two if isinstance(self.codec, Latents) else mirrored
+            images = choose(images, generator)
+        x0 = self._x0(images)
         return NoisyBatch(x0, add_noise(x0, t, eps, self.schedule), t, eps, labels, index, chance)
+
+    def _x0(self, images: Tensor) -> Tensor:
+        """x0 of a batch, of which latents are encoded already."""
+        return images if isinstance(self.codec, Latents) else self.codec.encode(images)
 
     def _spread_timesteps(self, count: int, here: dict[str, Any]) -> Tensor:
         """t (count,), each uniform over 0 ... T-1 and all of them spread evenly.

@@ -31,6 +31,8 @@ class Digits(NoisingDataModule):
         predict_timestep: timestep, from 0 to T-1, at which `cgd predict` reads the test images.
         shift: move each training image by up to so many pixels, down and across.
         mirror: swap left and right of a training image, or not, with equal chances each time.
+        autoencoder: run or file of an autoencoder of such images, in whose latents the networks
+            live; in the pixels if none is given.
     """
 
     name = "digits"
@@ -46,8 +48,12 @@ class Digits(NoisingDataModule):
         predict_timestep: int = 0,
         shift: int = 0,
         mirror: bool = False,
+        autoencoder: str | None = None,
     ) -> None:
-        super().__init__(schedule, batch_size, num_workers, seed, predict_timestep, shift, mirror)
+        super().__init__(
+            *(schedule, batch_size, num_workers, seed, predict_timestep, shift, mirror),
+            autoencoder,
+        )
         if not 4 <= image_size <= MOST_SIDE:
             raise InputError(
                 f"image_size {image_size}: digits of 8 x 8 pixels are scaled to 4 to {MOST_SIDE}"

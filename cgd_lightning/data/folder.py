@@ -42,6 +42,8 @@ class Folder(NoisingDataModule):
         predict_timestep: timestep, from 0 to T-1, at which `cgd predict` reads the test images.
         shift: move each training image by up to so many pixels, down and across.
         mirror: swap left and right of a training image, or not, with equal chances each time.
+        autoencoder: run or file of an autoencoder of such images, in whose latents the networks
+            live; in the pixels if none is given.
     """
 
     def __init__(
@@ -57,8 +59,12 @@ class Folder(NoisingDataModule):
         predict_timestep: int = 0,
         shift: int = 0,
         mirror: bool = False,
+        autoencoder: str | None = None,
     ) -> None:
-        super().__init__(schedule, batch_size, num_workers, seed, predict_timestep, shift, mirror)
+        super().__init__(
+            *(schedule, batch_size, num_workers, seed, predict_timestep, shift, mirror),
+            autoencoder,
+        )
         if channels not in (1, 3):
             raise InputError(f"channels {channels}: wanted 3 for colour or 1 for grey")
         if not 1 <= image_size <= MOST_SIDE:

@@ -37,6 +37,8 @@ class VisionDataModule(NoisingDataModule):
         predict_timestep: timestep, from 0 to T-1, at which `cgd predict` reads the test images.
         shift: move each training image by up to so many pixels, down and across.
         mirror: swap left and right of a training image, or not, with equal chances each time.
+        autoencoder: run or file of an autoencoder of such images, in whose latents the networks
+            live; in the pixels if none is given.
     """
 
     dataset: type
@@ -53,8 +55,12 @@ class VisionDataModule(NoisingDataModule):
         predict_timestep: int = 0,
         shift: int = 0,
         mirror: bool = False,
+        autoencoder: str | None = None,
     ) -> None:
-        super().__init__(schedule, batch_size, num_workers, seed, predict_timestep, shift, mirror)
+        super().__init__(
+            *(schedule, batch_size, num_workers, seed, predict_timestep, shift, mirror),
+            autoencoder,
+        )
         self.root, self.download = root, download
         self._splits: dict[str, ImageTensors] = {}
 
@@ -62,6 +68,7 @@ class VisionDataModule(NoisingDataModule):
         """Download what is missing, in one process, before any training begins."""
         for train in (True, False):
             self._read(train)
+        super().prepare_data()
 
     def split(self, name: str) -> ImageTensors:
         if not self._splits:

@@ -15,6 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from cgd_lightning.errors import InputError
 from cgd_lightning.values import Value
 
 
@@ -28,6 +29,13 @@ class Codec(Value):
     @abstractmethod
     def decode(self, x0: Tensor) -> Tensor:
         """Data (B, C, H, W) from `x0`, floats of any values."""
+
+    def pixels(self, x0: Tensor) -> Tensor:
+        """Images (B, C, H, W), floats in about [-1, 1], of `x0`, with a gradient towards it.
+
+        What a classifier of clean images reads. Raises InputError where there are none.
+        """
+        raise InputError(f"{type(self).__name__}: has no pixels of x0 that a classifier could read")
 
     def shape(self, data_shape: Sequence[int]) -> tuple[int, ...]:
         """The shape of x0 for data of `data_shape`, each without the batch.
@@ -59,6 +67,9 @@ class Pixels(Codec):
     def decode(self, x0: Tensor) -> Tensor:
         """uint8 images in 0 ... 255 from floats, of any shape, clamped to [-1, 1]."""
         return ((x0.float() + 1) * self.greys_per_unit).round().clamp(0, 255).to(torch.uint8)
+
+    def pixels(self, x0: Tensor) -> Tensor:
+        return x0
 
     @property
     def bounds(self) -> tuple[float, float]:

@@ -5,7 +5,6 @@ they are, and the hash of its weights, by which it is known again. Images are ui
 is made of them, batch by batch, where the network is.
 """
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from cgd_lightning import checkpoints
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.codec import PIXELS, Codec
 
@@ -75,11 +75,7 @@ class FeatureNetwork(ABC):
     @cached_property
     def hash(self) -> str:
         """The first 16 digits of the SHA-256 of its class, its weights and their names."""
-        digest = hashlib.sha256(type(self).__qualname__.encode())
-        for name, tensor in sorted(self.network.state_dict().items()):
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()[:16]
+        return checkpoints.hash_weights(self.network, type(self).__qualname__)
 
     @torch.no_grad()
     def __call__(self, images: Tensor, bar: Bar = iter) -> Seen:

@@ -19,7 +19,7 @@ from cgd_lightning.arrays import Arrays, open_arrays
 from cgd_lightning.errors import InputError, one_line
 from cgd_lightning.evaluation.features import LARGEST, FeatureNetwork, Seen
 from cgd_lightning.evaluation.networks.module import ModuleFeatures
-from cgd_lightning.files import open_plain, whole
+from cgd_lightning.files import cache_home, open_plain, whole
 
 LASTING = {"cgd_lightning", "torch", "torch_fidelity", "torchvision"}
 """Packages whose networks are told apart by their weights."""
@@ -35,14 +35,9 @@ DAMAGE = (
 
 
 def cache_folder() -> Path | None:
-    """Where features are kept: cgd-lightning/features in the user's cache; None if there is none.
-
-    By the XDG Base Directory Specification, $XDG_CACHE_HOME if that is an absolute path, else
-    ~/.cache.
-    """
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    home = given if given.is_absolute() else Path(os.path.expanduser("~")) / ".cache"
-    return home / "cgd-lightning" / "features" if home.is_absolute() else None
+    """Where features are kept, in the user's cache; None if there is none."""
+    home = cache_home()
+    return home / "features" if home else None
 
 
 def is_lasting(features: FeatureNetwork) -> bool:

@@ -1,5 +1,6 @@
 """Neural networks that read noisy images and timesteps, and remember how they were built."""
 
+from cgd_lightning.networks.autoencoder import ConvAutoencoder
 from cgd_lightning.networks.convnet import ConvNet
 from cgd_lightning.networks.diffusers_unet import DiffusersUNet
 from cgd_lightning.networks.encoder import EncoderUNet
@@ -11,6 +12,7 @@ from cgd_lightning.networks.unet import UNet
 
 __all__ = [
     "MLP",
+    "ConvAutoencoder",
     "ConvNet",
     "DiffusersUNet",
     "EncoderUNet",

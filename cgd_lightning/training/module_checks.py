@@ -77,3 +77,22 @@ def check_classifier(
             )
     if not 0 <= label_smoothing < 1:
         raise InputError(f"label_smoothing {label_smoothing}: wanted 0 or more, less than 1")
+
+
+def check_autoencoder(
+    kl_weight: float, edge_weight: float, judge: str | None, feature_weight: float
+) -> None:
+    """Raises InputError for arguments of `AutoencoderModule` that make no sense."""
+    weights = {
+        "kl_weight": kl_weight,
+        "edge_weight": edge_weight,
+        "feature_weight": feature_weight,
+    }
+    for name, weight in weights.items():
+        if not 0 <= weight < math.inf:
+            raise InputError(f"{name} {weight}: wanted a finite number from 0")
+    if (feature_weight > 0) != (judge is not None):
+        raise InputError(
+            f"feature_weight {feature_weight} and judge {judge}: give both or neither; the judge "
+            "tells which features count"
+        )

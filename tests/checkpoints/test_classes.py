@@ -49,6 +49,13 @@ NEEDED: dict[str, dict[str, Any]] = {
         "down_block_types": ("DownBlock2D",),
         "up_block_types": ("UpBlock2D",),
     },
+    "Latents": {
+        "autoencoder": "runs/autoencoder",
+        "hash": "0" * 16,
+        "latent_shape": (2, 4, 4),
+        "shift": (0.5, -0.5),
+        "scale": (1.0, 2.0),
+    },
     "Interval": {"low": -5.0, "high": 3.0},
     "MLP": {"width": 8, "depth": 1},
     "MLPClassifier": {"width": 8, "depth": 1},
