@@ -25,6 +25,8 @@ def check_pair(diffusion: Known, classifier: Known) -> None:
     check_kind(classifier, NoisyClassifier)
     for name in ("image_shape", "class_names", "codec"):
         clash = _clash(name, diffusion, classifier)
+        if clash and name == "codec":
+            raise InputError(f"these two do not pair: {_other_space(diffusion, classifier)}")
         if clash and getattr(diffusion[1], name):
             raise InputError(
                 f"these two do not pair: {clash}; give a classifier trained on the same data with "
@@ -35,9 +37,10 @@ def check_pair(diffusion: Known, classifier: Known) -> None:
 def check_shapes(one: Known, other: Known) -> None:
     """Raises InputError unless both know images of one shape in one space.
 
-    The message names both files and both values.
+    A judge reads pixels in any space. The message names both files and both values.
     """
-    for name in ("image_shape", "codec"):
+    names = ("image_shape",) if other[1].kind == "judge" else ("image_shape", "codec")
+    for name in names:
         clash = _clash(name, one, other)
         if clash:
             raise InputError(f"{clash}; give one trained on such images")
@@ -64,6 +67,28 @@ def _clash(name: str, one: Known, other: Known) -> str:
     if mine == yours:
         return ""
     return f"{name.replace('_', ' ')} {mine} in {path}, but {yours} in {other_path}"
+
+
+def _other_space(diffusion: Known, classifier: Known) -> str:
+    """What is said of a classifier that lives in another space than the diffusion model."""
+    spaces = [_space(card) for _, card in (diffusion, classifier)]
+    wanted = diffusion[1].codec["init_args"].get("autoencoder")
+    make = f" --data.autoencoder {wanted}" if wanted else ""
+    config = "latent-classifier.yaml" if wanted else "classifier.yaml"
+    return (
+        f"{diffusion[0]} lives in {spaces[0]}, and {classifier[0]} in {spaces[1]}; train one "
+        f"there on the same data: cgd fit --config {config}{make}"
+    )
+
+
+def _space(card: Card) -> str:
+    """The space of a model, as a user would call it."""
+    if card.codec["class_path"].endswith(".Pixels"):
+        return "pixels"
+    arguments = card.codec["init_args"]
+    if "autoencoder" in arguments:
+        return f"the latents of {arguments['autoencoder']} ({arguments.get('hash')})"
+    return f"the space of {card.codec['class_path']}"
 
 
 def _compared(card: Card, name: str) -> Any:

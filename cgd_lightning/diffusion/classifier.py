@@ -8,13 +8,14 @@ sigma), has the distribution that the classifier knows.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from cgd_lightning.diffusion.codec import PIXELS
+from cgd_lightning.diffusion.codec import PIXELS, Codec
 from cgd_lightning.diffusion.data_spec import DataSpec, Trained
 from cgd_lightning.diffusion.level import Level
 from cgd_lightning.diffusion.process import like_weights
@@ -98,6 +99,34 @@ class CleanClassifier(Trained):
         """Unnormalised log p(y | x0), (B, K), from `features` (B, d)."""
         head: Callable[[Tensor], Tensor] = self.network.head  # type: ignore[assignment]
         return head(like_weights(features, self.network)).to(features.dtype)
+
+
+class Decoded(nn.Module):
+    """A network that reads images in the range of `Pixels`, for x0 of another codec.
+
+    codec: decodes x0 on the way, so that a gradient goes back through it.
+    """
+
+    def __init__(self, network: nn.Module, codec: Codec) -> None:
+        super().__init__()
+        self.network, self.codec = network, codec
+
+    def forward(self, x0: Tensor) -> Tensor:
+        """Logits (B, K)."""
+        return self.network(self.codec.pixels(x0))
+
+
+def in_space_of(classifier: CleanClassifier, codec: Codec) -> CleanClassifier:
+    """The classifier of clean images, for x0 of `codec`.
+
+    Raises InputError where one of another space than pixels does not fit.
+    """
+    if classifier.data.codec == codec:
+        return classifier
+    if classifier.data.codec != PIXELS:
+        raise InputError("reads the latents of another autoencoder; wanted one that reads pixels")
+    data = replace(classifier.data, codec=codec)
+    return CleanClassifier(Decoded(classifier.network, codec), data).eval().requires_grad_(False)
 
 
 class Preprocessed(nn.Module):

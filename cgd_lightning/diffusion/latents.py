@@ -95,7 +95,8 @@ class Latents(Codec):
     def pixels(self, x0: Tensor) -> Tensor:
         """Images (B, C, H, W), floats in about [-1, 1], with a gradient towards the latents."""
         with torch.autocast(x0.device.type, enabled=False):
-            z = x0.float() / _by_channel(self.scale, x0) + _by_channel(self.shift, x0)
+            x0 = x0.to(torch.promote_types(x0.dtype, torch.float32))
+            z = x0 / _by_channel(self.scale, x0) + _by_channel(self.shift, x0)
             return self._network(x0.device).decode(z)
 
     def _network(self, device: torch.device) -> Coder:
@@ -110,4 +111,4 @@ class Latents(Codec):
 
 def _by_channel(values: Sequence[float], x: Tensor) -> Tensor:
     """`values`, one for each channel, as (c, 1, 1) beside `x` (B, c, h, w)."""
-    return torch.tensor(values, device=x.device, dtype=torch.float32)[:, None, None]
+    return torch.tensor(values, device=x.device, dtype=x.dtype)[:, None, None]

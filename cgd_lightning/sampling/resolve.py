@@ -13,8 +13,7 @@ from cgd_lightning.checkpoints.calls import is_call, refusal
 from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.checkpoints.foreign import own_classifier
 from cgd_lightning.checkpoints.published import is_published, published_classifier
-from cgd_lightning.diffusion.classifier import NoisyClassifier
-from cgd_lightning.diffusion.codec import Pixels
+from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier, in_space_of
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.guidance import Rule
 from cgd_lightning.errors import InputError
@@ -80,24 +79,35 @@ class Loader:
 
         It is for x0 of `denoiser`, the model of `pair`.
         """
-        shape = denoiser.image_shape
+        shape = denoiser.data.shape
         if isinstance(source, Mapping):
-            return self._compiled(own_classifier(source, shape, self.device, self.trust))
+            own = own_classifier(source, shape, self.device, self.trust)
+            return self._compiled(_fitted(own, denoiser, str(source["class_path"])))
         if is_published(str(source)):
-            if not isinstance(denoiser.data.codec, Pixels):
-                raise InputError(f"{source}: reads pixels, and {pair.path} has a codec of its own")
-            return self._compiled(published_classifier(str(source), shape, self.device))
+            published = published_classifier(str(source), shape, self.device)
+            return self._compiled(_fitted(published, denoiser, str(source)))
         if is_call(str(source)):
             raise refusal(str(source))
         file = checkpoints.find(source)
         checkpoints.check_shapes((pair.path, pair.card), (file, checkpoints.read(file)))
         self.taken[str(source)] = file
-        return self._compiled(checkpoints.load(file, device=self.device, trust=self.trust))
+        found = checkpoints.load(file, device=self.device, trust=self.trust)
+        return self._compiled(_fitted(found, denoiser, str(file)))
 
     def _compiled(self, model: Any) -> Any:
         if self.compile:
             model.network.compile()
         return model
+
+
+def _fitted(model: Any, denoiser: Denoiser, where: str) -> Any:
+    """`model`; a classifier of clean images reads x0 of the denoiser through its codec."""
+    if not isinstance(model, CleanClassifier):
+        return model
+    try:
+        return in_space_of(model, denoiser.data.codec)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def load_pair(
