@@ -94,9 +94,13 @@ def _space(card: Card) -> str:
 def _compared(card: Card, name: str) -> Any:
     """The entry `name` of a card; of latents, all but where their autoencoder lay."""
     entry = getattr(card, name)
-    if name != "codec" or not entry["class_path"].endswith(".Latents"):
+    if name != "codec":
         return entry
-    known = {key: value for key, value in entry["init_args"].items() if key != "autoencoder"}
+    known = {
+        key: list(value) if isinstance(value, tuple) else value  # JSON has no tuples
+        for key, value in entry["init_args"].items()
+        if key != "autoencoder"
+    }
     return {**entry, "init_args": known}
 
 

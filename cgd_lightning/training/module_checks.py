@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from cgd_lightning.diffusion.codec import PIXELS, Codec
 from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
 from cgd_lightning.training.module import NetworkFactory
@@ -32,6 +33,15 @@ def check_no_upsampler(network: nn.Module) -> None:
         raise InputError(
             f"network {type(network).__name__}: an upsampler, which is converted and not trained: "
             "cgd convert; give another network"
+        )
+
+
+def check_variance(learned: bool, codec: Codec) -> None:
+    """Raises InputError for a learned variance where x0 is not made of bytes."""
+    if learned and codec != PIXELS:
+        raise InputError(
+            f"learned_variance and {type(codec).__name__}: the bound that trains it is of bytes, "
+            "which are pixels; leave learned_variance out"
         )
 
 

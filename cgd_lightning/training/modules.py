@@ -27,6 +27,7 @@ from cgd_lightning.training.module_checks import (
     check_diffusion,
     check_levels,
     check_no_upsampler,
+    check_variance,
 )
 from cgd_lightning.training.score_matching import load_noise_predictor, score_error
 
@@ -97,6 +98,7 @@ class DiffusionModule(TrainingModule):
     def build(self, network: NetworkFactory, data: NoisingDataModule) -> Denoiser:
         channels, size, _ = data.codec.shape(data.image_shape)
         check_levels(self.min_snr_gamma, data.schedule)
+        check_variance(self.learned_variance, data.codec)
         outputs = 2 * channels if self.learned_variance else channels
         if self.label_dropout is None:
             built = network(size, channels, outputs)

@@ -1,0 +1,169 @@
+"""Latent diffusion by the command line: three trainings, samples, what does not go together."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from cgd_lightning import checkpoints
+from cgd_lightning.diffusion.latents import Latents
+from tests.command_line import inside, status
+
+QUICK = [
+    *("--data=Digits", "--data.image_size=8", "--data.batch_size=32", "--trainer.max_steps=4"),
+    *("--trainer.val_check_interval=2", "--trainer.enable_progress_bar=false"),
+    *("--trainer.accelerator=cpu", "--guided_sampler.every_n_validations=0"),
+]
+AUTOENCODER = [
+    *("--config=autoencoder.yaml", *QUICK, "--data.mirror=false", "--model.network.width=8"),
+    *("--model.network.latent_channels=3", "--model.optimizer.lr=1e-3"),
+]
+LATENT = [*QUICK, "--data.autoencoder=runs/autoencoder", "--data.schedule=Cosine"]
+DIFFUSION = [
+    *("--config=latent-diffusion.yaml", *LATENT, "--model.network.model_channels=8"),
+    *("--model.network.channel_mult=[1]", "--model.network.num_res_blocks=1"),
+    *("--model.network.norm_groups=2", "--model.network.attention_resolutions=[]"),
+]
+CLASSIFIER = ["--config=latent-classifier.yaml", *LATENT, "--model.network.width=8"]
+
+
+@pytest.fixture(scope="module")
+def latent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("latent")
+    with inside(folder):
+        for words in (AUTOENCODER, CLASSIFIER, DIFFUSION):
+            assert status("fit", *words) == 0
+    return folder
+
+
+@pytest.fixture
+def copied(latent: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "elsewhere"
+    shutil.copytree(latent, folder)
+    return folder
+
+
+def message(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    capsys.readouterr()
+    assert status(*words) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("error: ")
+    return said
+
+
+def test_three_trainings_and_samples(latent: Path, tmp_path: Path) -> None:
+    with inside(latent):
+        card = checkpoints.read(checkpoints.find("runs/latent-diffusion"))
+        known = card.codec["init_args"]
+        assert card.codec["class_path"] == "cgd_lightning.Latents"
+        assert known["autoencoder"] == "runs/autoencoder"
+        assert list(known["latent_shape"]) == [3, 2, 2]
+        assert card.image_shape == [1, 8, 8]
+        out = tmp_path / "samples"
+        words = ["--scale=2", "--num_samples=6", "--sampler.steps=3", f"--out={out}"]
+        assert status("sample", "--ckpt=runs/latent-diffusion", *words) == 0
+        assert len(list(out.glob("*/*.png"))) + len(list(out.glob("*.png"))) >= 6
+        assert status("validate", "--ckpt_path=runs/latent-diffusion") == 0
+        assert status("info", "runs/autoencoder") == 0
+
+
+def test_both_networks_of_a_pair_know_one_autoencoder(latent: Path) -> None:
+    with inside(latent):
+        models = [checkpoints.load(f"runs/latent-{name}") for name in ("diffusion", "classifier")]
+    one, other = (model.data.codec for model in models)
+    assert isinstance(one, Latents)
+    assert one == other
+    images = torch.randint(0, 256, (2, 1, 8, 8), dtype=torch.uint8)
+    assert torch.equal(one.encode(images), other.encode(images))
+
+
+def test_moved_runs_find_their_autoencoder_beside_them(copied: Path) -> None:
+    (copied / "runs/autoencoder").rename(copied / "runs/another-name")
+    with inside(copied.parent):
+        codec = checkpoints.load(copied / "runs/latent-diffusion").data.codec
+    assert codec.encode(torch.zeros(1, 1, 8, 8, dtype=torch.uint8)).shape == (1, 3, 2, 2)
+
+
+def test_a_missing_autoencoder_is_one_line(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(copied / "runs/autoencoder")
+    with inside(copied):
+        said = message(capsys, "sample", "--ckpt=runs/latent-diffusion", "--num_samples=2")
+    assert "which was runs/autoencoder and is neither there nor in a run beside this one" in said
+
+
+def test_another_autoencoder_in_its_place_is_one_line(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(copied / "runs/autoencoder")
+    with inside(copied):
+        assert status("fit", *AUTOENCODER, "--seed_everything=1") == 0
+        said = message(capsys, "sample", "--ckpt=runs/latent-diffusion", "--num_samples=2")
+    assert "autoencoder/version_0/best.ckpt is another one" in said
+
+
+def test_a_classifier_of_pixels_does_not_pair_with_a_latent_model(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels = [word for word in CLASSIFIER if not word.startswith("--data.autoencoder")]
+    pixels += ["--data.autoencoder=null", "--trainer.default_root_dir=other"]
+    with inside(copied):
+        assert status("fit", *pixels) == 0
+        said = message(
+            capsys,
+            *("sample", "--ckpt=runs/latent-diffusion", "--num_samples=2"),
+            "--classifier=other/latent-classifier",
+        )
+    assert "best.ckpt lives in the latents of runs/autoencoder" in said
+    assert "best.ckpt in pixels; train one there" in said
+    assert "cgd fit --config latent-classifier.yaml --data.autoencoder runs/autoencoder" in said
+
+
+def test_a_judge_of_pixels_guides_and_judges_latent_samples(copied: Path) -> None:
+    with inside(copied):
+        judge = ["--config=judge.yaml", *QUICK, "--model.network.width=8"]
+        assert status("fit", *judge) == 0
+        for through in ("true", "false"):
+            words = [
+                *("--guidance=CleanGuidance", f"--guidance.through_denoiser={through}"),
+                *("--classifier=runs/judge", "--scale=1", f"--out=clean-{through}"),
+                *("--num_samples=4", "--sampler.steps=3", "--format=npz"),
+            ]
+            assert status("sample", "--ckpt=runs/latent-diffusion", *words) == 0
+        words = ["--num_samples=40", "--sampler.steps=2", "--out=many", "--format=npz"]
+        assert status("sample", "--ckpt=runs/latent-diffusion", *words) == 0
+        assert status("evaluate", "--samples=many", "--judge=runs/judge") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([*AUTOENCODER, "--data.image_size=10"], "image_size 10: patch_size 2 and 2 levels"),
+        ([*AUTOENCODER, "--data.autoencoder=runs/autoencoder"], "an autoencoder reads pixels"),
+        ([*AUTOENCODER, "--model.kl_weight=-1"], "kl_weight -1.0: wanted a finite number from 0"),
+        ([*AUTOENCODER, "--model.feature_weight=1"], "feature_weight 1.0 and judge None"),
+        ([*AUTOENCODER, "--model.network=ConvNet"], "ConvNet"),
+        ([*DIFFUSION, "--data.image_size=16"], "of images [1, 8, 8], and these are [1, 16, 16]"),
+        ([*DIFFUSION, "--data.autoencoder=runs/nothing"], "runs/nothing"),
+        ([*DIFFUSION, "--data.autoencoder=runs/latent-diffusion"], "an autoencoder was wanted"),
+        ([*DIFFUSION, "--data.shift=1"], "shift 1 and autoencoder runs/autoencoder"),
+        ([*DIFFUSION, "--model.learned_variance=true"], "learned_variance"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(
+    latent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    with inside(latent):
+        assert said in message(capsys, "fit", *words, f"--trainer.default_root_dir={tmp_path}/new")
+    assert not list((tmp_path / "new").glob("*/version_0/*.ckpt"))
+
+
+def test_the_record_of_samples_names_the_pair(latent: Path, tmp_path: Path) -> None:
+    with inside(latent):
+        words = ["--num_samples=2", "--sampler.steps=2", f"--out={tmp_path / 'out'}"]
+        assert status("sample", "--ckpt=runs/latent-diffusion", *words) == 0
+    record = json.loads((tmp_path / "out/samples.json").read_text())
+    assert record["options"]["classifier"].endswith("latent-classifier/version_0/best.ckpt")
