@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from cgd_lightning.checkpoints.folder_form import AUTOENCODER, WEIGHTS, is_folder_form
 from cgd_lightning.checkpoints.hub import is_hub
 from cgd_lightning.checkpoints.runs import beside, find_partner, newest_first
 from cgd_lightning.diffusion.autoencoder import Autoencoder
@@ -73,6 +74,10 @@ def _found(
 def _candidates(codec: Latents, checkpoint: Path) -> Iterator[Path]:
     """The files in which the autoencoder may be, the likeliest first."""
     runs = beside(checkpoint)
+    if is_folder_form(checkpoint):
+        homes = (checkpoint.parent, checkpoint.parent.parent)
+        files = [home / AUTOENCODER / WEIGHTS for home in homes]
+        yield from (file for file in files if file.is_file())
     if not is_hub(codec.autoencoder):  # a file does not decide what is fetched
         with suppress(InputError):
             yield find_partner(codec.autoencoder, runs)

@@ -4,6 +4,7 @@
     FOLDER/model.safetensors    its weights, the moving average
     FOLDER/training.yaml        what of its training commands need, if that is known
     FOLDER/README.md            for people
+    FOLDER/autoencoder/         of a latent model, the autoencoder in the same form
 
 A pair is one folder with two such folders in it, `diffusion` and `classifier`, and one README.md.
 A model in this form is named by its model.safetensors, as any other by its .ckpt.
@@ -30,6 +31,9 @@ FILES = (CONFIG, WEIGHTS, TRAINING)
 
 PAIR = ("diffusion", "classifier")
 """The folders of a pair."""
+
+AUTOENCODER = "autoencoder"
+"""The folder, in that of a latent model or of a pair of them, of the autoencoder."""
 
 MOST_CONFIG_BYTES = 16 * 2**20
 MOST_TRAINING_BYTES = 2**18

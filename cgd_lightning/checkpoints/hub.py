@@ -10,7 +10,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from cgd_lightning.checkpoints.folder_form import FILES, PAIR
+from cgd_lightning.checkpoints.folder_form import AUTOENCODER, FILES, PAIR
 from cgd_lightning.errors import InputError, one_line
 
 FORM = "hf://USER/REPO, with /classifier of a pair, and @REVISION"
@@ -50,7 +50,7 @@ def fetch(name: str) -> Path:
     check_installed(name)
     from huggingface_hub import snapshot_download
 
-    wanted = [*FILES, *(f"{folder}/{file}" for folder in PAIR for file in FILES)]
+    wanted = [*FILES, *(f"{folder}/{file}" for folder in (*PAIR, AUTOENCODER) for file in FILES)]
     try:
         kept = snapshot_download(parts["repo"], revision=parts["revision"], allow_patterns=wanted)
     except Exception as error:  # of whichever library speaks HTTP in this version

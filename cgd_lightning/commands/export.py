@@ -10,12 +10,13 @@ from tqdm import tqdm
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints import Card, Model
 from cgd_lightning.checkpoints.classes import Trust
-from cgd_lightning.checkpoints.folder_form import write_folder
+from cgd_lightning.checkpoints.folder_form import AUTOENCODER, write_folder
 from cgd_lightning.commands.export_card import card_of, shown, told_training
 from cgd_lightning.commands.export_options import NONE, parser
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.parser import take_trusted
 from cgd_lightning.diffusion.denoiser import Denoiser
+from cgd_lightning.diffusion.latents import Latents
 from cgd_lightning.errors import InputError, printable
 from cgd_lightning.exchange import adm_write, diffusers, hub
 from cgd_lightning.files import as_umask_says, is_free, whole_folder
@@ -103,6 +104,9 @@ def _to_folder(settings: Namespace, asked: Asked) -> list[str]:
             step = checkpoints.sizes(path).get("step")
             training = told_training(path, asked.trust)
             write_folder(model, place, card.dataset, card.source, step, training)
+            codec = model.data.codec
+            if isinstance(codec, Latents) and not (folder / AUTOENCODER).exists():
+                write_folder(codec.network, folder / AUTOENCODER, card.dataset)
             del model
         picture = _picture(settings, asked, folder, upsampler)
         text = card_of(settings, folder, checkpoints.find(folder), picture, upsampler).text()

@@ -10,7 +10,7 @@ that a network costs a fraction there.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -71,8 +71,18 @@ class Latents(Codec):
     def opened(self, network: Coder) -> "Latents":
         """The same value, with the autoencoder itself, which is what encodes and decodes."""
         value = Latents(self.autoencoder, self.hash, self.latent_shape, self.shift, self.scale)
-        vars(value)["network"] = network
+        vars(value)["coder"] = network
         return value
+
+    @property
+    def network(self) -> Any:
+        """The autoencoder itself. Raises InputError if it was not loaded."""
+        if "coder" not in vars(self):
+            raise InputError(
+                f"the latents of {self.autoencoder}: the autoencoder was not loaded; load the "
+                "model by checkpoints.load, which does it"
+            )
+        return vars(self)["coder"]
 
     def __deepcopy__(self, memo: object) -> "Latents":
         return self
@@ -84,7 +94,7 @@ class Latents(Codec):
     def encode(self, data: Tensor) -> Tensor:
         """Normalised latents (B, c, h, w) of uint8 images (B, C, H, W)."""
         with torch.autocast(data.device.type, enabled=False):
-            z = self._network(data.device).moments(PIXELS.encode(data))[0]
+            z = self.network.to(data.device).moments(PIXELS.encode(data))[0]
             return (z - _by_channel(self.shift, z)) * _by_channel(self.scale, z)
 
     def decode(self, x0: Tensor) -> Tensor:
@@ -97,16 +107,7 @@ class Latents(Codec):
         with torch.autocast(x0.device.type, enabled=False):
             x0 = x0.to(torch.promote_types(x0.dtype, torch.float32))
             z = x0 / _by_channel(self.scale, x0) + _by_channel(self.shift, x0)
-            return self._network(x0.device).decode(z)
-
-    def _network(self, device: torch.device) -> Coder:
-        network: Coder | None = vars(self).get("network")
-        if network is None:
-            raise InputError(
-                f"the latents of {self.autoencoder}: the autoencoder was not loaded; load the "
-                "model by checkpoints.load, which does it"
-            )
-        return network.to(device)
+            return self.network.to(x0.device).decode(z)
 
 
 def _by_channel(values: Sequence[float], x: Tensor) -> Tensor:

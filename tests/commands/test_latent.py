@@ -9,6 +9,7 @@ import torch
 
 from cgd_lightning import checkpoints
 from cgd_lightning.diffusion.latents import Latents
+from cgd_lightning.sampling.stored import read_samples
 from tests.command_line import inside, status
 
 QUICK = [
@@ -167,3 +168,18 @@ def test_the_record_of_samples_names_the_pair(latent: Path, tmp_path: Path) -> N
         assert status("sample", "--ckpt=runs/latent-diffusion", *words) == 0
     record = json.loads((tmp_path / "out/samples.json").read_text())
     assert record["options"]["classifier"].endswith("latent-classifier/version_0/best.ckpt")
+
+
+def test_an_exported_pair_brings_its_autoencoder(latent: Path, tmp_path: Path) -> None:
+    images = []
+    with inside(latent):
+        out = str(tmp_path / "shared/pair")
+        quick = ["--num_samples=4", "--sampler.steps=2", "--format=npz"]
+        assert status("export", "runs/latent-diffusion", f"--out={out}", "--samples=none") == 0
+        assert (Path(out) / "autoencoder/model.safetensors").is_file()
+        for number, path in enumerate(("runs/latent-diffusion", out)):
+            made = tmp_path / f"made{number}"
+            with inside(tmp_path if path == out else latent):
+                assert status("sample", f"--ckpt={path}", *quick, f"--out={made}") == 0
+            images.append(read_samples(made)[0])
+    assert torch.equal(*images)
