@@ -1,7 +1,15 @@
 """Checkpoints that know what they are, and are read as plain data."""
 
 from cgd_lightning.checkpoints.autoencoders import hash_weights, latents_of
-from cgd_lightning.checkpoints.card import KINDS, Card, Model, build, check_kind, describe
+from cgd_lightning.checkpoints.card import (
+    KINDS,
+    Card,
+    Model,
+    a_kind,
+    build,
+    check_kind,
+    describe,
+)
 from cgd_lightning.checkpoints.files import find_autoencoder, load, read, save, sizes, stored_config
 from cgd_lightning.checkpoints.listed import Trust
 from cgd_lightning.checkpoints.pairs import (
@@ -29,6 +37,7 @@ __all__ = [
     "Card",
     "Model",
     "Trust",
+    "a_kind",
     "at_most",
     "beside",
     "build",

@@ -76,6 +76,11 @@ class Card:
         )
 
 
+def a_kind(kind: str) -> str:
+    """The kind of a checkpoint with its article."""
+    return f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}"
+
+
 def describe(
     model: Model,
     dataset: str | None = None,
@@ -117,8 +122,8 @@ def check_kind(known: tuple[Path, Card], kind: type[Model]) -> None:
     if not issubclass(KINDS[card.kind], kind):
         wanted = next((name for name, cls in KINDS.items() if issubclass(cls, kind)), None)
         if wanted is None:
-            raise InputError(f"{path}: a {card.kind}, and a {kind.__name__} was wanted")
-        raise InputError(f"{path}: a {card.kind}, and {WANTED[wanted]}")
+            raise InputError(f"{path}: {a_kind(card.kind)}, and a {kind.__name__} was wanted")
+        raise InputError(f"{path}: {a_kind(card.kind)}, and {WANTED[wanted]}")
 
 
 def build(

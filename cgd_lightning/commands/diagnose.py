@@ -62,10 +62,10 @@ def find_pair(settings: Namespace) -> tuple[Path, Path | None]:
         raise InputError("which classifier? give --ckpt runs/NAME, a version folder or a file")
     path = checkpoints.find(settings.ckpt)
     card = checkpoints.read(path)
-    if card.kind == "judge":
+    if card.kind not in ("classifier", "diffusion"):
         raise InputError(
-            f"--ckpt {path}: a judge, which has never seen noise; a classifier of noisy images was "
-            "wanted"
+            f"--ckpt {path}: {checkpoints.a_kind(card.kind)}, which has never seen noise; a "
+            "classifier of noisy images was wanted"
         )
     partner = "classifier" if card.kind == "diffusion" else "diffusion"
     if settings[card.kind] is not None:

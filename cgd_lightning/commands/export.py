@@ -78,12 +78,11 @@ def _classifier(settings: Namespace, path: Path, card: Card) -> tuple[Path, Card
     """The classifier that goes with a diffusion model, as `cgd sample` takes it."""
     named = settings.classifier
     if card.kind != "diffusion":
+        own = checkpoints.a_kind(card.kind)
         if named not in (None, NONE):
-            raise InputError(f"--classifier {named}: {path} is a {card.kind} itself")
+            raise InputError(f"--classifier {named}: {path} is {own} itself")
         if settings.samples not in (None, NONE):
-            raise InputError(
-                f"--samples {settings.samples}: {path} is a {card.kind}, and makes none"
-            )
+            raise InputError(f"--samples {settings.samples}: {path} is {own}, and makes none")
         return None
     if named == NONE or settings.to == "diffusers":
         return None

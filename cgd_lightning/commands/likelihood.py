@@ -13,6 +13,7 @@ from cgd_lightning.commands.measuring import command_parser, read_words
 from cgd_lightning.commands.stored_data import add_data_option, with_data
 from cgd_lightning.configuration.parser import OneLineErrors
 from cgd_lightning.diffusion.denoiser import Denoiser
+from cgd_lightning.diffusion.latents import Latents
 from cgd_lightning.diffusion.likelihood import Likelihood
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.bits import held_out_bits
@@ -22,7 +23,7 @@ from cgd_lightning.sampling.hardware import pick_device
 def run(args: list[str]) -> None:
     """Run `args`: "likelihood" and its options."""
     settings, options, gate = read_words(args, parser)
-    path = _find(settings)
+    path = _find(settings, gate.trust)
     likelihood = Likelihood(settings.steps, probes=settings.probes)
     data = with_data(options, settings, path).data
     _check_shape(data, path)
@@ -48,8 +49,12 @@ def run(args: list[str]) -> None:
     )
 
 
-def _find(settings: Namespace) -> Path:
-    """The file of the diffusion model. Raises InputError for settings that are out of range."""
+def _find(settings: Namespace, trust: checkpoints.Trust) -> Path:
+    """The file of the diffusion model.
+
+    trust: what it may name. Raises InputError for settings that are out of range, and for a model
+    whose likelihood is not that of images.
+    """
     if settings.ckpt is None:
         raise InputError("which diffusion model? give --ckpt runs/NAME, a version folder or a file")
     if min(settings.num_images, settings.batch_size) < 1:
@@ -58,9 +63,15 @@ def _find(settings: Namespace) -> Path:
             "least 1 of each"
         )
     path = checkpoints.find(settings.ckpt)
-    kind = checkpoints.read(path).kind
-    if kind != "diffusion":
-        raise InputError(f"--ckpt {path}: a {kind}, and a diffusion model was wanted")
+    card = checkpoints.read(path)
+    if card.kind != "diffusion":
+        found = checkpoints.a_kind(card.kind)
+        raise InputError(f"--ckpt {path}: {found}, and a diffusion model was wanted")
+    if isinstance(card.data(path, trust).codec, Latents):
+        raise InputError(
+            f"--ckpt {path}: lives in latents, whose likelihood is not that of images; wanted a "
+            "diffusion model of pixels"
+        )
     return path
 
 

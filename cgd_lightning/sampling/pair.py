@@ -50,7 +50,8 @@ def find_pair(request: Request, lenient: Collection[str] = (), say: Say = silent
     if card.kind != "diffusion":
         hint = "; the classifier goes to `classifier`" if card.kind == "classifier" else ""
         raise RequestError(
-            f" {path}: a {card.kind}, and a diffusion model was wanted{hint}", "ckpt"
+            f" {path}: {checkpoints.a_kind(card.kind)}, and a diffusion model was wanted{hint}",
+            "ckpt",
         )
     say(f"diffusion model: {path}")
     rule = request.rule()

@@ -89,7 +89,9 @@ def check_training(file: Path, kind: str | None) -> None:
     """
     found = checkpoints.read(file).kind
     if kind is not None and found != kind:
-        raise InputError(f"{file}: a {found}, and this run trains a {kind}")
+        raise InputError(
+            f"{file}: {checkpoints.a_kind(found)}, and this run trains {checkpoints.a_kind(kind)}"
+        )
     check_whole(file)
 
 

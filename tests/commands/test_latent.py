@@ -183,3 +183,23 @@ def test_an_exported_pair_brings_its_autoencoder(latent: Path, tmp_path: Path) -
                 assert status("sample", f"--ckpt={path}", *quick, f"--out={made}") == 0
             images.append(read_samples(made)[0])
     assert torch.equal(*images)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["likelihood", "--ckpt=runs/latent-diffusion"], "lives in latents, whose likelihood"),
+        (["diagnose", "--ckpt=runs/autoencoder"], "an autoencoder, which has never seen noise"),
+        (["sample", "--ckpt=runs/autoencoder"], "an autoencoder, and a diffusion model"),
+        (["evaluate", "--samples=.", "--judge=runs/autoencoder"], "and a judge was wanted"),
+        (
+            ["sample", "--ckpt=runs/latent-diffusion", "--classifier=runs/autoencoder"],
+            "an autoencoder, and a classifier of noisy images was wanted",
+        ),
+    ],
+)
+def test_commands_say_what_they_do_not_take(
+    latent: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    with inside(latent):
+        assert said in message(capsys, *words)
