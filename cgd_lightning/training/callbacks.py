@@ -5,6 +5,7 @@ from typing import Any
 from lightning.pytorch import Callback
 
 from cgd_lightning.checkpoints.classes import Trust
+from cgd_lightning.training.cost import Cost
 from cgd_lightning.training.curves import Curves
 from cgd_lightning.training.finite import FiniteLoss
 from cgd_lightning.training.guided_sampler import GuidedSampler
@@ -28,4 +29,4 @@ def callbacks_of(options: Any, run: Run | None, trust: Trust) -> list[Callback]:
     sampler = GuidedSampler(**vars(options.guided_sampler), folder=folder, trust=trust)
     curves = [Curves()] if run else []
     own = listed(options.trainer.callbacks)
-    return [*stored, *own, FiniteLoss(), *bar, checkpoint, sampler, *curves]
+    return [*stored, *own, FiniteLoss(), Cost(), *bar, checkpoint, sampler, *curves]

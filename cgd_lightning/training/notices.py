@@ -3,6 +3,7 @@
 import sys
 
 from lightning.pytorch import Trainer
+from tqdm import tqdm
 
 
 class Notices:
@@ -22,4 +23,4 @@ class Notices:
     def always(self, text: str, trainer: Trainer) -> None:
         """Say `text`."""
         if trainer.is_global_zero:
-            print(f"{self.name}: {text}", file=sys.stderr)
+            tqdm.write(f"{self.name}: {text}", file=sys.stderr)  # above a progress bar, not in it

@@ -7,9 +7,11 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
+from cgd_lightning.training.cost import total_steps
+
 
 class StepBar(TQDMProgressBar):
-    """Steps done of all, their rate, and the last values that were logged for the bar."""
+    """Steps done of all, time left, rate, and the last values that were logged for the bar."""
 
     def __init__(self, refresh_rate: int = 5) -> None:
         super().__init__(refresh_rate=refresh_rate)
@@ -22,6 +24,8 @@ class StepBar(TQDMProgressBar):
             dynamic_ncols=True,
             file=sys.stderr,
             smoothing=0.1,
+            total=total_steps(self.trainer),
+            initial=self.trainer.global_step,  # so that the rate is of this part of the run alone
         )
 
     def init_validation_tqdm(self) -> Tqdm:
@@ -37,12 +41,6 @@ class StepBar(TQDMProgressBar):
 
     def init_sanity_tqdm(self) -> Tqdm:
         return Tqdm(disable=True)
-
-    def on_train_start(self, *args: Any) -> None:
-        super().on_train_start(*args)
-        total = self.trainer.estimated_stepping_batches
-        self.train_progress_bar.total = None if total == float("inf") else int(total)
-        self.train_progress_bar.n = self.trainer.global_step
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
         """The bar goes on."""

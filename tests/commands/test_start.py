@@ -118,6 +118,8 @@ def test_two_processes_train_one_run_on_different_images_and_noise(tmp_path: Pat
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
+    [cost] = [line for line in done.stderr.splitlines() if line.startswith("cost: ")]
+    assert cost.endswith(" parameters to train, 4 steps of 2 processes x 32 images")
     assert [path.name for path in (tmp_path / "runs/diffusion").iterdir()] == ["version_0"]
     assert {path.name for path in (tmp_path / "runs/diffusion/version_0").iterdir()} == {
         "config.yaml",
