@@ -22,10 +22,10 @@ from cgd_lightning.diffusion.codec import Pixels
 from cgd_lightning.training.module import TrainingModule
 from cgd_lightning.training.notices import Notices
 
-WARM_UP = 3
+WARM_UP = 2
 """Steps before the first that is timed."""
 
-STEPS, SECONDS = 5, 2.0
+STEPS, SECONDS = 3, 2.0
 """At least so many steps are timed, and for at least so long."""
 
 DAY = 86400.0
