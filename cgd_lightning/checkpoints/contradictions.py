@@ -11,7 +11,7 @@ NETWORKS = {
     "diffusion": ("UNet", "SuperRes", "MLP", "DiffusersUNet"),
     "classifier": ("EncoderUNet", "MLPClassifier", "NoisyConvNet"),
     "judge": ("ConvNet",),
-    "autoencoder": ("ConvAutoencoder",),
+    "autoencoder": ("ConvAutoencoder", "DiffusersAutoencoder"),
 }
 """The networks of ours that each kind may have."""
 

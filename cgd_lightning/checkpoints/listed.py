@@ -16,6 +16,7 @@ from cgd_lightning.errors import InputError, one_line
 OURS = {
     "networks.autoencoder": ("ConvAutoencoder",),
     "networks.convnet": ("ConvNet",),
+    "networks.diffusers_autoencoder": ("DiffusersAutoencoder",),
     "networks.diffusers_unet": ("DiffusersUNet",),
     "networks.encoder": ("EncoderUNet",),
     "networks.mlp": ("MLP", "MLPClassifier"),

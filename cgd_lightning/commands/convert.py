@@ -5,6 +5,7 @@ from shlex import quote
 
 from cgd_lightning import checkpoints
 from cgd_lightning.commands.convert_options import Given, parser
+from cgd_lightning.diffusion.autoencoder import Autoencoder
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.errors import InputError, printable
@@ -77,6 +78,8 @@ def _sentence(found: Imported) -> str:
     model = found.model
     numbers = sum(parameter.numel() for parameter in model.parameters())
     kind = "diffusion model" if isinstance(model, Denoiser) else "classifier"
+    if isinstance(model, Autoencoder):
+        kind = f"autoencoder with latents {' x '.join(map(str, model.latent_shape))}"
     names = model.class_names
     classes = f" of {len(names)} classes" if names else ""
     size = " x ".join(map(str, model.image_shape))
@@ -89,6 +92,12 @@ def _next(runs: dict[Path, Imported]) -> str:
     ckpt = quote(str(run))
     if isinstance(found.model, NoisyClassifier):
         return f"cgd sample --ckpt DIFFUSION --classifier {ckpt} --scale 1"
+    if isinstance(found.model, Autoencoder):
+        size = found.model.image_shape[-1]
+        return (
+            f"cgd fit --config folder-diffusion.yaml --data.root IMAGES --data.image_size {size} "
+            f"--data.autoencoder {ckpt}"
+        )
     if not isinstance(found.model, Denoiser):
         return f"cgd info {ckpt}"
     path = checkpoints.find(run)

@@ -1,5 +1,5 @@
-"""Folders of diffusers, the library of Hugging Face: a pipeline of a U-Net and a scheduler, or a
-U-Net alone.
+"""Folders of diffusers, the library of Hugging Face: a pipeline of a U-Net and a scheduler, a U-Net
+alone, or an autoencoder.
 
     FOLDER/model_index.json                             which component is what
     FOLDER/unet/config.json, diffusion_pytorch_model.safetensors
@@ -7,7 +7,8 @@ U-Net alone.
     FOLDER/cgd.json                                     our card, where we wrote the folder
 
 Older pipelines have all files in FOLDER. A folder that we wrote, and that nobody changed, becomes
-the network of ours again that it was; any other becomes a `DiffusersUNet`.
+the network of ours again that it was; any other becomes a `DiffusersUNet`, and an autoencoder,
+which is the `vae` of a latent pipeline, a `DiffusersAutoencoder`.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,9 @@ from pathlib import Path
 
 from torch import Tensor
 
+from cgd_lightning.checkpoints import Model
 from cgd_lightning.errors import InputError
+from cgd_lightning.exchange import diffusers_autoencoders as autoencoders
 from cgd_lightning.exchange.diffusers_files import (
     WEIGHTS,
     check_fit,
@@ -61,6 +64,8 @@ def told(source: Path) -> dict[str, object]:
 
     Raises InputError if it cannot be read at all.
     """
+    if autoencoders.recognise(source):
+        return autoencoders.told(source)
     folder = Folder.at(source)
     arguments = network_arguments(*folder.config)
     channels, size = arguments["in_channels"], arguments["image_size"]
@@ -83,26 +88,32 @@ def told(source: Path) -> dict[str, object]:
 
 
 def read(source: Path, given: Mapping[str, object]) -> list[Imported]:
-    """The diffusion model in a folder of diffusers, frozen and in eval mode.
+    """The model in a folder of diffusers, a diffusion model or an autoencoder.
 
-    given: `image_size`, where the folder does not tell; `class_names` or `images`, as for
-    `given_names`, of a class-conditional network, without the label that tells nothing; and,
-    of a U-Net alone, `schedule`, a word of diffusers or ours for one of its betas, `timesteps`,
-    1000 if they are not given, and `prediction`, eps, x0 or v. Raises InputError, naming the file,
-    for what is damaged, cannot be represented or is not told, and for options that contradict it.
+    It is frozen and in eval mode. given: `image_size`, where the folder does not tell, and of an
+    autoencoder also where it does; `class_names` or `images`, as for `given_names`, of a
+    class-conditional network, without the label that tells nothing; and, of a U-Net alone,
+    `schedule`, a word of diffusers or ours for one of its betas, `timesteps`, 1000 if they are not
+    given, and `prediction`, eps, x0 or v. Raises InputError, naming the file, for what is damaged,
+    cannot be represented or is not told, and for options that contradict it.
     """
-    folder = Folder.at(source)
-    folder.check_given(given)  # and what it is, before its weights are looked for
-    path = find_weights(folder.model)
+    notes: list[str] = []
+    dataset: str | None = None
+    if autoencoders.recognise(source):
+        model: Model = autoencoders.empty(source, given, notes)
+        place, kind = source, autoencoders.KIND
+    else:
+        folder = Folder.at(source)
+        folder.check_given(given)
+        model, dataset = folder.own(given, notes) or (folder.foreign(given, notes), None)
+        place, kind = folder.model, folder.kind
+    path = find_weights(place)
     state = new_names(read_weights(path))
-    notes = _precision(state)
-    own = folder.own(given, notes)
-    model, dataset = own or (folder.foreign(given, notes), None)
+    notes += _precision(state)
     check_fit(state, their_weights(model.network), path)
     fill(model.network, our_weights(model.network, state), path)
     frozen = model.eval().requires_grad_(False)
-    made_of = f"{folder.kind} of diffusers: {_name(source)}"
-    return [Imported(frozen, made_of, dataset, tuple(notes))]
+    return [Imported(frozen, f"{kind} of diffusers: {_name(source)}", dataset, tuple(notes))]
 
 
 def _precision(state: Mapping[str, Tensor]) -> list[str]:
@@ -113,8 +124,12 @@ def _precision(state: Mapping[str, Tensor]) -> list[str]:
 
 
 def _name(source: Path) -> str:
-    """The folder's name; of a snapshot in the Hub's cache, that of the repository."""
+    """The folder's name; of a snapshot in the Hub's cache, that of the repository.
+
+    Every pipeline calls its autoencoder vae, so that stands behind the pipeline's name.
+    """
     for part in source.absolute().parts:
         if part.startswith("models--"):
             return part.removeprefix("models--").replace("--", "/")
-    return source.absolute().name
+    folder = source.absolute()
+    return f"{folder.parent.name}/{folder.name}" if folder.name == "vae" else folder.name

@@ -121,7 +121,7 @@ class Folder:
         config, path = self.config
         arguments = network_arguments(config, path)
         if arguments["image_size"] is None:
-            arguments["image_size"] = _image_size(given, path)
+            arguments["image_size"] = given_size(given, path)
         with no_larger_than_read(), torch.device("meta"):
             network = build(arguments, path)
         channels, outputs = arguments["in_channels"], arguments["out_channels"]
@@ -192,10 +192,11 @@ def _pipeline(path: Path) -> str:
     }
     unknown = next((name for name in there if name not in COMPONENTS), None)
     if unknown is not None:
+        alone = "; of this one, the autoencoder alone: its folder vae" if "vae" in there else ""
         raise InputError(
             f"{path}: the component {unknown[:60]!a} ({schema.shown(there[unknown][-1])}) is not "
             "known: pipelines of a unet and a scheduler on pixels can be read, not latent or "
-            "text-conditional ones"
+            f"text-conditional ones{alone}"
         )
     for name in COMPONENTS:
         if name not in there:
@@ -213,7 +214,8 @@ def _check_variance(process: Process, learned: bool, path: Path) -> None:
         )
 
 
-def _image_size(given: Mapping[str, object], path: Path) -> int:
+def given_size(given: Mapping[str, object], path: Path) -> int:
+    """The option `image_size`. Raises InputError if the user has to give it, or gave no size."""
     size = given.get("image_size")
     if size is None:
         raise InputError(f"{path}: sample_size is not told; give --image_size, in pixels")

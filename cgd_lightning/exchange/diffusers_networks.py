@@ -1,7 +1,7 @@
 """The settings and weights of a `UNet2DModel`, and the networks of ours that compute what it does.
 
 It comes in as `DiffusersUNet`, whatever its settings. Out go that and `UNet`, as far as
-`diffusers_unets` can express it.
+`diffusers_unets` can express it. The names of weights are those of an `AutoencoderKL` too.
 """
 
 import inspect
@@ -17,7 +17,7 @@ from cgd_lightning.checkpoints.entries import MOST_SIDE
 from cgd_lightning.errors import InputError
 from cgd_lightning.exchange.diffusers_unets import to_ours, to_theirs, unet_settings
 from cgd_lightning.limits import MOST_CLASSES
-from cgd_lightning.networks import DiffusersUNet, UNet
+from cgd_lightning.networks import DiffusersAutoencoder, DiffusersUNet, UNet
 from cgd_lightning.networks.diffusers_unet import SETTINGS, check_settings
 from cgd_lightning.networks.network import Network
 
@@ -36,8 +36,8 @@ UNUSED = ("num_train_timesteps",)
 OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """Layers of attention as they were called before diffusers 0.15, and as they are now."""
 
-INSIDE = "unet."
-"""How the weights' names begin in a `DiffusersUNet`."""
+INSIDE = {DiffusersUNet: "unet.", DiffusersAutoencoder: "vae."}
+"""How the weights' names begin in networks of diffusers that are inside ours."""
 
 
 def network_arguments(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -62,43 +62,52 @@ def network_arguments(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
             arguments[RENAMED.get(setting, setting)] = value
         elif not setting.startswith("_") and setting not in (*FIXED, *UNUSED):
             raise InputError(f"{path}: the setting {setting[:60]!a} of UNet2DModel is not known")
-    size = arguments["image_size"]
-    if isinstance(size, list) and len(size) == 2:
-        if size[0] != size[1]:
-            told = " x ".join(map(schema.shown, size))
-            raise InputError(f"{path}: sample_size {told}: images must be square")
-        arguments["image_size"] = size[0]
+    arguments["image_size"] = one_side(arguments["image_size"], path)
     _check(arguments, path)
     return arguments
 
 
-def _check(arguments: Mapping[str, Any], path: Path) -> None:
-    """InputError for arguments that are not of their type, or that no network can have."""
-    checked = check_spec(_spec(arguments), Network, path, NO_TRUST, ("image_size",))
-    size, labels = arguments["image_size"], arguments.get("num_classes")
+def one_side(size: Any, path: Path) -> int | None:
+    """The side of square images of the sample_size `size`, which stands in the file `path`.
+
+    It is a number or two of them. None if it is not told. Raises InputError for anything else.
+    """
+    if isinstance(size, list) and len(size) == 2:
+        if size[0] != size[1]:
+            told = " x ".join(map(schema.shown, size))
+            raise InputError(f"{path}: sample_size {told}: images must be square")
+        size = size[0]
     if size is not None and (type(size) is not int or not 1 <= size <= MOST_SIDE):
         raise InputError(
             f"{path}: sample_size {schema.shown(size)}: wanted one number of pixels, 1 to "
             f"{MOST_SIDE:,}"
         )
+    return size
+
+
+def _check(arguments: Mapping[str, Any], path: Path) -> None:
+    """InputError for arguments that are not of their type, or that no network can have."""
+    checked = check_spec(_spec(arguments), Network, path, NO_TRUST, ("image_size",))
+    labels = arguments.get("num_classes")
     if labels is not None and not 1 <= labels <= MOST_CLASSES:
         raise InputError(f"{path}: num_class_embeds {labels}: wanted 1 to {MOST_CLASSES:,}")
     try:
-        check_settings({"num_classes": None, **_defaults(), **checked["init_args"]})
+        check_settings({"num_classes": None, **defaults(DiffusersUNet), **checked["init_args"]})
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
 def all_arguments(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """`network_arguments` with the defaults, and rows as tuples."""
-    full = {**_defaults(), **network_arguments(config, path)}
+    full = {**defaults(DiffusersUNet), **network_arguments(config, path)}
     return {
         name: tuple(value) if isinstance(value, list) else value for name, value in full.items()
     }
 
 
-def _defaults() -> dict[str, Any]:
-    parameters = inspect.signature(DiffusersUNet.__init__).parameters
+def defaults(network: type[Network]) -> dict[str, Any]:
+    """The arguments of `network` that have a default, with it."""
+    parameters = inspect.signature(network.__init__).parameters
     return {
         name: parameter.default
         for name, parameter in parameters.items()
@@ -136,17 +145,18 @@ def their_settings(network: nn.Module) -> dict[str, Any]:
 
 
 def their_weights(network: nn.Module) -> dict[str, Tensor]:
-    """The weights of `network`, a `UNet` or `DiffusersUNet`, under the names of `UNet2DModel`."""
+    """The weights of `network`, a `UNet` or one of diffusers, under the names of diffusers."""
     if isinstance(network, UNet):
         return to_theirs(network)
-    return {name.removeprefix(INSIDE): tensor for name, tensor in network.state_dict().items()}
+    inside = INSIDE[type(network)]
+    return {name.removeprefix(inside): tensor for name, tensor in network.state_dict().items()}
 
 
 def our_weights(network: nn.Module, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a `UNet2DModel` under the names of `network`, a `UNet` or `DiffusersUNet`."""
+    """The weights of a model of diffusers under the names of `network`: back from there."""
     if isinstance(network, UNet):
         return to_ours(network, theirs)
-    return {f"{INSIDE}{name}": tensor for name, tensor in theirs.items()}
+    return {f"{INSIDE[type(network)]}{name}": tensor for name, tensor in theirs.items()}
 
 
 def new_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from cgd_lightning.networks.autoencoder import ConvAutoencoder
 from cgd_lightning.networks.convnet import ConvNet
+from cgd_lightning.networks.diffusers_autoencoder import DiffusersAutoencoder
 from cgd_lightning.networks.diffusers_unet import DiffusersUNet
 from cgd_lightning.networks.encoder import EncoderUNet
 from cgd_lightning.networks.mlp import MLP, MLPClassifier
@@ -14,6 +15,7 @@ __all__ = [
     "MLP",
     "ConvAutoencoder",
     "ConvNet",
+    "DiffusersAutoencoder",
     "DiffusersUNet",
     "EncoderUNet",
     "MLPClassifier",

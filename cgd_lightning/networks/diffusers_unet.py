@@ -164,16 +164,19 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
     settings: all of `SETTINGS`, and `num_classes`, each of the type of its argument.
     """
-    _check_levels(settings)
-    _check_sizes(settings)
+    check_levels(settings, DOWN_BLOCKS, UP_BLOCKS)
+    check_words(settings, WORDS)
+    check_sizes(settings, SIZES)
+    _check_heads(settings)
     _check_numbers(settings)
 
 
-def _check_levels(settings: Mapping[str, Any]) -> None:
+def check_levels(settings: Mapping[str, Any], down: Sequence[str], up: Sequence[str]) -> None:
+    """InputError unless there is one of the blocks `down` and one of `up` for each level."""
     widths = settings["block_out_channels"]
     if not widths:
         raise InputError("block_out_channels: no levels; wanted the channels of one or more")
-    for name, known in (("down_block_types", DOWN_BLOCKS), ("up_block_types", UP_BLOCKS)):
+    for name, known in (("down_block_types", down), ("up_block_types", up)):
         blocks = [block.removeprefix("UNetRes") for block in settings[name]]
         unknown = next((block for block in blocks if block not in known), None)
         if unknown is not None:
@@ -182,17 +185,25 @@ def _check_levels(settings: Mapping[str, Any]) -> None:
             raise InputError(
                 f"{name}: {len(blocks)} blocks for {len(widths)} levels of block_out_channels"
             )
-    for name, words in WORDS.items():
+
+
+def check_words(settings: Mapping[str, Any], known: Mapping[str, Sequence[str | None]]) -> None:
+    """InputError unless each setting in `known` is one of its words."""
+    for name, words in known.items():
         if settings[name] not in words:
             came = ascii(settings[name])[:60]
             raise InputError(f"{name} {came}: wanted one of {', '.join(map(str, words))}")
 
 
-def _check_sizes(settings: Mapping[str, Any]) -> None:
-    sizes = {name: settings[name] for name in SIZES if settings[name] is not None}
+def check_sizes(settings: Mapping[str, Any], names: Sequence[str]) -> None:
+    """InputError unless these settings, and the channels of each level, are 1 or more, or None."""
+    sizes = {name: settings[name] for name in names if settings[name] is not None}
     for name, size in {**sizes, "block_out_channels": min(settings["block_out_channels"])}.items():
         if size < 1:
             raise InputError(f"{name} {size}: wanted 1 or more")
+
+
+def _check_heads(settings: Mapping[str, Any]) -> None:
     if (settings["attention_head_dim"] or 0) > min(_attended(settings), default=math.inf):
         raise InputError(
             f"attention_head_dim {settings['attention_head_dim']}: more than the channels of a "
@@ -246,15 +257,24 @@ def build_unet(settings: dict[str, Any]) -> nn.Module:
 
     Raises InputError if it refuses them, or if diffusers is not installed.
     """
-    model, settings = library().UNet2DModel, dict(settings)
+    settings = dict(settings)
     # Younger than the oldest diffusers that will do; left out, they are this.
     for name, default in (("mid_block_type", "UNetMidBlock2D"), ("time_embedding_dim", None)):
         if settings.get(name, default) == default:
             settings.pop(name, None)
+    return build_model("UNet2DModel", settings)
+
+
+def build_model(name: str, settings: Mapping[str, Any]) -> nn.Module:
+    """The model of diffusers of this name, with these settings.
+
+    Raises InputError if it refuses them, or if diffusers is not installed.
+    """
+    cls = getattr(library(), name)
     try:
-        unet: nn.Module = model(**settings)
+        model: nn.Module = cls(**settings)
     except InputError:
         raise
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise InputError(f"UNet2DModel refuses these settings: {one_line(error)}") from error
-    return unet
+        raise InputError(f"{name} refuses these settings: {one_line(error)}") from error
+    return model

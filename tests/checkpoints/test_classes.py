@@ -44,6 +44,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Attribute": {"rule": ClassifierGuidance(), "classifier": "runs/other", "label": "3"},
     "Autoguidance": {"weak": "runs/weak"},
     "Chain": {"rules": (ClassifierGuidance(), Clamp())},
+    "DiffusersAutoencoder": {"block_out_channels": (32,)},
     "DiffusersUNet": {
         "block_out_channels": (32,),
         "down_block_types": ("DownBlock2D",),
