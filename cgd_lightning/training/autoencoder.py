@@ -1,5 +1,6 @@
 """The training of an autoencoder, the first stage of latent diffusion."""
 
+import math
 from typing import Literal
 
 import torch
@@ -85,7 +86,13 @@ class AutoencoderModule(TrainingModule):
             raise InputError(
                 f"network {type(built).__name__}: no autoencoder; give one, as ConvAutoencoder"
             )
-        return Autoencoder(built, data.spec)
+        model = Autoencoder(built, data.spec)
+        if math.prod(model.latent_shape) > math.prod(data.image_shape):
+            raise InputError(
+                f"network: latents {list(model.latent_shape)} are more numbers than images "
+                f"{list(data.image_shape)}; give fewer latent_channels, or more levels"
+            )
+        return model
 
     def measure(self, model: Autoencoder, batch: NoisyBatch) -> dict[str, Tensor]:
         x0 = batch.x0
