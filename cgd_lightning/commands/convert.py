@@ -11,6 +11,7 @@ from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.errors import InputError, printable
 from cgd_lightning.exchange import worlds
 from cgd_lightning.exchange.imported import Imported
+from cgd_lightning.exchange.model_card import latent_training
 from cgd_lightning.files import whole_folders
 
 
@@ -93,11 +94,7 @@ def _next(runs: dict[Path, Imported]) -> str:
     if isinstance(found.model, NoisyClassifier):
         return f"cgd sample --ckpt DIFFUSION --classifier {ckpt} --scale 1"
     if isinstance(found.model, Autoencoder):
-        size = found.model.image_shape[-1]
-        return (
-            f"cgd fit --config folder-diffusion.yaml --data.root IMAGES --data.image_size {size} "
-            f"--data.autoencoder {ckpt}"
-        )
+        return latent_training(found.model.image_shape, ckpt)
     if not isinstance(found.model, Denoiser):
         return f"cgd info {ckpt}"
     path = checkpoints.find(run)

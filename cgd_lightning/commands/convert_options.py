@@ -14,7 +14,8 @@ class Given:
     Args:
         published: which of the published files of guided-diffusion it is, where its name does not
             say it: 256x256_diffusion_uncond, lsun_cat, 64x64_classifier, ...
-        image_size: height and width of its images in pixels.
+        image_size: height and width of its images in pixels; an autoencoder takes others than
+            those it was trained on.
         small_size: height and width of the images that an upsampler enlarges.
         num_heads: number of attention heads.
         num_heads_upsample: number of heads on the way up. Default: as many as on the way down.

@@ -151,7 +151,10 @@ def _to_adm(settings: Namespace, asked: Asked) -> list[str]:
 def _to_diffusers(settings: Namespace, asked: Asked) -> list[str]:
     ((path, card, model),) = asked.load()
     if not isinstance(model, Denoiser):
-        raise InputError(f"--to diffusers: {path} is no diffusion model")
+        raise InputError(
+            f"--to diffusers: {path} is no diffusion model, and only these are written for "
+            "diffusers; --to folder takes all"
+        )
     with whole_folder(asked.out) as folder:
         notes = diffusers.write(model, folder, dataset=card.dataset, source=card.source)
         for file in list(folder.rglob("*")):

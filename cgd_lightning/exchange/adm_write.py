@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from cgd_lightning.checkpoints import Model
 from cgd_lightning.checkpoints.files import write as write_contents
+from cgd_lightning.diffusion.autoencoder import Autoencoder
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.codec import PIXELS
 from cgd_lightning.diffusion.denoiser import Denoiser
@@ -47,7 +48,8 @@ def write(model: Model, file: Path) -> Written:
     network, patches, norms in other than 32 groups, a prediction of v, other schedules, latents.
     """
     if not isinstance(model, Denoiser | NoisyClassifier):
-        raise _refused("a judge", "diffusion models and classifiers of noisy images")
+        came = "an autoencoder" if isinstance(model, Autoencoder) else "a judge"
+        raise _refused(came, "diffusion models and classifiers of noisy images")
     _check(model)
     written = _of_a_denoiser(model) if isinstance(model, Denoiser) else _of_a_classifier(model)
     weights: dict[str, Tensor] = {

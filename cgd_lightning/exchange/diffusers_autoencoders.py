@@ -129,9 +129,7 @@ def _told(source: Path) -> tuple[dict[str, Any], float, float]:
     _check(arguments, path)
     shift = config.get("shift_factor")
     shift = _number(0.0 if shift is None else shift, "shift_factor", -MOST_FACTOR, path)
-    scale = _number(
-        config.get("scaling_factor", SCALE), "scaling_factor", 1 / MOST_FACTOR, path
-    )
+    scale = _number(config.get("scaling_factor", SCALE), "scaling_factor", 1 / MOST_FACTOR, path)
     return arguments, shift, scale
 
 

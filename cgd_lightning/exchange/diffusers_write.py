@@ -8,6 +8,7 @@ import torch
 
 from cgd_lightning.checkpoints import describe
 from cgd_lightning.checkpoints.weights import mismatch
+from cgd_lightning.diffusion.codec import PIXELS
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.latents import Latents
 from cgd_lightning.errors import InputError
@@ -32,6 +33,11 @@ def write(
     """
     if not is_free(folder):
         raise InputError(f"{folder}: is there already, and not an empty folder; give another")
+    if model.data.codec != PIXELS:
+        raise InputError(
+            f"codec {type(model.data.codec).__name__}: not to be written for diffusers, whose "
+            "DDPMPipeline makes pixels"
+        )
     unet_settings, scheduler = their_settings(model.network), scheduler_settings(model)
     diffusers = library()
     with torch.device("meta"):

@@ -22,9 +22,18 @@ KINDS = {
     "diffusion": "a diffusion model, which makes images out of noise",
     "classifier": "a classifier of noisy images, whose gradient steers a diffusion model",
     "judge": "a classifier of clean images, which judges samples",
+    "autoencoder": "an autoencoder, in whose latents a diffusion model and its classifier live",
 }
 
-TITLES = {"diffusion": "Diffusion model", "classifier": "Classifier", "judge": "Judge"}
+TITLES = {
+    "diffusion": "Diffusion model",
+    "classifier": "Classifier",
+    "judge": "Judge",
+    "autoencoder": "Autoencoder",
+}
+
+TAGS = {"judge": ["cgd-lightning"], "autoencoder": ["latent-diffusion", "cgd-lightning"]}
+"""For the search, of what is no part of a guided pair."""
 
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 """An identifier of the Hub."""
@@ -91,13 +100,16 @@ class ModelCard:
         return self.parts[0].card
 
     def _front(self) -> str:
-        makes = self._main.kind == "diffusion"
+        kind = self._main.kind
+        makes = kind == "diffusion"
         tags = ["diffusion", "classifier-guidance", "cgd-lightning"]
         facts: dict[str, Any] = {
             "library_name": "cgd-lightning",
             "pipeline_tag": "unconditional-image-generation" if makes else "image-classification",
-            "tags": tags if self._main.kind != "judge" else ["cgd-lightning"],
+            "tags": TAGS.get(kind, tags),
         }
+        if kind == "autoencoder":
+            del facts["pipeline_tag"]  # the Hub has no task for it
         given = self.license
         if given is None:
             facts = {"license": "unknown", **facts}
@@ -126,6 +138,8 @@ class ModelCard:
         if kind == "diffusion":
             command, python = f"cgd sample --ckpt {place}", self._python()
             command += "".join(f" --{name} {value}" for name, value in self._options().items())
+        elif kind == "autoencoder":
+            command, python = latent_training(self._main.image_shape, place), self._coding()
         else:
             command = f"cgd diagnose --ckpt {place}"
             if kind == "judge":
@@ -149,6 +163,14 @@ class ModelCard:
         return (
             "from cgd_lightning import Request, sample\n\n"
             f"images = sample(Request({self.place!r}, num_samples=16{said}))  # uint8 (N, C, H, W)"
+        )
+
+    def _coding(self) -> str:
+        return (
+            "import cgd_lightning\n\n"
+            f"autoencoder = cgd_lightning.load({self.place!r})\n"
+            "mean, log_variance = autoencoder.moments(images)  # images (B, C, H, W) in [-1, 1]\n"
+            "images = autoencoder.decode(mean)"
         )
 
     def _data(self) -> str:
@@ -188,7 +210,7 @@ class ModelCard:
 
     def _measures(self) -> str:
         place = quote(self.place)
-        if self._main.kind == "judge":
+        if self._main.kind in ("judge", "autoencoder"):
             return ""
         if self._main.kind == "classifier":
             told = f"`cgd diagnose --ckpt {place}` tells whether it is fit to guide."
@@ -206,6 +228,15 @@ class ModelCard:
     def _license(self) -> str:
         given = "Nobody gave one." if self.license is None else f"{_plain(self.license)}."
         return f"## Licence\n\n{given}"
+
+
+def latent_training(image_shape: Sequence[int], place: str) -> str:
+    """The command that trains a diffusion model in the latents of the autoencoder at `place`."""
+    grey = " --data.channels 1" if image_shape[0] == 1 else ""
+    return (
+        f"cgd fit --config folder-diffusion.yaml --data.root IMAGES{grey} --data.image_size "
+        f"{image_shape[-1]} --data.autoencoder {place}"
+    )
 
 
 def _leaves(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

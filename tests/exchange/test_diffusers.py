@@ -601,9 +601,9 @@ def test_what_is_no_folder_of_diffusers_is_not_recognised(tmp_path: Path) -> Non
     assert not world.recognise(tmp_path / "config.json")
     (tmp_path / "config.json").write_text("no JSON")
     assert not world.recognise(tmp_path)
-    (tmp_path / "config.json").write_text('{"_class_name": "AutoencoderKL"}')
+    (tmp_path / "config.json").write_text('{"_class_name": "VQModel"}')
     assert world.recognise(tmp_path)
-    with pytest.raises(InputError, match="AutoencoderKL"):
+    with pytest.raises(InputError, match="the network 'VQModel'"):
         world.told(tmp_path)
 
 
