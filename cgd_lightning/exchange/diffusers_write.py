@@ -10,7 +10,6 @@ from cgd_lightning.checkpoints import describe
 from cgd_lightning.checkpoints.weights import mismatch
 from cgd_lightning.diffusion.codec import PIXELS
 from cgd_lightning.diffusion.denoiser import Denoiser
-from cgd_lightning.diffusion.latents import Latents
 from cgd_lightning.errors import InputError
 from cgd_lightning.exchange.diffusers_networks import their_settings, their_weights
 from cgd_lightning.exchange.diffusers_schedules import scheduler_settings
@@ -66,6 +65,4 @@ def _notes(model: Denoiser) -> Iterator[str]:
         yield f"label {model.null_label} tells no class, for classifier-free guidance"
     if model.schedule.level(model.schedule.timesteps - 1).alpha == 0:
         yield "the last level is noise alone: timestep_spacing linspace and trailing begin there"
-    if isinstance(model.data.codec, Latents):
-        yield "it makes latents, and the autoencoder that decodes them is not in it"
     yield "classifier guidance is not in it: diffusers has no pipeline for it"

@@ -234,7 +234,7 @@ def latent_training(image_shape: Sequence[int], place: str) -> str:
     """The command that trains a diffusion model in the latents of the autoencoder at `place`."""
     grey = " --data.channels 1" if image_shape[0] == 1 else ""
     return (
-        f"cgd fit --config folder-diffusion.yaml --data.root IMAGES{grey} --data.image_size "
+        f"cgd fit --config latent-diffusion.yaml --data.root IMAGES{grey} --data.image_size "
         f"{image_shape[-1]} --data.autoencoder {place}"
     )
 

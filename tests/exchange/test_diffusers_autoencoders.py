@@ -83,7 +83,7 @@ def test_its_normalised_latents_and_their_images_are_those_of_diffusers(
     channels = settings.get("latent_channels", 4)
     assert f"autoencoder with latents {channels} x 8 x 8, images 3 x 16 x 16" in out
     assert out.splitlines()[-1] == (
-        "next: cgd fit --config folder-diffusion.yaml --data.root IMAGES --data.image_size 16 "
+        "next: cgd fit --config latent-diffusion.yaml --data.root IMAGES --data.image_size 16 "
         "--data.autoencoder runs/kl"
     )
     assert checkpoints.read(checkpoints.find("runs/kl")).source == (
