@@ -76,7 +76,9 @@ class Made(Dataset[ImageBatch]):
         return ImageBatch(images, index % 10, index)
 
 
-def encode(count: int, folder: str, told: "multiprocessing.Queue[tuple[int, float, float]]") -> None:
+def encode(
+    count: int, folder: str, told: "multiprocessing.Queue[tuple[int, float, float]]"
+) -> None:
     """Encodes `count` images; tells by how many MiB memory grew, and the size of the file."""
     torch.set_num_threads(1)
     torch.manual_seed(0)

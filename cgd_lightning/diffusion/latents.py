@@ -95,7 +95,8 @@ class Latents(Codec):
         """Normalised latents (B, c, h, w) of uint8 images (B, C, H, W)."""
         with torch.autocast(data.device.type, enabled=False):
             z = self.network.to(data.device).moments(PIXELS.encode(data))[0]
-            return (z - _by_channel(self.shift, z)) * _by_channel(self.scale, z)
+            shift, scale = self._by_channel(z)
+            return (z - shift) * scale
 
     def decode(self, x0: Tensor) -> Tensor:
         """uint8 images (B, C, H, W) of normalised latents (B, c, h, w)."""
@@ -106,10 +107,18 @@ class Latents(Codec):
         """Images (B, C, H, W), floats in about [-1, 1], with a gradient towards the latents."""
         with torch.autocast(x0.device.type, enabled=False):
             x0 = x0.to(torch.promote_types(x0.dtype, torch.float32))
-            z = x0 / _by_channel(self.scale, x0) + _by_channel(self.shift, x0)
-            return self.network.to(x0.device).decode(z)
+            shift, scale = self._by_channel(x0)
+            return self.network.to(x0.device).decode(x0 / scale + shift)
 
-
-def _by_channel(values: Sequence[float], x: Tensor) -> Tensor:
-    """`values`, one for each channel, as (c, 1, 1) beside `x` (B, c, h, w)."""
-    return torch.tensor(values, device=x.device, dtype=x.dtype)[:, None, None]
+    def _by_channel(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """shift and scale as (c, 1, 1), where and in what `x` is; made once."""
+        kept: dict[Any, tuple[Tensor, Tensor]] = vars(self).setdefault("kept", {})
+        key = (x.device, x.dtype)
+        if key not in kept:
+            with torch.inference_mode(False):  # for gradients, too, go through them
+                shift, scale = (
+                    torch.tensor(values, device=x.device, dtype=x.dtype)[:, None, None]
+                    for values in (self.shift, self.scale)
+                )
+            kept[key] = shift, scale
+        return kept[key]
