@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -76,10 +77,11 @@ class Made(Dataset[ImageBatch]):
         return ImageBatch(images, index % 10, index)
 
 
-def encode(
-    count: int, folder: str, told: "multiprocessing.Queue[tuple[int, float, float]]"
-) -> None:
-    """Encodes `count` images; tells by how many MiB memory grew, and the size of the file."""
+def encode(count: int, folder: str, told: Any) -> None:
+    """Encodes `count` images; tells by how many MiB memory grew, and the size of the file.
+
+    told: a queue.
+    """
     torch.set_num_threads(1)
     torch.manual_seed(0)
     latents.cache_folder = lambda: Path(folder)  # nothing of the user's is touched
