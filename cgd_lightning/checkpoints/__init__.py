@@ -16,6 +16,7 @@ from cgd_lightning.checkpoints.pairs import (
     check_judge,
     check_pair,
     check_shapes,
+    check_space,
     find_classifier,
     find_judge,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "check_kind",
     "check_pair",
     "check_shapes",
+    "check_space",
     "describe",
     "find",
     "find_autoencoder",

@@ -34,36 +34,41 @@ def latents_of(autoencoder: Autoencoder, name: str) -> Latents:
     return autoencoder.codec(name, hash_weights(autoencoder))
 
 
-def opened_codec(codec: Codec, checkpoint: Path, load: Callable[[Path], Autoencoder]) -> Codec:
+Load = Callable[[Path], Autoencoder | None]
+"""The autoencoder in a file; None for a file of another kind."""
+
+
+def opened_codec(codec: Codec, checkpoint: Path, load: Load) -> Codec:
     """`codec` of the model in `checkpoint`, with its autoencoder if it has one.
 
-    load: loads the model in a file. The autoencoder is the one of that hash where the codec says,
-    or among the runs beside that of the checkpoint. Raises InputError if it is not there.
+    The autoencoder is the one of that hash where the codec says, or among the runs beside that of
+    the checkpoint. Raises InputError if it is not there.
     """
     if not isinstance(codec, Latents):
         return codec
     return codec.opened(_found(codec, checkpoint, load)[1])
 
 
-def autoencoder_file(
-    codec: Codec, checkpoint: Path, load: Callable[[Path], Autoencoder]
-) -> Path | None:
+def autoencoder_file(codec: Codec, checkpoint: Path, load: Load) -> Path | None:
     """The file from which `opened_codec` takes the autoencoder; None where there is none."""
     return _found(codec, checkpoint, load)[0] if isinstance(codec, Latents) else None
 
 
-def _found(
-    codec: Latents, checkpoint: Path, load: Callable[[Path], Autoencoder]
-) -> tuple[Path, Autoencoder]:
+def _found(codec: Latents, checkpoint: Path, load: Load) -> tuple[Path, Autoencoder]:
     """The file of the autoencoder, and what is in it."""
     others = []
     for file in _candidates(codec, checkpoint):
-        with suppress(InputError):  # of a file that is no autoencoder
+        try:
             autoencoder = load(file)
-            hash = hash_weights(autoencoder)
-            if hash == codec.hash and autoencoder.latent_shape == codec.latent_shape:
-                return file, autoencoder
-            others.append(f"; {file} is another one, {hash}")
+        except InputError as error:
+            others.append(f"; {error}")
+            continue
+        if autoencoder is None:
+            continue
+        hash = hash_weights(autoencoder)
+        if hash == codec.hash and autoencoder.latent_shape == codec.latent_shape:
+            return file, autoencoder
+        others.append(f"; {file} is another one, {hash}")
     raise InputError(
         f"{checkpoint}: its latents are those of the autoencoder {codec.hash}, which was "
         f"{codec.autoencoder} and is neither there nor in a run beside this one; put it back"
@@ -79,6 +84,6 @@ def _candidates(codec: Latents, checkpoint: Path) -> Iterator[Path]:
         files = [home / AUTOENCODER / WEIGHTS for home in homes]
         yield from (file for file in files if file.is_file())
     if not is_hub(codec.autoencoder):  # a file does not decide what is fetched
-        with suppress(InputError):
+        with suppress(InputError, OSError):  # OSError of a path that no system takes
             yield find_partner(codec.autoencoder, runs)
     yield from newest_first(runs)

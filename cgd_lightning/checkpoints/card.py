@@ -77,8 +77,9 @@ class Card:
 
 
 def a_kind(kind: str) -> str:
-    """The kind of a checkpoint with its article."""
-    return f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}"
+    """What a checkpoint of `kind` is called, with the article."""
+    named = {"diffusion": "a diffusion model", "autoencoder": "an autoencoder"}
+    return named.get(kind, f"a {kind}")
 
 
 def describe(

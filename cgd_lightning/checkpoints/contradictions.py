@@ -5,6 +5,7 @@ from collections.abc import Callable
 from cgd_lightning.checkpoints import schema
 from cgd_lightning.checkpoints.card import Card
 from cgd_lightning.checkpoints.listed import LISTED
+from cgd_lightning.diffusion.codec import PIXELS
 from cgd_lightning.diffusion.data_spec import DataSpec
 
 NETWORKS = {
@@ -33,6 +34,12 @@ def _range(card: Card, data: DataSpec | None) -> str | None:
         return "image_range: wanted none"
     low, high = data.codec.bounds
     return f"image_range: wanted [{low:g}, {high:g}]"
+
+
+def _codec(card: Card, data: DataSpec | None) -> str | None:
+    if card.kind == "autoencoder" and (data is None or data.codec != PIXELS):
+        return "codec: of an autoencoder, which reads pixels"
+    return None
 
 
 def _kind(card: Card, data: DataSpec | None) -> str | None:
@@ -99,6 +106,7 @@ def _x0_shape(data: DataSpec | None) -> tuple[int | None, ...]:
 
 _PROBLEMS: tuple[Callable[[Card, DataSpec | None], str | None], ...] = (
     _range,
+    _codec,
     _kind,
     _square,
     _labels,

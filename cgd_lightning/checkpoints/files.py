@@ -220,7 +220,7 @@ def load(
             codec=opened_codec(
                 model.data.codec,
                 path,
-                lambda file: load(file, Autoencoder, device=device, trust=trust),
+                lambda file: _autoencoder(file, device, trust),
             ),
         )
         return model.to(memory_format=torch.channels_last).to(device).eval().requires_grad_(False)
@@ -232,7 +232,13 @@ def find_autoencoder(path: Path, card: Card, trust: Trust = NO_TRUST) -> Path | 
     Raises InputError if it is not there.
     """
     codec = card.data(path, trust).codec
-    return autoencoder_file(codec, path, lambda file: load(file, Autoencoder, trust=trust))
+    return autoencoder_file(codec, path, lambda file: _autoencoder(file, "cpu", trust))
+
+
+def _autoencoder(path: Path, device: str | torch.device, trust: Trust) -> Autoencoder | None:
+    if read(path).kind != "autoencoder":
+        return None
+    return load(path, Autoencoder, device=device, trust=trust)
 
 
 @contextmanager

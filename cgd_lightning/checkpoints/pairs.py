@@ -46,6 +46,19 @@ def check_shapes(one: Known, other: Known) -> None:
             raise InputError(f"{clash}; give one trained on such images")
 
 
+def check_space(stored: Known, run: Card) -> None:
+    """Raises InputError unless a run that goes on from the checkpoint `stored` lives in its space.
+
+    The message names both.
+    """
+    if _compared(stored[1], "codec") != _compared(run, "codec"):
+        raise InputError(
+            f"{stored[0]}: lives in {_space(stored[1])}, and this run in {_space(run)}; give "
+            "--data.autoencoder the one that it began with, as runs/NAME/version_0, or begin a new "
+            "run without --ckpt_path"
+        )
+
+
 def check_judge(judge: Known, other: Known) -> None:
     """Raises InputError unless the judge knows the images and classes of the other model.
 

@@ -167,6 +167,8 @@ class TrainingCLI(LightningCLI):
         self.config_init = instantiate(self.parser, self.config)
         made = self.config_init[self.subcommand]
         self.model, self.datamodule = made.model, made.data
+        if isinstance(self.datamodule, NoisingDataModule):
+            self.datamodule.trust = self.gate.trust
         if not self.gate.trust.any_size:
             check_size(self.model, self.datamodule)
         callbacks = callbacks_of(made, self.claimed, self.gate.trust)

@@ -43,7 +43,7 @@ def with_own_config(args: list[str], folder: Path, gate: Gate) -> list[str]:
     stored = {"model": stored_model(file, card, gate.trust)}
     data = stored_data(file, gate.trust, named=any(re.match(r"--data(=|$)", word) for word in rest))
     if data is not None:
-        if (autoencoder := checkpoints.find_autoencoder(file, card)) is not None:
+        if (autoencoder := checkpoints.find_autoencoder(file, card, gate.trust)) is not None:
             data["init_args"]["autoencoder"] = str(autoencoder)
         if card.schedule is not None:
             data["init_args"]["schedule"] = check_spec(

@@ -18,9 +18,10 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from cgd_lightning.checkpoints.listed import NO_TRUST, Trust
 from cgd_lightning.data.augment import mirrored, one_of_two, shifted
 from cgd_lightning.data.images import ImageBatch
-from cgd_lightning.data.latents import encoded, read_latents
+from cgd_lightning.data.latents import CachedLatents, encoded, read_latents
 from cgd_lightning.data.loader import OrderedShard, ResumableLoader, ShuffledShard
 from cgd_lightning.diffusion.codec import PIXELS, Codec
 from cgd_lightning.diffusion.data_spec import DataSpec
@@ -61,6 +62,8 @@ class NoisingDataModule(LightningDataModule, ABC):
     name: str
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
+    trust: Trust = NO_TRUST
+    """What the file of the autoencoder may name."""
 
     def __init__(
         self,
@@ -90,6 +93,7 @@ class NoisingDataModule(LightningDataModule, ABC):
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.predict_timestep, self.shift, self.mirror = predict_timestep, shift, mirror
         self.autoencoder = autoencoder
+        self._latents: dict[str, CachedLatents] = {}
         self.allow_zero_length_dataloader_with_multiple_devices = True
 
     @abstractmethod
@@ -105,7 +109,7 @@ class NoisingDataModule(LightningDataModule, ABC):
         """
         if self.autoencoder is None:
             return PIXELS
-        return read_latents(self.autoencoder, self.image_shape)
+        return read_latents(self.autoencoder, self.image_shape, self.trust)
 
     @property
     def spec(self) -> DataSpec:
@@ -168,9 +172,11 @@ class NoisingDataModule(LightningDataModule, ABC):
         codec = self.codec
         if not isinstance(codec, Latents):
             return self.split(split)
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        mirrored_too = self.mirror and split == "train"
-        return encoded(self.split(split), codec, device, mirrored_too, f"{self.name}, {split}")
+        if split not in self._latents:
+            device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+            both, name = self.mirror and split == "train", f"{self.name}, {split}"
+            self._latents[split] = encoded(self.split(split), codec, device, both, name)
+        return self._latents[split]
 
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
@@ -213,7 +219,7 @@ class NoisingDataModule(LightningDataModule, ABC):
 
     def _x0(self, images: Tensor) -> Tensor:
         """x0 of a batch, of which latents are encoded already."""
-        return images if isinstance(self.codec, Latents) else self.codec.encode(images)
+        return images.float() if isinstance(self.codec, Latents) else self.codec.encode(images)
 
     def _spread_timesteps(self, count: int, here: dict[str, Any]) -> Tensor:
         """t (count,), each uniform over 0 ... T-1 and all of them spread evenly.

@@ -1,5 +1,6 @@
 """Your own images: a folder with a sub-folder for each class."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -101,6 +102,17 @@ class ImageFiles(Dataset[ImageBatch]):
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def fingerprint(self) -> str:
+        """A SHA-256, in hexadecimal digits, of paths, sizes and times of change of the files.
+
+        And of the shape that they are brought to.
+        """
+        digest = hashlib.sha256(f"{self.image_shape}".encode())
+        for file in self.files:
+            state = file.stat()
+            digest.update(f"{file.resolve()} {state.st_size} {state.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
 
     def __getitem__(self, index: int) -> ImageBatch:
         return self.__getitems__([index])

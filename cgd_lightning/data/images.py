@@ -1,5 +1,6 @@
 """Small image sets, decoded once into one uint8 tensor and batched by index."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -40,6 +41,13 @@ class ImageTensors(Dataset[ImageBatch]):
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def fingerprint(self) -> str:
+        """The SHA-256 of the images, in hexadecimal digits."""
+        digest = hashlib.sha256(f"{self.images.dtype} {tuple(self.images.shape)}".encode())
+        for part in self.images.split(4096):
+            digest.update(part.contiguous().view(torch.uint8).numpy())
+        return digest.hexdigest()
 
     def __getitem__(self, index: int) -> ImageBatch:
         return self.__getitems__([index])

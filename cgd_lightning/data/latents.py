@@ -8,9 +8,9 @@ itself what its name says.
 import hashlib
 import json
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from cgd_lightning import checkpoints
+from cgd_lightning.checkpoints.hub import is_hub
 from cgd_lightning.data.images import ImageBatch
 from cgd_lightning.diffusion.autoencoder import Autoencoder
 from cgd_lightning.diffusion.latents import Latents
@@ -32,20 +33,30 @@ BATCH = 256
 MOST_ABOUT = 2**16
 """Bytes of what a cache says of itself."""
 
+DAMAGE = (
+    *(OSError, ValueError, LookupError, TypeError, SyntaxError, TokenError),
+    *(EOFError, RecursionError, MemoryError, OverflowError, AttributeError),
+)
+"""What json and numpy raise for a damaged file."""
 
-def read_latents(autoencoder: str, image_shape: tuple[int, int, int]) -> Latents:
+
+def read_latents(
+    autoencoder: str, image_shape: tuple[int, int, int], trust: checkpoints.Trust
+) -> Latents:
     """The latents of the autoencoder at a run or file, as a codec for images of `image_shape`.
 
-    Raises InputError for one of other images.
+    trust: what the file may name. Raises InputError for one of other images.
     """
-    found = checkpoints.load(autoencoder, Autoencoder)
+    # What is stored of one on the Hub is where it was fetched to, for files fetch nothing.
+    place = str(checkpoints.find(autoencoder)) if is_hub(autoencoder) else autoencoder
+    found = checkpoints.load(place, Autoencoder, trust=trust)
     if found.data.shape != image_shape:
         raise InputError(
             f"data.autoencoder {autoencoder}: of images {list(found.data.shape)}, and these are "
             f"{list(image_shape)}; give --data.image_size as it has, or train one on these images: "
             "cgd fit --config autoencoder.yaml"
         )
-    return checkpoints.latents_of(found, str(autoencoder))
+    return checkpoints.latents_of(found, place)
 
 
 def encoded(
@@ -61,26 +72,36 @@ def encoded(
     Raises InputError for a cache that is damaged or of other data, and for latents that are not
     finite; OSError if the disk does not take them.
     """
-    digest = hash_images(images)
+    digest, labels = fingerprint(images)
     folder = cache_folder() / f"{digest}-{codec.hash}{'-mirrored' if mirrored_too else ''}"
-    shape = (len(images), 2 if mirrored_too else 1, *codec.latent_shape)  # type: ignore[arg-type]
+    shape = (len(labels), 2 if mirrored_too else 1, *codec.latent_shape)
     about = {"images": digest, "autoencoder": codec.hash, "shape": list(shape)}
     if not os.path.lexists(folder):
-        with suppress(FileExistsError), whole_folder(folder) as unfinished:  # as another made it
-            _write(unfinished / "latents.npy", images, codec, device, shape, name)
-            (unfinished / "about.json").write_text(json.dumps(about))
-    return CachedLatents(_mapped(folder, about, shape), _labels(images), folder)
+        try:
+            with whole_folder(folder) as unfinished:
+                _write(unfinished / "latents.npy", images, codec, device, shape, name)
+                (unfinished / "about.json").write_text(json.dumps(about))
+        except FileExistsError as error:
+            if not os.path.lexists(folder):  # else another process has made it by now
+                raise InputError(f"{folder.parent}: is no folder; remove it") from error
+    return CachedLatents(folder, about, labels)
 
 
 class CachedLatents(Dataset[ImageBatch]):
     """Latents on the disk, a whole batch at a time.
 
     latents: (N, 1, c, h, w), or (N, 2, c, h, w) with those of the mirror images, memory-mapped; a
-    batch is then (B, 2, c, h, w), and otherwise (B, c, h, w). labels: (N,).
+    batch is then (B, 2, c, h, w), and otherwise (B, c, h, w). Raises InputError unless what is in
+    `folder` says that it is what `about` says. labels: (N,).
     """
 
-    def __init__(self, latents: Any, labels: Tensor, where: Path) -> None:
-        self.latents, self.labels, self.where = latents, labels, where
+    def __init__(self, folder: Path, about: dict[str, Any], labels: Tensor) -> None:
+        self.folder, self.about, self.labels = folder, about, labels
+        self.latents = _mapped(folder, about)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process, as of a loader, the same file is mapped."""
+        return CachedLatents, (self.folder, self.about, self.labels)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -92,7 +113,7 @@ class CachedLatents(Dataset[ImageBatch]):
         index = torch.as_tensor(indices)
         latents = torch.from_numpy(self.latents[index.numpy()])
         if not latents.isfinite().all():
-            raise InputError(f"{self.where}: holds latents that are not finite; remove it")
+            raise InputError(f"{self.folder}: holds latents that are not finite; remove it")
         either = latents if latents.shape[1] == 2 else latents[:, 0]
         return ImageBatch(either, self.labels[index], index)
 
@@ -103,37 +124,24 @@ def cache_folder() -> Path:
     return home / "latents" if home else Path("runs") / ".latents"
 
 
-def hash_images(images: Dataset[ImageBatch]) -> str:
-    """The first 16 digits of a SHA-256 that tells these images, in this order, from others.
+def fingerprint(images: Any) -> tuple[str, Tensor]:
+    """(16 digits that tell these images, in this order, from others; their labels (N,)).
 
-    Of files it is made of their paths, sizes and times of change, and of how they are resized.
+    A data set may say them itself, by `fingerprint()`; of any other, every image is looked at.
     """
-    digest = hashlib.sha256()
-    whole = getattr(images, "images", None)
-    files = getattr(images, "files", None)
-    if isinstance(whole, Tensor):
-        digest.update(f"{whole.dtype} {tuple(whole.shape)}".encode())
-        for part in whole.split(4096):
-            digest.update(part.contiguous().view(torch.uint8).numpy())
-    elif files is not None:
-        digest.update(f"{getattr(images, 'image_shape', None)}".encode())
-        for file in files:
-            state = os.stat(file)
-            digest.update(f"{os.path.abspath(file)} {state.st_size} {state.st_mtime_ns}\n".encode())
-    else:
-        for batch in _batches(images):
-            digest.update(batch.images.contiguous().view(torch.uint8).numpy())
-    return digest.hexdigest()[:16]
+    own, labels = getattr(images, "fingerprint", None), getattr(images, "labels", None)
+    if own is not None and labels is not None:
+        return own()[:16], labels
+    digest, found = hashlib.sha256(), []
+    for batch in _batches(images):
+        digest.update(batch.images.contiguous().view(torch.uint8).numpy().tobytes())
+        found.append(batch.labels)
+    return digest.hexdigest()[:16], torch.cat(found)
 
 
-def _batches(images: Any) -> Any:
+def _batches(images: Any) -> Iterator[ImageBatch]:
     for start in range(0, len(images), BATCH):
         yield images.__getitems__(list(range(start, min(start + BATCH, len(images)))))
-
-
-def _labels(images: Any) -> Tensor:
-    labels = getattr(images, "labels", None)
-    return torch.cat([b.labels for b in _batches(images)]) if labels is None else labels
 
 
 def _write(
@@ -145,41 +153,42 @@ def _write(
     name: str,
 ) -> None:
     """Encode all images, a batch at a time, into a file of `shape`."""
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    start = 0
-    bar = tqdm(total=shape[0], desc=f"encoding {name}", unit="image", leave=False)
-    with bar:
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with (
+        path.open("wb") as file,
+        tqdm(total=shape[0], desc=f"encoding {name}", unit="image", leave=False) as bar,
+    ):
+        np.lib.format.write_array_header_1_0(file, header)
         for batch in _batches(images):
             x = batch.images.to(device)
             sides = [x, x.flip(3)][: shape[1]]
-            latents = torch.stack([codec.encode(side) for side in sides], dim=1).cpu()
+            latents = torch.stack([codec.encode(side) for side in sides], dim=1).float().cpu()
             if not latents.isfinite().all():
                 raise InputError(
                     f"{codec.autoencoder}: gives latents of {name} that are not finite; train the "
                     "autoencoder again, with a smaller learning rate"
                 )
-            out[start : start + len(x)] = latents.numpy()
-            start += len(x)
+            file.write(latents.contiguous().numpy().astype("<f4", copy=False).tobytes())
             bar.update(len(x))
-    out.flush()
 
 
-def _mapped(folder: Path, about: dict[str, Any], shape: tuple[int, ...]) -> Any:
+def _mapped(folder: Path, about: dict[str, Any]) -> Any:
     """The latents in `folder`, mapped; InputError unless it says that it is what is wanted."""
-    path = folder / "latents.npy"
     try:
+        if folder.is_symlink():
+            raise OSError("a link")
         with open_plain(folder / "about.json", MOST_ABOUT) as file:
             says = json.loads(file.read())
         if says != about:
             raise InputError(f"{folder}: holds latents of other data or another autoencoder")
-        latents = np.load(path, mmap_mode="r", allow_pickle=False)
+        with open_plain(folder / "latents.npy") as file:
+            if np.lib.format.read_magic(file) != (1, 0):
+                raise ValueError("latents.npy: of another version")
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            if list(shape) != about["shape"] or dtype != np.dtype("<f4"):
+                raise ValueError(f"latents.npy: {dtype} of shape {list(shape)}")
+            return np.memmap(file, dtype=dtype, mode="r", offset=file.tell(), shape=shape)
     except InputError as error:
         raise InputError(f"{error}; remove it") from error
-    except (OSError, ValueError, RecursionError, EOFError) as error:
+    except DAMAGE as error:
         raise InputError(f"{folder}: damaged ({one_line(error)}); remove it") from error
-    if latents.shape != shape or latents.dtype != np.float32:
-        raise InputError(
-            f"{path}: {latents.dtype} of shape {list(latents.shape)}, and float32 of {list(shape)} "
-            "was wanted; remove the folder"
-        )
-    return latents

@@ -14,7 +14,7 @@ from cgd_lightning.diffusion.latents import Latents
 from cgd_lightning.diffusion.process import like_weights
 
 MOMENTUM = 0.01
-"""Share of a batch in the running moments of the latents."""
+"""Share of a batch in the running moments of the latents, but for the first ones."""
 
 
 class Autoencoder(Trained):
@@ -51,11 +51,21 @@ class Autoencoder(Trained):
         return network.decode(like_weights(z, network)).to(z.dtype)
 
     @torch.no_grad()
-    def follow(self, z: Tensor) -> None:
-        """Move the running moments towards those of latents `z` (B, c, h, w)."""
-        variance, mean = torch.var_mean(z.float(), dim=(0, 2, 3))
-        self.mean.lerp_(mean, MOMENTUM)
-        self.variance.lerp_(variance, MOMENTUM)
+    def follow(self, mean: Tensor, step: int) -> None:
+        """Move the running moments towards those of latents `mean` (B, c, h, w).
+
+        step: how many batches came before; the first few count as much as their number says.
+        """
+        share = max(MOMENTUM, 1 / (step + 1))
+        variance, center = torch.var_mean(mean.float(), dim=(0, 2, 3))
+        self.mean.lerp_(center, share)
+        self.variance.lerp_(variance, share)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "Autoencoder":
+        """Moments stay in float32 where the network does not: a share of 0.01 is lost in bf16."""
+        super()._apply(fn, recurse)
+        self.mean, self.variance = self.mean.float(), self.variance.float()
+        return self
 
     def codec(self, name: str, hash: str) -> Latents:
         """Its latents as the space of a diffusion model.

@@ -18,6 +18,9 @@ from torch import Tensor
 from cgd_lightning.diffusion.codec import PIXELS, Codec
 from cgd_lightning.errors import InputError
 
+MOST_LETTERS = 1000
+"""Of the path of an autoencoder."""
+
 
 class Coder(Protocol):
     """What a `Latents` codec asks of an autoencoder, a module that reads images in [-1, 1]."""
@@ -54,6 +57,8 @@ class Latents(Codec):
     scale: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        if not self.autoencoder.isprintable() or not 0 < len(self.autoencoder) <= MOST_LETTERS:
+            raise InputError(f"autoencoder {self.autoencoder[:40]!a}: wanted a path, on one line")
         for name in ("latent_shape", "shift", "scale"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if len(self.latent_shape) != 3 or min(self.latent_shape) < 1:

@@ -32,7 +32,9 @@ class Network(nn.Module):
     - one that is told the class says by `num_classes` how many labels it knows, and its `forward`
       takes labels `y` (B,) behind `t`;
     - one that enlarges images says by `low_res_shape` of which shape, (C, h, w), and its `forward`
-      takes them as `low_res` (B, C, h, w), in the range of x0.
+      takes them as `low_res` (B, C, h, w), in the range of x0;
+    - an autoencoder says by `latent_shape` of which shape, (c, h, w), its latents are, gives
+      `moments(x)`, mean and log variance of q(z | x), and `decode(z)`.
 
     A subclass calls `super().__init__()` as any module does, and does nothing for `init_args`. They
     are the arguments of the outermost class, as given (a list stays a list), copied;
@@ -42,6 +44,7 @@ class Network(nn.Module):
     init_args: dict[str, Any]
     num_classes: int | None = None
     low_res_shape: tuple[int, int, int] | None = None
+    latent_shape: tuple[int, int, int] | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Network:
         # Copying and unpickling come through here without arguments, and restore init_args later.

@@ -31,14 +31,14 @@ class AutoencoderModule(TrainingModule):
             which keeps edges sharp.
         judge: run or file of a classifier of clean images, whose features of a reconstruction
             shall be those of the image. It can judge nothing afterwards that this decoder makes.
-        feature_weight: how many times their mismatch is added, in units of their variance.
+        feature_weight: how many times their mismatch is added, "features": the square of their
+            distance over that of the image's features.
         optimizer: optimiser and its settings; AdamW with learning rate 1e-3 if none is given.
         warmup_steps: steps in which the learning rate grows to its full value.
         decay: how the learning rate falls from there to 0 at the end of the run: linear, cosine, or
             constant, not at all.
         ema_decay: share of the moving average that is kept in a step, less in the first ones.
         ema_statistics: average the moments of the latents too, rather than copy the latest.
-        compile: torch.compile the network.
     """
 
     kind = "autoencoder"
@@ -57,14 +57,11 @@ class AutoencoderModule(TrainingModule):
         decay: Literal["constant", "linear", "cosine"] = "constant",
         ema_decay: float = 0.999,
         ema_statistics: bool = False,
-        compile: bool = False,
     ) -> None:
         check_autoencoder(kl_weight, edge_weight, judge, feature_weight)
         if judge is not None:
             self.measures = (*self.measures, "features")
-        super().__init__(
-            network, optimizer, warmup_steps, decay, ema_decay, ema_statistics, compile
-        )
+        super().__init__(network, optimizer, warmup_steps, decay, ema_decay, ema_statistics)
         self.kl_weight, self.edge_weight = kl_weight, edge_weight
         self.judge, self.feature_weight = judge, feature_weight
         # In a list, so that it is no part of what is trained and stored.
@@ -82,7 +79,7 @@ class AutoencoderModule(TrainingModule):
             )
         channels, size, _ = data.image_shape
         built = network(size, channels, channels)
-        if not hasattr(built, "latent_shape"):
+        if built.latent_shape is None:
             raise InputError(
                 f"network {type(built).__name__}: no autoencoder; give one, as ConvAutoencoder"
             )
@@ -100,7 +97,7 @@ class AutoencoderModule(TrainingModule):
         z = mean
         if model.training:
             z = mean + (log_variance / 2).exp() * _noise(batch, mean)
-            model.follow(z.detach())
+            model.follow(mean.detach(), self.global_step)
         reconstruction = model.decode(z)
         error = reconstruction - x0
         kl = (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(1) / 2
@@ -134,16 +131,18 @@ def _psnr(error: Tensor) -> Tensor:
 
 
 def _feature_mismatch(judge: CleanClassifier, reconstruction: Tensor, x0: Tensor) -> Tensor:
-    """Squared distance of the judge's features, (B,), over twice their variance in the batch."""
+    """Squared distance of the judge's features, (B,), over the square of the image's."""
     with torch.no_grad():
         wanted = judge.features(x0)
-    spread = wanted.var(dim=0).sum().clamp(min=1e-6)
-    return (judge.features(reconstruction) - wanted).square().sum(dim=1) / (2 * spread)
+    distance = (judge.features(reconstruction) - wanted).square().sum(dim=1)
+    return distance / wanted.square().sum(dim=1).clamp(min=1e-6)
 
 
 def _load_judge(path: str, data: NoisingDataModule) -> CleanClassifier:
     """The judge at `path`. Raises InputError for one of other images."""
-    judge = checkpoints.load(path, CleanClassifier)
+    judge = checkpoints.load(path, CleanClassifier, trust=data.trust)
+    if not isinstance(judge.data.codec, Pixels):
+        raise InputError(f"model.judge {path}: reads latents; give one that reads pixels")
     if judge.data.shape != data.image_shape:
         raise InputError(
             f"model.judge {path}: of images {list(judge.data.shape)}, and these are "

@@ -8,6 +8,7 @@ twins. Lightning trains, clips, logs, distributes and checkpoints.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -188,6 +189,10 @@ class TrainingModule(LightningModule, ABC):
         checkpoint["cgd"] = checkpoints.describe(self.model, self.data.name, self.partner)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.model is not None and self.trainer.ckpt_path:
+            file = Path(self.trainer.ckpt_path)
+            run = checkpoints.Card(**checkpoints.describe(self.model))
+            checkpoints.check_space((file, checkpoints.read(file)), run)
         kept = checked(checkpoint, self)
         checkpoint.clear()
         checkpoint.update(kept)

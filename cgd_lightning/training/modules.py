@@ -14,6 +14,7 @@ from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser, PredictionType
 from cgd_lightning.diffusion.process import NoisyBatch, expand
 from cgd_lightning.diffusion.variational import VARIATIONAL_WEIGHT, variational_bound
+from cgd_lightning.errors import InputError
 from cgd_lightning.training.classifier_losses import (
     certainty,
     gradient_size,
@@ -236,6 +237,10 @@ class JudgeModule(TrainingModule):
     by_timestep = False
 
     def build(self, network: NetworkFactory, data: NoisingDataModule) -> CleanClassifier:
+        if data.autoencoder is not None:
+            raise InputError(
+                f"data.autoencoder {data.autoencoder}: a judge reads pixels; leave it out"
+            )
         channels, size, _ = data.codec.shape(data.image_shape)
         built = network(size, channels, len(data.class_names))
         return CleanClassifier(built, data.spec)

@@ -9,6 +9,7 @@ import torch
 
 from cgd_lightning import checkpoints
 from cgd_lightning.diffusion.latents import Latents
+from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.stored import read_samples
 from tests.command_line import inside, status
 
@@ -203,3 +204,63 @@ def test_commands_say_what_they_do_not_take(
 ) -> None:
     with inside(latent):
         assert said in message(capsys, *words)
+
+
+def test_a_run_does_not_go_on_in_another_space(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--trainer.max_steps=6", "--ckpt_path=last"]
+    with inside(copied):
+        assert status("fit", *AUTOENCODER, "--seed_everything=1") == 0
+        said = message(capsys, "fit", *DIFFUSION, *more)
+        assert "lives in the latents of runs/autoencoder" in said
+        assert "give --data.autoencoder the one that it began with" in said
+        assert (
+            status("fit", *DIFFUSION, *more, "--data.autoencoder=runs/autoencoder/version_0") == 0
+        )
+
+
+def test_an_autoencoder_whose_own_space_are_latents_is_damaged(copied: Path) -> None:
+    path = copied / "runs/autoencoder/version_0/best.ckpt"
+    contents = torch.load(path, weights_only=True)
+    inner = checkpoints.read(checkpoints.find(copied / "runs/latent-diffusion")).codec
+    contents["cgd"] |= {"codec": inner, "image_range": None}
+    torch.save(contents, path)
+    with pytest.raises(InputError, match="codec: of an autoencoder, which reads pixels"):
+        checkpoints.load(path)
+    shutil.copy(path, path.with_name("last.ckpt"))
+    with pytest.raises(InputError, match="neither there nor in a run beside"), inside(copied):
+        checkpoints.load("runs/latent-diffusion")
+
+
+def test_a_judge_reads_pixels(latent: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with inside(latent):
+        said = message(capsys, "fit", "--config=judge.yaml", *LATENT[:-1])
+    assert "a judge reads pixels; leave it out" in said
+
+
+OWN = """
+from cgd_lightning import ConvAutoencoder
+
+
+class Mine(ConvAutoencoder):
+    pass
+"""
+
+
+def test_an_autoencoder_of_an_own_class_is_read_where_it_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own_latents.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    with inside(tmp_path):
+        own = [word for word in AUTOENCODER if "network." not in word]
+        sizes = ["--model.network.width=8", "--model.network.latent_channels=3"]
+        words = [*own, "--model.network=own_latents.Mine", *sizes]
+        assert status("fit", *words) == 0
+        assert "not trusted" in message(capsys, "fit", *DIFFUSION)
+        assert status("fit", *DIFFUSION, "--trust=own_latents") == 0
+        quick = ["--ckpt=runs/latent-diffusion", "--scale=0", "--num_samples=2"]
+        assert "own_latents" in message(capsys, "sample", *quick)
+        assert status("sample", *quick, "--sampler.steps=2", "--trust=own_latents") == 0
+        assert status("validate", "--ckpt_path=runs/latent-diffusion", "--trust=own_latents") == 0

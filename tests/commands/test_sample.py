@@ -413,7 +413,7 @@ WRONG = {
     ),
     "a diffusion model in the wrong place": (
         ["--classifier=runs/diffusion"],
-        "a diffusion, and a classifier",
+        "a diffusion model, and a classifier",
     ),
     "scale in two places": (["--guidance.scale=3", "--scale=2"], "given twice"),
     "scale in two places, in a list": (
