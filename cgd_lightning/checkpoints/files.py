@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar, cast, overload
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -235,10 +236,20 @@ def find_autoencoder(path: Path, card: Card, trust: Trust = NO_TRUST) -> Path | 
     return autoencoder_file(codec, path, lambda file: _autoencoder(file, "cpu", trust))
 
 
+_IN_USE: WeakValueDictionary[tuple[object, ...], Autoencoder] = WeakValueDictionary()
+"""Autoencoders that some model decodes by; those of a pair are one."""
+
+
 def _autoencoder(path: Path, device: str | torch.device, trust: Trust) -> Autoencoder | None:
-    if read(path).kind != "autoencoder":
-        return None
-    return load(path, Autoencoder, device=device, trust=trust)
+    """The autoencoder in a file, None for a file of another kind."""
+    state = path.stat()
+    key = (path.absolute(), state.st_ino, state.st_size, state.st_mtime_ns, str(device), trust)
+    found = _IN_USE.get(key)
+    if found is None:
+        if read(path).kind != "autoencoder":
+            return None
+        found = _IN_USE[key] = load(path, Autoencoder, device=device, trust=trust)
+    return found
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from cgd_lightning.commands.export_options import NONE, parser
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.parser import take_trusted
 from cgd_lightning.diffusion.denoiser import Denoiser
-from cgd_lightning.diffusion.latents import Latents
 from cgd_lightning.errors import InputError, printable
 from cgd_lightning.exchange import adm_write, diffusers, hub
 from cgd_lightning.files import as_umask_says, is_free, whole_folder
@@ -103,9 +102,11 @@ def _to_folder(settings: Namespace, asked: Asked) -> list[str]:
             step = checkpoints.sizes(path).get("step")
             training = told_training(path, asked.trust)
             write_folder(model, place, card.dataset, card.source, step, training)
-            codec = model.data.codec
-            if isinstance(codec, Latents) and not (folder / AUTOENCODER).exists():
-                write_folder(codec.network, folder / AUTOENCODER, card.dataset)
+            autoencoder = checkpoints.find_autoencoder(path, card, asked.trust)
+            if autoencoder is not None and not (folder / AUTOENCODER).exists():
+                own = checkpoints.read(autoencoder)
+                network = checkpoints.load(autoencoder, trust=asked.trust)
+                write_folder(network, folder / AUTOENCODER, own.dataset, own.source)
             del model
         picture = _picture(settings, asked, folder, upsampler)
         text = card_of(settings, folder, checkpoints.find(folder), picture, upsampler).text()

@@ -77,6 +77,7 @@ def test_both_networks_of_a_pair_know_one_autoencoder(latent: Path) -> None:
     one, other = (model.data.codec for model in models)
     assert isinstance(one, Latents)
     assert one == other
+    assert one.network is other.network
     images = torch.randint(0, 256, (2, 1, 8, 8), dtype=torch.uint8)
     assert torch.equal(one.encode(images), other.encode(images))
 
