@@ -23,6 +23,7 @@ from cgd_lightning.checkpoints.card import Card, Model, describe
 from cgd_lightning.checkpoints.entries import decode
 from cgd_lightning.checkpoints.plain_json import read_mapping
 from cgd_lightning.checkpoints.tensor_file import TensorFile, own_file
+from cgd_lightning.diffusion.latents import Latents
 from cgd_lightning.errors import InputError, one_line
 from cgd_lightning.files import as_umask_says, open_plain, whole
 
@@ -116,6 +117,8 @@ def write_folder(
     """
     folder.mkdir(parents=True, exist_ok=True)
     card = describe(model, dataset, source=source)
+    if isinstance(model.data.codec, Latents):  # no path of this machine
+        card["codec"]["init_args"]["autoencoder"] = AUTOENCODER
     texts = {CONFIG: json.dumps(card, indent=1, allow_nan=False, ensure_ascii=False) + "\n"}
     if training is not None:
         texts[TRAINING] = training

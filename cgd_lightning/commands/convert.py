@@ -64,13 +64,11 @@ def _check_free(run: Path) -> None:
 
 
 def _runs(out: Path, imported: list[Imported]) -> list[Path]:
-    """Where each model goes: a classifier beside a diffusion model to OUT-classifier."""
-    pair = len(imported) > 1
+    """Where each model goes: the first to OUT, others to OUT-classifier and OUT-autoencoder."""
+    beside = {NoisyClassifier: "-classifier", Autoencoder: "-autoencoder"}
     return [
-        out.with_name(f"{out.name}-classifier")
-        if pair and isinstance(found.model, NoisyClassifier)
-        else out
-        for found in imported
+        out.with_name(f"{out.name}{beside.get(type(found.model), '')}") if number else out
+        for number, found in enumerate(imported)
     ]
 
 

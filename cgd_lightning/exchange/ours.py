@@ -10,6 +10,7 @@ from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints import at_most, build
 from cgd_lightning.checkpoints.classes import NO_TRUST
 from cgd_lightning.checkpoints.folder_form import (
+    AUTOENCODER,
     CONFIG,
     PAIR,
     WEIGHTS,
@@ -70,6 +71,9 @@ class _Views:
 
 
 def _files(source: Path) -> list[Path]:
+    """The models in `source`, the diffusion model first and the autoencoder of latent ones last."""
     first = checkpoints.find(source)
     other = None if source.is_file() else checkpoints.paired(first)
-    return [first] if other is None else [first, other]
+    pair = [first] if other is None else [first, other]
+    autoencoder = source / AUTOENCODER / WEIGHTS
+    return [*pair, autoencoder] if autoencoder.is_file() else pair

@@ -179,12 +179,17 @@ def test_an_exported_pair_brings_its_autoencoder(latent: Path, tmp_path: Path) -
         quick = ["--num_samples=4", "--sampler.steps=2", "--format=npz"]
         assert status("export", "runs/latent-diffusion", f"--out={out}", "--samples=none") == 0
         assert (Path(out) / "autoencoder/model.safetensors").is_file()
-        for number, path in enumerate(("runs/latent-diffusion", out)):
+        for file in Path(out).rglob("config.json"):
+            assert "runs/" not in file.read_text()
+        assert status("convert", out, f"--out={tmp_path}/again/pair") == 0
+        again = tmp_path / "again/pair"
+        assert (tmp_path / "again/pair-autoencoder/version_0/best.ckpt").is_file()
+        for number, path in enumerate(("runs/latent-diffusion", out, str(again))):
             made = tmp_path / f"made{number}"
-            with inside(tmp_path if path == out else latent):
+            with inside(tmp_path if number else latent):
                 assert status("sample", f"--ckpt={path}", *quick, f"--out={made}") == 0
             images.append(read_samples(made)[0])
-    assert torch.equal(*images)
+    assert all(torch.equal(images[0], others) for others in images[1:])
 
 
 @pytest.mark.parametrize(
