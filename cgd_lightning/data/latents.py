@@ -48,13 +48,22 @@ def read_latents(
     trust: what the file may name. Raises InputError for one of other images.
     """
     # What is stored of one on the Hub is where it was fetched to, for files fetch nothing.
-    place = str(checkpoints.find(autoencoder)) if is_hub(autoencoder) else autoencoder
-    found = checkpoints.load(place, Autoencoder, trust=trust)
+    try:
+        file = checkpoints.find(autoencoder)
+    except InputError as error:
+        if is_hub(autoencoder):
+            raise
+        raise InputError(
+            f"data.autoencoder {autoencoder}: no autoencoder there; train one first: cgd fit "
+            "--config autoencoder.yaml"
+        ) from error
+    place = str(file) if is_hub(autoencoder) else autoencoder
+    found = checkpoints.load(file, Autoencoder, trust=trust)
     if found.data.shape != image_shape:
         raise InputError(
             f"data.autoencoder {autoencoder}: of images {list(found.data.shape)}, and these are "
-            f"{list(image_shape)}; give --data.image_size as it has, or train one on these images: "
-            "cgd fit --config autoencoder.yaml"
+            f"{list(image_shape)}; give --data.image_size or --data.channels as it has, or train one "
+            "on these images: cgd fit --config autoencoder.yaml"
         )
     return checkpoints.latents_of(found, place)
 

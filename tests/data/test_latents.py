@@ -221,7 +221,7 @@ def test_training_batches_show_both_sides(stored: str) -> None:
 def test_an_autoencoder_of_other_images_and_what_is_none_are_told(stored: str) -> None:
     with pytest.raises(InputError, match=r"of images \[1, 8, 8\], and these are \[1, 16, 16\]"):
         _ = Digits(image_size=16, autoencoder=stored).spec
-    with pytest.raises(InputError, match="no such checkpoint"):
+    with pytest.raises(InputError, match="no autoencoder there; train one first"):
         read_latents("nowhere", (1, 8, 8), checkpoints.Trust())
     with pytest.raises(InputError, match="shift 1 and autoencoder"):
         Digits(image_size=8, autoencoder=stored, shift=1)
