@@ -62,8 +62,8 @@ def read_latents(
     if found.data.shape != image_shape:
         raise InputError(
             f"data.autoencoder {autoencoder}: of images {list(found.data.shape)}, and these are "
-            f"{list(image_shape)}; give --data.image_size or --data.channels as it has, or train one "
-            "on these images: cgd fit --config autoencoder.yaml"
+            f"{list(image_shape)}; give --data.image_size or --data.channels as it has, or train "
+            "one on these images: cgd fit --config autoencoder.yaml"
         )
     return checkpoints.latents_of(found, place)
 
