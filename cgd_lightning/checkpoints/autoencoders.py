@@ -71,7 +71,8 @@ def _found(codec: Latents, checkpoint: Path, load: Load) -> tuple[Path, Autoenco
         others.append(f"; {file} is another one, {hash}")
     raise InputError(
         f"{checkpoint}: its latents are those of the autoencoder {codec.hash}, which was "
-        f"{codec.autoencoder} and is neither there nor in a run beside this one; put it back"
+        f"{codec.autoencoder} and is neither there nor in a run beside this one; put it back, "
+        "under any name (one that is trained anew is another one)"
         f"{''.join(others[:1])}"
     )
 

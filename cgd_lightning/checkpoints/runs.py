@@ -15,6 +15,9 @@ from cgd_lightning.errors import InputError
 OF_A_FOLDER = ("best.ckpt", "last.ckpt", WEIGHTS, *(f"{part}/{WEIGHTS}" for part in PAIR))
 """The files that a folder may mean."""
 
+CONFIGS = r"autoencoder|([a-z0-9-]+-)?(judge|classifier|diffusion)"
+"""The names of packaged configurations of trainings, and of their runs."""
+
 
 def find(path: str | Path, names: Sequence[str] = OF_A_FOLDER) -> Path:
     """The checkpoint file that `path` means: a file, a version folder, or a run folder.
@@ -120,7 +123,9 @@ def _runs_near(path: Path) -> str:
         near = (version.parent for version in parent.glob("*/version_0"))
         if runs := sorted(str(run) for run in near if not _hidden(run)):
             return f"; runs here: {', '.join(runs)}"
-    return "; train one first: cgd fit --config diffusion.yaml"
+    # The run of a packaged configuration has its name.
+    config = path.name if re.fullmatch(CONFIGS, path.name) else "diffusion"
+    return f"; train one first: cgd fit --config {config}.yaml"
 
 
 def find_partner(partner: str, beside: Path) -> Path:

@@ -112,9 +112,11 @@ def _check_data(data: Any, path: Path, num_images: int) -> None:
             )
     count = min(num_images, len(data.split("test")))
     if count < FEWEST:
+        test = len(data.split("test"))
         raise InputError(
-            f"{count} test images of {data.name}, --num_images {num_images}: a diagnosis needs "
-            f"{FEWEST} at least"
+            f"{count} test images of {data.name}, of which --num_images {num_images} took so many "
+            f"of {test}: a diagnosis needs {FEWEST} at least; more images, or a larger share held "
+            "out when both networks are trained (--data.held_out of a folder)"
         )
 
 

@@ -106,7 +106,10 @@ def _to_folder(settings: Namespace, asked: Asked) -> list[str]:
             if autoencoder is not None and not (folder / AUTOENCODER).exists():
                 own = checkpoints.read(autoencoder)
                 network = checkpoints.load(autoencoder, trust=asked.trust)
-                write_folder(network, folder / AUTOENCODER, own.dataset, own.source)
+                step = checkpoints.sizes(autoencoder).get("step")
+                training = told_training(autoencoder, asked.trust)
+                place = folder / AUTOENCODER
+                write_folder(network, place, own.dataset, own.source, step, training)
             del model
         picture = _picture(settings, asked, folder, upsampler)
         text = card_of(settings, folder, checkpoints.find(folder), picture, upsampler).text()

@@ -54,8 +54,8 @@ def read_latents(
         if is_hub(autoencoder):
             raise
         raise InputError(
-            f"data.autoencoder {autoencoder}: no autoencoder there; train one first: cgd fit "
-            "--config autoencoder.yaml"
+            f"data.autoencoder {autoencoder}: no autoencoder there; train one first on the "
+            "same data: cgd fit --config autoencoder.yaml"
         ) from error
     place = str(file) if is_hub(autoencoder) else autoencoder
     found = checkpoints.load(file, Autoencoder, trust=trust)

@@ -123,6 +123,8 @@ class ModelCard:
     def _what(self) -> str:
         kinds = ", and ".join(KINDS[part.card.kind] for part in self.parts)
         pair = " They were trained apart and go together." if len(self.parts) > 1 else ""
+        if self._main.kind == "diffusion" and "autoencoder" in self._main.codec["init_args"]:
+            pair += " They live in the latents of the autoencoder in the folder `autoencoder`."
         source = self._main.source
         made = "" if source is None else f" It was converted from {_plain(source)}."
         shape = " x ".join(map(str, self._main.image_shape)) or "no fixed shape"

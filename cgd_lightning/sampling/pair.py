@@ -20,6 +20,13 @@ Source: TypeAlias = Path | str | Mapping[str, Any]
 """Of a classifier: a file, the name of a published one, or class_path and init_args."""
 
 
+HINTS = {
+    "classifier": "; the classifier goes to `classifier`",
+    "autoencoder": ": cgd fit --config latent-diffusion.yaml",
+}
+"""What to do with a checkpoint that is no diffusion model."""
+
+
 def silent(text: str) -> None:
     """Says nothing."""
 
@@ -48,7 +55,7 @@ def find_pair(request: Request, lenient: Collection[str] = (), say: Say = silent
     path = checkpoints.find(request.ckpt)
     card = checkpoints.read(path)
     if card.kind != "diffusion":
-        hint = "; the classifier goes to `classifier`" if card.kind == "classifier" else ""
+        hint = HINTS.get(card.kind, "")
         raise RequestError(
             f" {path}: {checkpoints.a_kind(card.kind)}, and a diffusion model was wanted{hint}",
             "ckpt",

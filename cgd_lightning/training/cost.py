@@ -198,7 +198,7 @@ def _options(
     for width in WIDTHS:
         if width in settings:
             yield f"--model.network.{width}, now {settings[width]} (half takes about a quarter)"
-    if isinstance(module.data, Folder):
+    if isinstance(module.data, Folder) and isinstance(module.data.codec, Pixels):
         side = module.data.image_shape[-1]
         yield f"--data.image_size, now {side} (half takes about a quarter)"
     if module.data.batch_size > 1:
