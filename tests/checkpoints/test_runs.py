@@ -120,7 +120,8 @@ def test_a_pair_that_does_not_fit_is_told_with_both_files_and_both_values() -> N
         pair(noisy_classifier(), denoiser())
     for wrong, kind in ((judge(), "judge"), (denoiser(), "diffusion")):
         with pytest.raises(
-            InputError, match=rf"other\.ckpt: a {kind}, and a classifier of noisy images was wanted"
+            InputError,
+            match=rf"other\.ckpt: {checkpoints.a_kind(kind)}, and a classifier of noisy images was wanted",
         ):
             pair(denoiser(), wrong)
 
@@ -246,9 +247,12 @@ def test_the_runs_beside_a_checkpoint_are_those_of_the_folder_that_holds_its_run
 def test_models_of_different_codecs_do_not_pair() -> None:
     mine, other = (Card(**checkpoints.describe(model())) for model in (denoiser, noisy_classifier))
     latents = {"class_path": "mine.Latents", "init_args": {"scale": 2.0}}
-    for check in (checkpoints.check_pair, checkpoints.check_shapes):
+    for check, said in (
+        (checkpoints.check_pair, r"a lives in pixels, and b in the space of mine\.Latents; train"),
+        (checkpoints.check_shapes, r"codec .*Pixels.* in a, but .*mine\.Latents.* in b"),
+    ):
         check((Path("a"), mine), (Path("b"), other))
-        with pytest.raises(InputError, match=r"codec .*Pixels.* in a, but .*mine\.Latents.* in b"):
+        with pytest.raises(InputError, match=said):
             check((Path("a"), mine), (Path("b"), replace(other, codec=latents)))
 
 
@@ -275,7 +279,7 @@ def test_a_checkpoint_is_loaded_as_the_kind_that_it_is_and_as_no_other(
             continue
         with pytest.raises(InputError) as error:
             checkpoints.load(path, wanted)
-        assert str(error.value) == f"{path}: a {kind}, and {words}"
+        assert str(error.value) == f"{path}: {checkpoints.a_kind(kind)}, and {words}"
 
 
 def test_another_kind_is_refused_before_its_weights_are_read(
