@@ -119,10 +119,8 @@ def test_a_pair_that_does_not_fit_is_told_with_both_files_and_both_values() -> N
     ):
         pair(noisy_classifier(), denoiser())
     for wrong, kind in ((judge(), "judge"), (denoiser(), "diffusion")):
-        with pytest.raises(
-            InputError,
-            match=rf"other\.ckpt: {checkpoints.a_kind(kind)}, and a classifier of noisy images was wanted",
-        ):
+        said = rf"other\.ckpt: {checkpoints.a_kind(kind)}, and a classifier of noisy images was"
+        with pytest.raises(InputError, match=said):
             pair(denoiser(), wrong)
 
 
