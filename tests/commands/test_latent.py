@@ -150,7 +150,10 @@ def test_a_judge_of_pixels_guides_and_judges_latent_samples(copied: Path) -> Non
         ([*AUTOENCODER, "--model.feature_weight=1"], "feature_weight 1.0 and judge None"),
         ([*AUTOENCODER, "--model.network=ConvNet"], "ConvNet"),
         ([*DIFFUSION, "--data.image_size=16"], "of images [1, 8, 8], and these are [1, 16, 16]"),
-        ([*DIFFUSION, "--data.autoencoder=runs/nothing"], "train one first: cgd fit --config auto"),
+        (
+            [*DIFFUSION, "--data.autoencoder=runs/nothing"],
+            "train one first on the same data: cgd fit --config auto",
+        ),
         ([*DIFFUSION, "--data.autoencoder=runs/latent-diffusion"], "an autoencoder was wanted"),
         ([*DIFFUSION, "--data.shift=1"], "shift 1 and autoencoder runs/autoencoder"),
         ([*DIFFUSION, "--model.learned_variance=true"], "learned_variance"),
