@@ -15,7 +15,8 @@ from cgd_lightning.checkpoints.foreign import own_classifier
 from cgd_lightning.checkpoints.published import is_published, published_classifier
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier, in_space_of
 from cgd_lightning.diffusion.denoiser import Denoiser
-from cgd_lightning.diffusion.guidance import Rule
+from cgd_lightning.diffusion.guidance import Chain, ClassifierGuidance, Rule
+from cgd_lightning.diffusion.guidance.rule import singles
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.checks import check_labels, check_sampler
 from cgd_lightning.sampling.hardware import PRECISIONS, pick_device, pick_dtype
@@ -133,6 +134,8 @@ def load_pair(
         check_labels(request, rule, denoiser)
     if denoiser.conditional and NoisyClassifier in rule.guides:
         say(_told_twice(denoiser))
+    if _saturates(request, denoiser):
+        say(SATURATES)
     classifier = None if pair.classifier is None else loader.model(pair.classifier, pair, denoiser)
     small = read_low_res(request, denoiser, classifier)
     known = models | {files.get(name, name): model for name, model in models.items()}
@@ -140,6 +143,25 @@ def load_pair(
     if small is None:
         return Job(settled, denoiser, classifier, known, dtype)
     return Job(settled, denoiser, classifier, known, dtype, small.targets, small.images)
+
+
+SATURATES = (
+    "note: nothing clamps latents, and a long first step at the highest noise saturates what is "
+    "guided there; leave that out by weight=Interval(-4, 12), or take sampler=DPMSolverSDE(20)"
+)
+
+LONG = 3.0
+"""How many times alpha may grow in the first step: an error of x0 there grows by as much."""
+
+
+def _saturates(request: Request, denoiser: Denoiser) -> bool:
+    """Whether guidance at the noisiest level makes much of an x0 that has no bounds."""
+    if denoiser.data.codec.bounds is not None or not request.strength:
+        return False
+    terms = [each for each in singles(Chain(request.rules)) if isinstance(each, ClassifierGuidance)]
+    first, second, *_ = denoiser.schedule.levels(request.sampler.steps, request.sampler.spacing)
+    guided = any(each.weight is None or each.weight(first) for each in terms)
+    return guided and 0 < LONG * first.alpha < second.alpha
 
 
 def _told_twice(denoiser: Denoiser) -> str:

@@ -242,6 +242,29 @@ def test_an_autoencoder_whose_own_space_are_latents_is_damaged(copied: Path) -> 
         checkpoints.load("runs/latent-diffusion")
 
 
+@pytest.mark.parametrize(
+    ("words", "noted"),
+    [
+        ([], True),
+        (["--scale=0"], False),
+        (["--sampler=DPMSolverSDE", "--sampler.steps=20"], False),
+        (["--guidance.weight=Interval", "--guidance.weight.high=12"], False),
+    ],
+)
+def test_a_first_step_that_saturates_is_noted(
+    latent: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    noted: bool,
+) -> None:
+    quick = ["--num_samples=2", f"--out={tmp_path / 'out'}"]
+    sampler = [] if any("sampler" in word for word in words) else ["--sampler.steps=20"]
+    with inside(latent):
+        assert status("sample", "--ckpt=runs/latent-diffusion", *quick, *sampler, *words) == 0
+    assert ("nothing clamps latents" in capsys.readouterr().err) == noted
+
+
 def test_a_judge_reads_pixels(latent: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with inside(latent):
         said = message(capsys, "fit", "--config=judge.yaml", *LATENT[:-1])
