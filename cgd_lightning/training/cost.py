@@ -172,7 +172,8 @@ def duration(seconds: float) -> str:
 
 def _stops_before(trainer: Trainer) -> bool:
     """Whether --trainer.max_time ends the run within a day."""
-    timers = [each for each in trainer.callbacks if isinstance(each, Timer)]  # type: ignore[attr-defined]
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it at run time
+    timers = [each for each in callbacks if isinstance(each, Timer)]
     left = [each.time_remaining() for each in timers]
     return any(seconds is not None and seconds <= DAY for seconds in left)
 
