@@ -125,7 +125,7 @@ WRONG = {
     "unknown option": ([*TINY_DIFFUSION, "--trainer.max_step=3"], "max_step"),
     "unknown config key": (["--config=diffusion.yaml", "--config=wrong.yaml"], "modle"),
     "no such config": (["--config=difusion.yaml"], "no file 'difusion.yaml'"),
-    "no configuration": ([], "give --config FILE; packaged: cifar10-classifier.yaml, "),
+    "no configuration": ([], "give --config FILE; packaged: autoencoder.yaml, "),
     "wrong network option": ([*TINY_DIFFUSION, "--model.network.width=3"], "width"),
     "image size that does not fit": (
         [*TINY_DIFFUSION, "--data.image_size=18", "--model.network.channel_mult=[1,1]"],
