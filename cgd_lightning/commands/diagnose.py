@@ -110,13 +110,13 @@ def _check_data(data: Any, path: Path, num_images: int) -> None:
                 f"--data {data.name}: {name.replace('_', ' ')} {list(mine)}; {path} was trained on "
                 f"{known}"
             )
-    count = min(num_images, len(data.split("test")))
-    if count < FEWEST:
-        test = len(data.split("test"))
+    test = len(data.split("test"))
+    if num_images < FEWEST:
+        raise InputError(f"--num_images {num_images}: a diagnosis needs {FEWEST} at least")
+    if test < FEWEST:
         raise InputError(
-            f"{count} test images of {data.name}, of which --num_images {num_images} took so many "
-            f"of {test}: a diagnosis needs {FEWEST} at least; more images, or a larger share held "
-            "out when both networks are trained (--data.held_out of a folder)"
+            f"{data.name} has {test} test images: a diagnosis needs {FEWEST} at least; add images, "
+            "or hold out a larger share when both networks are trained (--data.held_out)"
         )
 
 

@@ -99,18 +99,13 @@ def _to_folder(settings: Namespace, asked: Asked) -> list[str]:
         for path, card, model in asked.load():
             upsampler |= isinstance(model, Denoiser) and model.low_res_shape is not None
             place = folder / card.kind if pair else folder
-            step = checkpoints.sizes(path).get("step")
-            training = told_training(path, asked.trust)
-            write_folder(model, place, card.dataset, card.source, step, training)
-            autoencoder = checkpoints.find_autoencoder(path, card, asked.trust)
-            if autoencoder is not None and not (folder / AUTOENCODER).exists():
-                own = checkpoints.read(autoencoder)
-                network = checkpoints.load(autoencoder, trust=asked.trust)
-                step = checkpoints.sizes(autoencoder).get("step")
-                training = told_training(autoencoder, asked.trust)
-                place = folder / AUTOENCODER
-                write_folder(network, place, own.dataset, own.source, step, training)
+            _write(model, place, path, card, asked.trust)
             del model
+        first, card = asked.models[0]  # those of a pair have one autoencoder
+        if (autoencoder := checkpoints.find_autoencoder(first, card, asked.trust)) is not None:
+            known = checkpoints.read(autoencoder)
+            model = checkpoints.load(autoencoder, trust=asked.trust)
+            _write(model, folder / AUTOENCODER, autoencoder, known, asked.trust)
         picture = _picture(settings, asked, folder, upsampler)
         text = card_of(settings, folder, checkpoints.find(folder), picture, upsampler).text()
         (folder / "README.md").write_text(text, encoding="utf-8")
@@ -120,6 +115,12 @@ def _to_folder(settings: Namespace, asked: Asked) -> list[str]:
     if upsampler and settings.samples is None:
         lines.append("note: it enlarges images, so that none of its own are shown; --samples does")
     return lines
+
+
+def _write(model: Model, place: Path, path: Path, card: Card, trust: Trust) -> None:
+    """Writes `model`, of the checkpoint `path` and its card, into the folder `place`."""
+    step = checkpoints.sizes(path).get("step")
+    write_folder(model, place, card.dataset, card.source, step, told_training(path, trust))
 
 
 def _picture(settings: Namespace, asked: Asked, folder: Path, upsampler: bool) -> str | None:

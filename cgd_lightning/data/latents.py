@@ -47,7 +47,6 @@ def read_latents(
 
     trust: what the file may name. Raises InputError for one of other images.
     """
-    # What is stored of one on the Hub is where it was fetched to, for files fetch nothing.
     try:
         file = checkpoints.find(autoencoder)
     except InputError as error:
@@ -57,6 +56,7 @@ def read_latents(
             f"data.autoencoder {autoencoder}: no autoencoder there; train one first on the "
             "same data: cgd fit --config autoencoder.yaml"
         ) from error
+    # What is stored of one on the Hub is where it was fetched to, for files fetch nothing.
     place = str(file) if is_hub(autoencoder) else autoencoder
     found = checkpoints.load(file, Autoencoder, trust=trust)
     if found.data.shape != image_shape:

@@ -119,12 +119,14 @@ class Decoded(nn.Module):
 def in_space_of(classifier: CleanClassifier, codec: Codec) -> CleanClassifier:
     """The classifier of clean images, for x0 of `codec`.
 
-    Raises InputError where one of another space than pixels does not fit.
+    Raises InputError for one of another space than pixels, and for a codec without pixels of x0.
     """
     if classifier.data.codec == codec:
         return classifier
     if classifier.data.codec != PIXELS:
         raise InputError("reads the latents of another autoencoder; wanted one that reads pixels")
+    if type(codec).pixels is Codec.pixels:
+        raise InputError(f"reads pixels, and {type(codec).__name__} has none of x0")
     data = replace(classifier.data, codec=codec)
     return CleanClassifier(Decoded(classifier.network, codec), data).eval().requires_grad_(False)
 

@@ -7,10 +7,14 @@ from PIL import Image
 
 from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.diffusion.generate import Progress
+from cgd_lightning.diffusion.samplers import DPMSolverSDE
 from cgd_lightning.evaluation.plots import grid
 from cgd_lightning.sampling.evaluated import contact_sheet
 from cgd_lightning.sampling.request import Request
 from cgd_lightning.sampling.resolve import resolve
+
+UNCLAMPED = DPMSolverSDE(steps=20)
+"""Where nothing clamps x0: with even steps in log SNR guidance does not saturate."""
 
 PER_CLASS, CLASSES, WITHOUT = 2, 10, 8
 """Samples of a class, classes that are shown, and samples of a model that is told none."""
@@ -29,6 +33,8 @@ def preview(
     for. scale: of the guidance by the classifier that goes with it; 0 for none.
     """
     job = resolve(Request(ckpt, scale=scale), device=device, trust=trust)
+    if job.denoiser.data.codec.bounds is None:
+        job = job.again(sampler=UNCLAMPED)
     names = (job.classifier or job.denoiser).data.class_names
     asks = job.classifier is not None or (job.denoiser.conditional and bool(names))
     shown = range(min(len(names), CLASSES))

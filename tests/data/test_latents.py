@@ -170,7 +170,7 @@ def test_a_damaged_cache_is_one_line(damage: object) -> None:
 
 def test_latents_that_are_not_finite_are_refused_when_made_and_when_read() -> None:
     broken = autoencoder()
-    broken.network.encoder[0].bias.data[0] = torch.nan  # type: ignore[index, union-attr]
+    next(broken.network.parameters()).fill_(torch.nan)
     with pytest.raises(InputError, match="not finite; train the autoencoder again"):
         encoded(images(), checkpoints.latents_of(broken, "runs/autoencoder"), CPU)
     assert not list(cache_folder().glob("*"))

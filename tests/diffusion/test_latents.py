@@ -12,7 +12,7 @@ from cgd_lightning.diffusion.codec import PIXELS, Codec
 from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.guidance import ClassifierGuidance, CleanGuidance
-from cgd_lightning.diffusion.guidance.rule import Rule
+from cgd_lightning.diffusion.guidance.rule import Guide, Rule
 from cgd_lightning.diffusion.latents import Latents
 from cgd_lightning.diffusion.samplers import DDIM, DPMSolver, Sampler
 from cgd_lightning.diffusion.schedules import Cosine
@@ -51,9 +51,11 @@ class Inside(nn.Module):
         return Turned().moments(out)[0] if self.image_out else out
 
 
-def walk(denoiser: Denoiser, rule: Rule, guide: object, sampler: Sampler, x: Tensor) -> Tensor:
+def walk(
+    denoiser: Denoiser, rule: Rule, guide: Guide | None, sampler: Sampler, x: Tensor
+) -> Tensor:
     y = torch.arange(len(x)) % 3
-    denoise = rule.bind(denoiser.bind(y), guide, y)  # type: ignore[arg-type]
+    denoise = rule.bind(denoiser.bind(y), guide, y)
     levels = denoiser.schedule.levels(sampler.steps, sampler.spacing)
     zeros = torch.zeros_like(x)
     *_, last = sampler.walk(denoise, levels[0].sigma * x, levels, lambda: zeros)
