@@ -84,8 +84,9 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 class Trust:
     """What the user trusts beyond the list.
 
-    names: packages, modules or classes that files may name. any_size: files may ask for networks of
-    any number of parameters and layers.
+    Args:
+        names: packages, modules or classes that files may name.
+        any_size: whether files may ask for networks of any number of parameters and layers.
     """
 
     names: tuple[str, ...] = ()

@@ -61,6 +61,10 @@ def parser() -> OneLineErrors:
         "has to be given.",
         allow_abbrev=False,
     )
+    options.examples = (
+        "cgd convert 64x64_diffusion.pt --out runs/adm64",
+        "cgd convert ddpm-cifar10-32 --out runs/cifar10  # a folder of diffusers",
+    )
     options.add_argument("source", type=str, help="File or folder of the other project.")
     options.add_argument(
         "--out",

@@ -29,6 +29,9 @@ REQUEST = Request(
 
 USAGE = f"""usage: cgd demo
 
+  cgd demo
+  cgd sample --ckpt runs/diffusion --labels 3,7 --scale 3  # afterwards, more of its images
+
 Trains a judge, a noise predictor and a classifier on real handwritten digits (runs/judge,
 runs/diffusion, runs/classifier), makes {REQUEST.num_samples} images at scale {REQUEST.scale} and
 {REQUEST.num_samples} unguided ones, and lets the judge count. The last line is the path of the grid

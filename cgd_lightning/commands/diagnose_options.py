@@ -17,6 +17,10 @@ def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
         "levels."
     )
     options = command_parser("diagnose", description)
+    options.examples = (
+        "cgd diagnose --ckpt runs/classifier",
+        "cgd diagnose --ckpt runs/diffusion --classifier runs/classifier --scale 5",
+    )
     _add_pair(options)
     _add_measurement(options)
     options.add_argument(

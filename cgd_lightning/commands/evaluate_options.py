@@ -22,6 +22,10 @@ def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
         "another network, against real images that nothing was trained on."
     )
     options = command_parser("evaluate", description)
+    options.examples = (
+        "cgd evaluate --samples runs/diffusion/version_0/samples/0 --judge runs/judge",
+        "cgd evaluate --samples FOLDER --features efficientnet-lite0 --reference FOLDER",
+    )
     options.add_argument(
         "--samples",
         type=str | None,

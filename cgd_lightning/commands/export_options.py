@@ -18,6 +18,10 @@ def parser() -> OneLineErrors:
         "export",
         "A model in a form in which others read it: its weights, what it is, how to use it.",
     )
+    options.examples = (
+        "cgd export runs/diffusion --out FOLDER",
+        "cgd export runs/diffusion --out FOLDER --to diffusers",
+    )
     options.add_argument(
         "run", type=str | None, nargs="?", help="Run, version folder or file of the model."
     )

@@ -22,6 +22,7 @@ import cgd_lightning.training.autoencoder
 import cgd_lightning.training.muon  # noqa: F401  (so that short names are known)
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints import schema
+from cgd_lightning.commands.fit_help import tell
 from cgd_lightning.commands.own_config import with_own_config
 from cgd_lightning.configuration.files import OWN_FILES, PackagedConfigFile
 from cgd_lightning.configuration.gate import Gate
@@ -101,6 +102,11 @@ class TrainingCLI(LightningCLI):
         except SIGTERMException:
             _say(self.claimed.rest if self.claimed else STOPPED)
             raise
+
+    def setup_parser(self, *args: Any, **kwargs: Any) -> None:
+        super().setup_parser(*args, **kwargs)
+        for command, parser in zip(self.subcommands(), self.parsers, strict=True):
+            tell(command, parser)
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         kwargs.setdefault("dump_header", ["Written by cgd-lightning"])

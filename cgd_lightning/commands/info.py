@@ -19,7 +19,8 @@ def run(args: list[str]) -> None:
     """Run `args`: "info" and the path of a checkpoint, version folder or run folder."""
     if len(args) != 2 or args[1] in ("-h", "--help"):
         usage = (
-            "usage: cgd info FILE_OR_RUN\n\nWhat a checkpoint is: kind, network, schedule, "
+            "usage: cgd info FILE_OR_RUN\n\n  cgd info runs/diffusion\n"
+            "  cgd info 64x64_diffusion.pt\n\nWhat a checkpoint is: kind, network, schedule, "
             "classes, data set, step."
         )
         if args[1:] and args[1] in ("-h", "--help"):

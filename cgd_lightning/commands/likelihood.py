@@ -102,6 +102,10 @@ def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
         "as mean and standard error."
     )
     options = command_parser("likelihood", description)
+    options.examples = (
+        "cgd likelihood --ckpt runs/diffusion",
+        "cgd likelihood --ckpt runs/diffusion --num_images 1000 --steps 50",
+    )
     options.add_argument(
         "--ckpt", type=str | None, help="Run, version folder or file of the diffusion model."
     )

@@ -135,27 +135,33 @@ def parser(sampler: str = "DDIM", prog: str = "cgd sample") -> OneLineErrors:
         description="Make guided images. --steps N is short for --sampler.steps N.",
         allow_abbrev=False,
     )
+    options.examples = (
+        "cgd sample --ckpt runs/diffusion --scale 5",
+        "cgd sample --ckpt runs/diffusion --labels 3,7 --num_samples 100 --sampler Heun --steps 10",
+    )
     again = "Make the images of an earlier `cgd sample` again; further options change them."
     options.add_argument("--config", action=PackagedConfigFile, help="YAML file with options.")
     options.add_argument("--from", metavar="samples.json", help=again)
     options.add_class_arguments(Request, skip={"sampler", "guidance"}, instantiate=False)
     try:
         options.add_subclass_arguments(
-            Sampler, "sampler", default={"class_path": sampler}, help="sampler and its options"
+            Sampler, "sampler", default={"class_path": sampler}, help="sampler and its options."
         )
     except ValueError:  # no such class: said when the words are parsed
         return parser(prog=prog)
-    options.add_argument(
+    rules = options.add_argument_group("What steers the walk towards the labels")
+    rules.add_argument(
         "--guidance",
         type=Rule | list[Rule],
         default={"class_path": "ClassifierGuidance"},
-        help="guidance rule, or a list of them, the first innermost; takes --scale",
+        help="guidance rule, or a list of them, the first innermost; takes --scale.",
     )
     options.add_class_arguments(Place, skip={"animate", "compile", "trainer"}, instantiate=False)
     options.add_class_arguments(Devices, "trainer")
     switch: dict[str, Any] = {"type": bool, "nargs": "?", "const": True, "default": False}
-    options.add_argument("--animate", **switch, help="also write animation.gif, step by step")
-    options.add_argument("--compile", **switch, help="torch.compile the networks")
+    place = options.groups["Place"]
+    place.add_argument("--animate", **switch, help="also write animation.gif, step by step.")
+    place.add_argument("--compile", **switch, help="torch.compile the networks.")
     return options
 
 

@@ -44,6 +44,10 @@ def parser(
         f"Makes {SAMPLES:,} samples of each point unless --num_samples says otherwise."
     )
     options = OneLineErrors(prog="cgd sweep", description=description, allow_abbrev=False)
+    options.examples = (
+        "cgd sweep --ckpt runs/diffusion --scales 0,1,2,5",
+        "cgd sweep --ckpt runs/diffusion --steps 10,20 --features random --num_samples 200",
+    )
     usual = ",".join(f"{scale:g}" for scale in SCALES)
     options.add_argument(
         "--scales", type=str, default=usual, help="Scales of the guidance; 0 is always among them."

@@ -21,12 +21,13 @@ from cgd_lightning.checkpoints.listed import LISTED, Trust, not_listed
 from cgd_lightning.configuration.allowed import defined_as, lightning_classes
 from cgd_lightning.configuration.files import load_yaml, packaged_configs
 from cgd_lightning.configuration.gate import Gate
+from cgd_lightning.configuration.help import HelpfulParser
 from cgd_lightning.errors import InputError, printable
 
 _NAME = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?:\(.*)?$", re.DOTALL | re.ASCII)
 
 
-class OneLineErrors(ArgumentParser):
+class OneLineErrors(HelpfulParser):
     """A parser that answers a wrong command line in one line and exits with status 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

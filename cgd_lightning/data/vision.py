@@ -30,15 +30,6 @@ class VisionDataModule(NoisingDataModule):
     Args:
         root: folder that holds the files, or shall.
         download: fetch them if they are missing.
-        schedule: noise schedule of both networks; Linear() if none is given.
-        batch_size: images per step and process, at least 1.
-        num_workers: loader processes; 0 is best for sets that are held in memory.
-        seed: seed of the order of the images and of their noise.
-        predict_timestep: timestep, from 0 to T-1, at which `cgd predict` reads the test images.
-        shift: move each training image by up to so many pixels, down and across.
-        mirror: swap left and right of a training image, or not, with equal chances each time.
-        autoencoder: run or file of an autoencoder of such images, in whose latents the networks
-            live; in the pixels if none is given.
     """
 
     dataset: type

@@ -28,6 +28,9 @@ class NoiseSchedule(Value, ABC):
 
     A subclass is a frozen dataclass with `timesteps`, T, among its fields. It gives `tables` and
     says by `from_angle` which process it is.
+
+    Args:
+        timesteps: T, the number of noise levels that networks are trained on.
     """
 
     timesteps: int
@@ -139,6 +142,9 @@ class VariancePreserving(NoiseSchedule):
     With `zero_terminal_snr` its last level is noise alone: alpha is shifted and scaled so that the
     last one is 0 and the first stays. A network then has to predict v or x0. Lin et al. 2023
     (arXiv:2305.08891), algorithm 1.
+
+    Args:
+        zero_terminal_snr: make the last level noise alone; networks then predict v or x0.
     """
 
     zero_terminal_snr: bool
@@ -170,10 +176,8 @@ class Linear(VariancePreserving):
     Ho et al. 2020 (arXiv:2006.11239), section 4.
 
     Args:
-        timesteps: T, the number of noise levels that networks are trained on.
         beta_start: the first beta, at T = 1000.
         beta_end: the last beta, at T = 1000.
-        zero_terminal_snr: make the last level noise alone; networks then predict v or x0.
     """
 
     timesteps: int = 1000
@@ -193,10 +197,8 @@ class ScaledLinear(VariancePreserving):
     Rombach et al. 2022 (arXiv:2112.10752), as their code has it; `scaled_linear` of diffusers.
 
     Args:
-        timesteps: T, the number of noise levels that networks are trained on.
         beta_start: the first beta, at T = 1000.
         beta_end: the last beta, at T = 1000.
-        zero_terminal_snr: make the last level noise alone; networks then predict v or x0.
     """
 
     timesteps: int = 1000
@@ -219,10 +221,8 @@ class Cosine(VariancePreserving):
     Nichol and Dhariwal 2021 (arXiv:2102.09672), eq. 17.
 
     Args:
-        timesteps: T, the number of noise levels that networks are trained on.
         s: offset, by which the noise of the first levels is not too small.
         max_beta: the largest beta, below 1.
-        zero_terminal_snr: make the last level noise alone; networks then predict v or x0.
     """
 
     timesteps: int = 1000
@@ -244,12 +244,10 @@ class Sigmoid(VariancePreserving):
     `max_beta`.
 
     Args:
-        timesteps: T, the number of noise levels that networks are trained on.
         start: where on the sigmoid the schedule begins.
         end: where on the sigmoid the schedule ends.
         tau: temperature of the sigmoid.
         max_beta: the largest beta, below 1.
-        zero_terminal_snr: make the last level noise alone; networks then predict v or x0.
     """
 
     timesteps: int = 1000
@@ -273,7 +271,6 @@ class VarianceExploding(NoiseSchedule):
     Song et al. 2021 (arXiv:2011.13456), appendix C; for data in [-1, 1].
 
     Args:
-        timesteps: T, the number of noise levels that networks are trained on.
         sigma_min: standard deviation of the noise at the first level.
         sigma_max: standard deviation of the noise at the last level.
     """

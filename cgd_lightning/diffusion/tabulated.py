@@ -15,7 +15,6 @@ class Tabulated(VariancePreserving):
     Args:
         variances: the betas of all timesteps, each above 0 and below 1, the least noisy level
             first. T is their number.
-        zero_terminal_snr: make the last level noise alone; networks then predict v or x0.
     """
 
     variances: tuple[float, ...] = field(repr=False)

@@ -22,13 +22,12 @@ LEAST = 32
 
 
 class DensityCoverage(AllFeatures):
-    """(density from 0, coverage from 0 to 1), as scalars in float64.
+    """Density, from 0, and coverage, 0 to 1, by the nearest neighbours of features, in float64.
 
     Density is about 1 for images of the real distribution, and more where samples crowd among the
     real ones. The states are all features, in float32.
 
     Args:
-        num_features: Width d of the features.
         k: The neighbour to which a ball reaches; more than k real images are needed.
     """
 

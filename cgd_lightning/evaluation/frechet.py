@@ -23,7 +23,7 @@ WIDE = 1536
 
 
 class FrechetDistance(FeatureMetric):
-    """The distance above, at least 0, as a scalar in float64.
+    """Frechet distance of the means and covariances of features, at least 0, in float64.
 
     The states are sums in float64, over all images: their number n, their features and the outer
     products of these, those of generated images in blocks that a jackknife leaves out. So the

@@ -26,7 +26,9 @@ from cgd_lightning.evaluation.kernel_sums import KernelSums, Side
 
 
 class KernelDistance(AllFeatures):
-    """KID as a scalar in float64, over all pairs, without subsets. The states are all features.
+    """KID, a distance of features by a cubic kernel, in float64, over all pairs without subsets.
+
+    The states are all features.
 
     Args:
         num_features: Width d of the features. At least 2 images of each side are needed.

@@ -20,13 +20,12 @@ from cgd_lightning.evaluation.neighbours import distance_to_nearest, in_a_ball
 
 
 class PrecisionRecall(AllFeatures):
-    """(precision, recall), each from 0 to 1, as scalars in float64.
+    """Precision and recall by the nearest neighbours of features, each from 0 to 1, in float64.
 
     The states are all features, in float32. Distances are sums of squared differences in float64,
     each by itself, so that neither batches nor the order of the images change a value.
 
     Args:
-        num_features: Width d of the features.
         k: The neighbour to which a ball reaches; more than k images of each side are needed.
     """
 

@@ -24,13 +24,10 @@ NEAR = 0.01
 
 
 class NearestTraining(AllFeatures):
-    """(nearest_training from 0, copied from 0 to 1), as scalars in float64.
+    """Distance to the nearest training image, and the share that is copied, 0 to 1, in float64.
 
     The real images are those of the training; held-out ones come by `update_held_out`. The states
     are all features, in float32.
-
-    Args:
-        num_features: Width d of the features.
     """
 
     names = ("nearest_training", "copied")

@@ -33,12 +33,14 @@ FOR_PAIRS = 32
 
 
 class MongeDistance(AllFeatures):
-    """MIND as a scalar in float64. The states are all features.
+    """MIND, a distance of features along random directions, in float64.
+
+    The states are all features.
 
     Args:
         num_features: Width d of the features. At least 2 images of each side are needed.
         directions: How many directions are averaged; the paper takes 100 to 1000.
-        seed: Seed of the directions.
+        seed: Seed that the directions are drawn with.
     """
 
     names = ("mind",)

@@ -29,7 +29,6 @@ class ConvAutoencoder(Network):
     Args:
         image_size: height and width in pixels, given by the data; a multiple of f, otherwise
             InputError.
-        in_channels: channels of an image, given by the data.
         out_channels: channels of a reconstruction, given by the data.
         latent_channels: channels of the latents.
         width: channels of the first level.

@@ -17,7 +17,6 @@ class ConvNet(Network):
 
     Args:
         image_size: height and width in pixels, given by the data.
-        in_channels: channels of an image, given by the data.
         out_channels: number of classes, given by the data.
         width: channels of the first pair, doubled with every pooling.
         dropout: probability that a feature before the last layer is dropped, in training.

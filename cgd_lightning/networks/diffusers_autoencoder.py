@@ -39,7 +39,6 @@ class DiffusersAutoencoder(Network):
     Args:
         image_size: height and width in pixels, given by the data; a multiple of f, otherwise
             InputError.
-        in_channels: channels of an image, given by the data.
         out_channels: channels of a reconstruction, given by the data.
         down_block_types: the kind of each level downwards, from the full size on.
         up_block_types: the kind of each level upwards, from the smallest size on.

@@ -59,7 +59,6 @@ class DiffusersUNet(Network):
     Args:
         image_size: height and width in pixels, given by the data; a multiple of 2^(levels - 1),
             otherwise InputError.
-        in_channels: channels of an image, given by the data.
         out_channels: channels of the prediction, given by the data: those of an image, or twice as
             many where the variance is learned.
         center_input_sample: whether images come in [0, 1] and are moved to [-1, 1] first.

@@ -41,7 +41,6 @@ class EncoderUNet(Network):
         image_size: height and width in pixels, given by the data; a multiple of
             patch_size * 2^(levels - 1), otherwise InputError. An attention pool knows its positions
             and takes images of this size alone.
-        in_channels: channels of an image, given by the data.
         out_channels: number of classes, given by the data.
         model_channels: the unit of width; level l has int(channel_mult[l] * model_channels)
             channels.

@@ -40,7 +40,6 @@ class MLP(_ResidualMLP):
 
     Args:
         image_size: height and width in pixels, given by the data.
-        in_channels: channels of an image, given by the data.
         out_channels: channels of the prediction, given by the data: those of an image, or twice as
             many where the variance is learned.
         width: number of features in a hidden layer.
@@ -75,7 +74,6 @@ class MLPClassifier(_ResidualMLP):
 
     Args:
         image_size: height and width in pixels, given by the data.
-        in_channels: channels of an image, given by the data.
         out_channels: number of classes, given by the data.
         width: number of features in a hidden layer.
         depth: number of residual blocks.

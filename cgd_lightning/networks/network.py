@@ -39,6 +39,9 @@ class Network(nn.Module):
     A subclass calls `super().__init__()` as any module does, and does nothing for `init_args`. They
     are the arguments of the outermost class, as given (a list stays a list), copied;
     `copy.deepcopy` and pickling carry them along.
+
+    Args:
+        in_channels: channels of an image, given by the data.
     """
 
     init_args: dict[str, Any]

@@ -26,7 +26,6 @@ class NoisyConvNet(Network):
     Args:
         image_size: height and width in pixels, given by the data; a multiple of patch_size,
             otherwise InputError.
-        in_channels: channels of an image, given by the data.
         out_channels: number of classes, given by the data.
         width: channels of the first level.
         channel_mult: one factor per level, from the full size downwards; every level after the

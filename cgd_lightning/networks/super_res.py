@@ -23,31 +23,13 @@ class SuperRes(UNet):
 
     Names and order of the parameters are those of `UNet`, and of openai/guided-diffusion. The first
     convolution reads twice the channels: the noisy image, then the small one, resized bilinearly.
+    All other arguments are those of `UNet`.
 
     Args:
         image_size: height and width of the large image in pixels, given by the data; a multiple of
             2^(levels - 1), otherwise InputError.
-        in_channels: channels of an image, given by the data.
-        out_channels: channels of the prediction, given by the data: those of an image, or twice as
-            many where the variance is learned.
         small_size: height and width of the small image, below image_size; a quarter of it, as in
             both of ADM, if none is given.
-        model_channels: as all that follow, of `UNet`.
-        num_res_blocks: residual blocks per level downwards.
-        attention_resolutions: the downsampling rates, 2^level, of the levels with attention.
-        dropout: probability that a feature inside a residual block is dropped, in training.
-        channel_mult: one factor per level, from the full size downwards.
-        conv_resample: whether sizes change with a convolution, where resblock_updown is off.
-        num_classes: number of labels; none for an unconditional network.
-        use_checkpoint: whether the backward pass computes features a second time.
-        num_heads: number of attention heads.
-        num_head_channels: channels of a head; unless -1, it decides the number of heads.
-        num_heads_upsample: number of heads on the way up; -1 for num_heads.
-        use_scale_shift_norm: whether the embedding scales and shifts the features.
-        resblock_updown: whether sizes change in residual blocks.
-        use_new_attention_order: how the heads lie in the weights of attention.
-        norm_groups: number of groups that channels are normalised in.
-        timestep_scale: timesteps are embedded times this.
     """
 
     def __init__(

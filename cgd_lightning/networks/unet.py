@@ -33,7 +33,6 @@ class UNet(Network):
         image_size: height and width in pixels, given by the data; a multiple of
             patch_size * 2^(levels - 1), otherwise InputError. The network takes images of other
             such multiples too.
-        in_channels: channels of an image, given by the data.
         out_channels: channels of the prediction, given by the data: those of an image, or twice as
             many where the variance is learned.
         model_channels: the unit of width; level l has int(channel_mult[l] * model_channels)

@@ -24,7 +24,6 @@ class AutoencoderModule(TrainingModule):
     latents are used. "psnr" is in dB, of images in [-1, 1]; "kl" in nats per number of the image.
 
     Args:
-        network: network to train, and its settings; it is built when the data is known.
         kl_weight: add so many times the divergence of q(z | x0) from N(0, 1), per number of the
             image; more of it makes latents noisier, and easier to predict.
         edge_weight: add so many times the mismatch of differences between neighbouring pixels,
@@ -33,11 +32,6 @@ class AutoencoderModule(TrainingModule):
             shall be those of the image. It can judge nothing afterwards that this decoder makes.
         feature_weight: how many times their mismatch is added, "features": the square of their
             distance over that of the image's features.
-        optimizer: optimiser and its settings; AdamW with learning rate 1e-3 if none is given.
-        warmup_steps: steps in which the learning rate grows to its full value.
-        decay: how the learning rate falls from there to 0 at the end of the run: linear, cosine, or
-            constant, not at all.
-        ema_decay: share of the moving average that is kept in a step, less in the first ones.
         ema_statistics: average the moments of the latents too, rather than copy the latest.
     """
 

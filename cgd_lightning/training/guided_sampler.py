@@ -46,11 +46,11 @@ class GuidedSampler(Callback):
         diffusion: run or file of the diffusion model, while the classifier trains.
         judge: run or file of the judge whose features and classes count; without one the guiding
             classifier judges itself, and the measures are called self_judged.
-        scale: guidance scale; 1 is Bayes' rule.
+        scale: guidance scale; 0 is off, 1 is Bayes' rule.
         every_n_validations: number of validations from one grid to the next; 0 is never.
-        columns: number of guided columns of the grid.
-        unguided_columns: number of unguided columns, left of these.
-        num_metric_samples: number of images that are measured; 0 for none.
+        columns: number of guided columns of the grid, at least 1.
+        unguided_columns: number of unguided columns, left of these; 0 for none.
+        num_metric_samples: number of images that are measured, at least 2; 0 for none.
         sampler: sampler and its settings; DDIM with 20 steps and eta 1 if none is given.
         batch_size: images at a time.
         seed: seed of the noise.

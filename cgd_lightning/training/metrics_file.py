@@ -27,6 +27,10 @@ class RunCSVLogger(CSVLogger):
 
     Lightning's logger deletes them. A new name is a new column: the file is then written anew,
     whole or not at all. `history` holds the numbers of the rows that are there and of new ones.
+
+    Args:
+        folder: folder of the version of a run.
+
     Raises InputError for a metrics.csv that is no table.
     """
 

@@ -46,10 +46,11 @@ class TrainingModule(LightningModule, ABC):
     Args:
         network: network to train, and its settings; it is built when the data is known.
         optimizer: optimiser and its settings; AdamW with learning rate 1e-3 if none is given.
-        warmup_steps: steps in which the learning rate grows to its full value.
+        warmup_steps: steps in which the learning rate grows to its full value; 0 for none.
         decay: how the learning rate falls from there to 0 at the end of the run: linear, cosine, or
             constant, not at all.
-        ema_decay: share of the moving average that is kept in a step, less in the first ones.
+        ema_decay: share of the moving average that is kept in a step, from 0 to below 1; less of it
+            in the first ones.
         ema_statistics: average the statistics of batch norms too, rather than copy the latest.
         compile: torch.compile the network.
     """

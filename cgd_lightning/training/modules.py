@@ -39,7 +39,6 @@ class DiffusionModule(TrainingModule):
     Ho et al. 2020 (arXiv:2006.11239), algorithm 1.
 
     Args:
-        network: network to train, and its settings; it is built when the data is known.
         prediction: what the network predicts: eps, x0 or v.
         classifier: run or file of the classifier that `cgd sample` takes unless told otherwise.
         min_snr_gamma: weigh the squared error of x0 by min(SNR, gamma), whatever the network
@@ -55,13 +54,6 @@ class DiffusionModule(TrainingModule):
             Salimans 2022 (arXiv:2207.12598), algorithm 1. At 0 it is always told the class, and has
             no such label. Held-out losses are those with the class. Without label_dropout the
             network decides, by its own num_classes.
-        optimizer: optimiser and its settings; AdamW with learning rate 1e-3 if none is given.
-        warmup_steps: steps in which the learning rate grows to its full value.
-        decay: how the learning rate falls from there to 0 at the end of the run: linear, cosine, or
-            constant, not at all.
-        ema_decay: share of the moving average that is kept in a step, less in the first ones.
-        ema_statistics: average the statistics of batch norms too, rather than copy the latest.
-        compile: torch.compile the network.
     """
 
     kind = "diffusion"
@@ -129,7 +121,6 @@ class ClassifierModule(TrainingModule):
     Dhariwal and Nichol 2021 (arXiv:2105.05233), section 4.
 
     Args:
-        network: network to train, and its settings; it is built when the data is known.
         score_weight: add so many times the mismatch of the gradient, "score" in nats per unit of
             log SNR, which a diffusion model tells; its best classifier is the exact one too: Chao
             et al. 2022 (arXiv:2203.14206). A step goes back through the network twice, and not
@@ -146,13 +137,6 @@ class ClassifierModule(TrainingModule):
         label_smoothing: train towards this share, less than 1, of all classes alike. The best
             classifier is then the exact one mixed with it, whose gradient is weaker where it is
             sure.
-        optimizer: optimiser and its settings; AdamW with learning rate 1e-3 if none is given.
-        warmup_steps: steps in which the learning rate grows to its full value.
-        decay: how the learning rate falls from there to 0 at the end of the run: linear, cosine, or
-            constant, not at all.
-        ema_decay: share of the moving average that is kept in a step, less in the first ones.
-        ema_statistics: average the statistics of batch norms too, rather than copy the latest.
-        compile: torch.compile the network.
     """
 
     kind = "classifier"

@@ -32,10 +32,10 @@ class MuonAdamW(Optimizer):
 
     Args:
         params: the parameters of a network.
-        lr: learning rate of both.
-        momentum: of Muon.
-        betas: of AdamW.
-        weight_decay: of both, times the learning rate.
+        lr: learning rate of both, at least 0.
+        momentum: share of the averaged gradient that Muon keeps in a step, from 0 to below 1.
+        betas: shares of AdamW's averages, of gradients and of their squares, from 0 to below 1.
+        weight_decay: weight decay of both, at least 0, times the learning rate.
 
     Raises ValueError for a negative learning rate or weight decay, and for a momentum outside 0 to
     1.

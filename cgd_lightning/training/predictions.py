@@ -16,6 +16,9 @@ class ProbabilityTable(Callback):
     """Collects (index, labels, probabilities) from `predict_step`, and writes a row an image.
 
     The columns are index, timestep, class and p(class).
+
+    Args:
+        path: file that is written.
     """
 
     def __init__(self, path: Path) -> None:

@@ -9,7 +9,12 @@ from cgd_lightning.files import whole
 
 
 class StoredConfig(Callback):
-    """Writes `text` to config.yaml in `folder`, unless one is there, and into every checkpoint."""
+    """Writes `text` to config.yaml in `folder`, unless one is there, and into every checkpoint.
+
+    Args:
+        text: the configuration of a training, as YAML.
+        folder: folder of the version of a run.
+    """
 
     def __init__(self, text: str, folder: Path) -> None:
         self.text, self.folder = text, folder

@@ -1,17 +1,50 @@
 """Every option of ours has a help text, which comes from the `Args:` section of its class."""
 
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from inspect import isabstract
+from pathlib import Path
 
 import pytest
 from jsonargparse import ArgumentParser
+from jsonargparse._typehints import get_help_types
+from torch.optim import Optimizer
 
 from cgd_lightning.checkpoints.listed import NO_TRUST, OURS
-from cgd_lightning.commands import evaluate_options, fit, likelihood, sample
+from cgd_lightning.commands import (
+    convert_options,
+    diagnose_options,
+    evaluate_options,
+    export_options,
+    fit,
+    likelihood,
+    sample,
+    sweep_options,
+)
+from cgd_lightning.commands.main import COMMANDS
+from cgd_lightning.commands.own_config import with_own_config
+from cgd_lightning.commands.several import read_options
+from cgd_lightning.commands.sweep import _plan
 from cgd_lightning.configuration.gate import Gate
+from cgd_lightning.configuration.parser import take_trusted
 
 Cgd = Callable[..., tuple[int, str, str]]
 CLASSES = [f"cgd_lightning.{module}.{name}" for module, names in OURS.items() for name in names]
+MEASURING = {
+    "evaluate": evaluate_options.parser,
+    "likelihood": likelihood.parser,
+    "sweep": sweep_options.parser,
+    "diagnose": diagnose_options.parser,
+}
+"""Those whose default data set is that of a checkpoint."""
+
+OTHERS = {
+    "sample": sample.parser,
+    "convert": convert_options.parser,
+    "export": export_options.parser,
+}
 
 
 def without_text(parser: ArgumentParser) -> list[str]:
@@ -47,24 +80,57 @@ def of_training() -> Iterator[tuple[str, ArgumentParser]]:
     return zip(fit.TrainingCLI.subcommands(), found, strict=True)
 
 
-@pytest.mark.parametrize("path", CLASSES)
-def test_every_setting_of_a_listed_class_has_a_help_text(path: str) -> None:
-    module, _, name = path.rpartition(".")
-    assert without_text(of_class(getattr(import_module(module), name))) == []
+def all_parsers() -> dict[str, ArgumentParser]:
+    """The parser of every command but info and demo, which take no options."""
+    measuring = {name: make([], NO_TRUST) for name, make in MEASURING.items()}
+    return {**dict(of_training()), **measuring, **{name: make() for name, make in OTHERS.items()}}
 
 
-@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
-def test_every_option_of_a_training_has_a_help_text(command: str) -> None:
-    parser = dict(of_training())[command]
-    dests = {action.dest for action in parser._actions}
-    assert {"checkpoint.monitor", "guided_sampler.scale", "model", "data"} <= dests
-    assert [name for name in without_text(parser) if not name.startswith("trainer.")] == []
+def derived(base: type) -> Iterator[type]:
+    yield base
+    for cls in base.__subclasses__():
+        yield from derived(cls)
 
 
-def test_every_option_of_the_other_commands_has_a_help_text() -> None:
-    assert without_text(sample.parser()) == []
-    assert without_text(evaluate_options.parser([], NO_TRUST)) == []
-    assert without_text(likelihood.parser([], NO_TRUST)) == []
+def taken_by(parser: ArgumentParser, found: dict[type, ArgumentParser]) -> None:
+    """Add the classes of ours to `found` that options of `parser` take, and those take, ...
+
+    Modules that no name stands for, as any `nn.Module`, are given in Python.
+    """
+    for action in parser._actions:
+        for base in get_help_types(getattr(action, "_typehint", None)) or ():
+            ours = base.__module__.startswith("cgd_lightning.") or base is Optimizer
+            for cls in derived(base) if ours or action.dest.startswith("trainer.") else ():
+                named = cls.__module__.startswith("cgd_lightning.") and cls.__name__[0] != "_"
+                if named and cls not in found and not isabstract(cls):
+                    found[cls] = of_class(cls)
+                    taken_by(found[cls], found)
+
+
+IN_PYTHON = ("Denoiser", "NoisyClassifier", "CleanClassifier", "Autoencoder", "Trained")
+"""Models, which a command line names by their file."""
+
+
+def test_every_option_of_every_command_and_of_every_class_it_takes_has_a_help_text() -> None:
+    found: dict[type, ArgumentParser] = {}
+    untold: dict[str, list[str]] = {}
+    parsers = all_parsers()
+    for command, parser in parsers.items():
+        taken_by(parser, found)
+        untold[command] = [n for n in without_text(parser) if not n.startswith("trainer.")]
+    for path in CLASSES:
+        module, _, name = path.rpartition(".")
+        cls = getattr(import_module(module), name)
+        found.setdefault(cls, of_class(cls))
+    for cls, parser in found.items():
+        if cls.__name__ not in IN_PYTHON:
+            untold[cls.__name__] = without_text(parser)
+    assert {name: options for name, options in untold.items() if options} == {}
+    counted = sum(len(parser._actions) for parser in [*parsers.values(), *found.values()])
+    assert (len(found) >= 65, counted > 1000) == (True, True), (len(found), counted)
+    assert {"MuonAdamW", "GuidedSampler", "Interval", "UnitGradient", "KernelDistance"} <= set(
+        untold
+    )
 
 
 def test_an_option_without_a_text_is_named() -> None:
@@ -85,7 +151,7 @@ def test_an_option_without_a_text_is_named() -> None:
     [
         (("fit", "--model.help=DiffusionModule"), "what the network predicts: eps, x0 or v."),
         (("fit", "--data.help=MNIST"), "fetch them if they are missing."),
-        (("sample", "--sampler.help=Heun"), "number of steps."),
+        (("sample", "--sampler.help=Heun"), "number of steps, at least 1."),
         (("sample", "--guidance.help=Rescale"), "share that is brought back, from 0 (off) to 1."),
         (("evaluate", "--data.help=Folder"), "3 for colour, 1 for grey."),
     ],
@@ -109,3 +175,138 @@ def test_the_help_of_a_network_tells_the_texts(
 ) -> None:
     code, out, _ = cgd("fit", f"--config={config}", f"--model.network.help={network}")
     assert (code, text in " ".join(out.split())) == (0, True)
+
+
+def listed_in(out: str) -> dict[str, str]:
+    """{name: what is said of it} of a list of classes."""
+    entries = re.findall(r"^  (\w+) +(\S.*(?:\n {4,}\S.*)*)", out, flags=re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+@pytest.mark.parametrize(
+    ("words", "entry"),
+    [
+        (
+            ("sample", "--sampler.help"),
+            ("DDIM", "One evaluation a step, deterministic at eta = 0."),
+        ),
+        (
+            ("sample", "--sampler.help", "--scale", "3"),
+            ("Euler", "First order, one evaluation a step."),
+        ),
+        (
+            ("sample", "--guidance.help"),
+            (
+                "CleanGuidance",
+                "Guidance by the gradient of a clean classifier at the predicted image.",
+            ),
+        ),
+        (
+            ("sample", "--guidance.weight.help"),
+            ("SqrtBeta", "The tutorial's weight: the factor sqrt(beta_t) / sigma_t."),
+        ),
+        (
+            ("sweep", "--data.help"),
+            ("Digits", "1,297 handwritten digits to train on, 250 each in val and test."),
+        ),
+        (
+            ("evaluate", "--data.help="),
+            ("Folder", "Images in `root`/CLASS/FILE, of any size and mode."),
+        ),
+        (
+            ("evaluate", "--metrics.help"),
+            (
+                "PrecisionRecall",
+                "Precision and recall by the nearest neighbours of features",
+            ),
+        ),
+        (
+            ("fit", "--model.help"),
+            (
+                "JudgeModule",
+                "Trains a classifier of clean images, to judge samples with",
+            ),
+        ),
+        (
+            ("fit", "--config=diffusion.yaml", "--model.network.help"),
+            ("ConvNet", "Clean images (B, in_channels, H, W) -> logits (B, out_channels)."),
+        ),
+        (
+            ("fit", "--config=diffusion.yaml", "--model.optimizer.help"),
+            (
+                "MuonAdamW",
+                "Muon for parameters of two or more dimensions, `torch.optim.AdamW` for others.",
+            ),
+        ),
+    ],
+)
+def test_help_of_an_option_without_a_name_lists_the_classes_with_a_line_each(
+    cgd: Cgd, words: tuple[str, ...], entry: tuple[str, str]
+) -> None:
+    code, out, err = cgd(*words)
+    option = next(
+        word.removesuffix("=") for word in words if word.removesuffix("=").endswith(".help")
+    )
+    assert (code, "error" in err) == (0, False)
+    assert out.startswith(f"What {option.removesuffix('.help')} takes; {option} NAME tells more")
+    name, text = entry
+    told = listed_in(out)
+    assert told[name].startswith(text)
+    assert all(told.values())
+    assert {"Network", "Optimizer", "Sampler", "Rule"}.isdisjoint(told)
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def read(words: list[str], folder: Path) -> None:
+    """Read the words of a command as that command does, up to where it begins to work."""
+    command, rest = words[0], words[1:]
+    if command in fit.TrainingCLI.subcommands():
+        parser = dict(of_training())[command]
+        trusted, gate = take_trusted(words, lightning=True)
+        own = command in fit.OF_A_CHECKPOINT
+        parser.parse_args((with_own_config(trusted, folder, gate) if own else trusted)[1:])
+    elif command == "sample":
+        sample.read(rest)
+    elif command == "sweep":
+        own, others = sweep_options.divided(read_options(rest))
+        _plan(sweep_options.scales_of(own), others)
+        given = [word for option in own if option.name != "scales" for word in option.words(0)]
+        sweep_options.parser([], NO_TRUST).parse_args(given)
+    elif command in MEASURING:
+        MEASURING[command]([], NO_TRUST).parse_args(rest)
+    elif command in OTHERS:
+        OTHERS[command]().parse_args(rest)
+    else:
+        assert (command, len(rest)) in (("demo", 0), ("info", 1))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_begins_with_two_examples_that_are_read(
+    cgd: Cgd, command: str, workplace: Path
+) -> None:
+    code, out, _ = cgd(command, "--help")
+    usage, examples, *_ = out.split("\n\n")
+    assert code == 0
+    assert usage.startswith(f"usage: cgd {command}")
+    lines = examples.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"  cgd {command} ") or lines[0] == f"  cgd {command}"
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        assert words[0] == "cgd"
+        read(words[1:], workplace)
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_an_example_that_is_not_read_fails(workplace: Path) -> None:
+    with pytest.raises(SystemExit):
+        read(["convert", "a.pt", "--outt", "b"], workplace)
+    with pytest.raises(SystemExit):
+        read(["sweep", "--ckpt", "runs/diffusion", "--sampler.etta", "1,2"], workplace)
+
+
+def test_errors_of_help_words_stay_errors_of_one_line(cgd: Cgd) -> None:
+    for words in (("--sampler.help", "Foo"), ("--gidance.help",), ("--sampler.help=Foo",)):
+        code, out, err = cgd("sample", *words)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith("error: cgd sample: ")

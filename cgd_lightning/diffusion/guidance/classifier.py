@@ -28,7 +28,9 @@ from cgd_lightning.errors import InputError
 
 @dataclass(frozen=True)
 class ClassifierGuidance(Rule):
-    """eps~ = eps - scale * weight(level) * sigma_t * grad log p(y | x_t).
+    """Guidance by the gradient of a classifier of noisy images.
+
+        eps~ = eps - scale * weight(level) * sigma_t * grad log p(y | x_t)
 
     Outside the noise levels that the classifier was trained on, and where x_t is noise alone, the
     term is 0.

@@ -21,10 +21,7 @@ class DDIM(Sampler):
     """One evaluation a step, deterministic at eta = 0.
 
     Args:
-        steps: number of steps.
         eta: share of DDPM's noise; 1 is ancestral sampling with the posterior's variance.
-        spacing: how the levels lie: uniform, leading, trailing, log_snr, karras, or as ADM writes
-            it, 250 or 10,15,20 or ddim50.
     """
 
     steps: int = 50

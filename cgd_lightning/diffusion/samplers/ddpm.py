@@ -40,11 +40,8 @@ class DDPM(Sampler):
     (alpha_s / alpha_t) beta_t s grad log p.
 
     Args:
-        steps: number of steps.
         variance: the posterior's (fixed_small), that of the forward step, beta_t (fixed_large), or
             between them as the network learned it (learned).
-        spacing: how the levels lie: uniform, leading, trailing, log_snr, karras, or as ADM writes
-            it, 250 or 10,15,20 or ddim50.
         mean_shift: guide as ADM does, by a shift of the mean.
     """
 

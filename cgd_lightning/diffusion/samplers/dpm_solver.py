@@ -24,13 +24,7 @@ from cgd_lightning.diffusion.samplers.sampler import Noise, Sampler
 
 @dataclass(frozen=True)
 class DPMSolver(Sampler):
-    """The probability-flow ODE in few steps: 10 to 25 do where DDIM wants 50 to 100.
-
-    Args:
-        steps: number of steps.
-        spacing: how the levels lie: uniform, leading, trailing, log_snr, karras, or as ADM writes
-            it, 250 or 10,15,20 or ddim50.
-    """
+    """The probability-flow ODE in few steps: 10 to 25 do where DDIM wants 50 to 100."""
 
     steps: int = 20
     spacing: str = "log_snr"
@@ -51,11 +45,6 @@ class DPMSolverSDE(Sampler):
     """The reverse SDE in few steps, fresh noise in each of them: SDE-DPM-Solver++(2M).
 
     Lu et al. 2022, eq. 19 and its 2M form.
-
-    Args:
-        steps: number of steps.
-        spacing: how the levels lie: uniform, leading, trailing, log_snr, karras, or as ADM writes
-            it, 250 or 10,15,20 or ddim50.
     """
 
     steps: int = 25

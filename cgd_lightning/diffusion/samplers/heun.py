@@ -19,13 +19,7 @@ from cgd_lightning.diffusion.samplers.sampler import Noise, Sampler
 
 @dataclass(frozen=True)
 class Euler(Sampler):
-    """First order, one evaluation a step. On the same levels it is DDIM with eta = 0.
-
-    Args:
-        steps: number of steps.
-        spacing: how the levels lie: uniform, leading, trailing, log_snr, karras, or as ADM writes
-            it, 250 or 10,15,20 or ddim50.
-    """
+    """First order, one evaluation a step. On the same levels it is DDIM with eta = 0."""
 
     steps: int = 50
     spacing: str = "uniform"
@@ -46,11 +40,6 @@ class Heun(Sampler):
     The last step, to sigma = 0 where there is nothing to ask, is Euler's; so is the first where
     alpha = 0 and r is infinite. Its steps are those of r: where r is large at the noisiest level
     (2e4 in `Cosine`), `uniform` spacing is too coarse there.
-
-    Args:
-        steps: number of steps.
-        spacing: how the levels lie: uniform, leading, trailing, log_snr, karras, or as ADM writes
-            it, 250 or 10,15,20 or ddim50.
     """
 
     steps: int = 18

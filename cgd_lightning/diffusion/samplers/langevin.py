@@ -52,8 +52,6 @@ class LangevinCorrector(Sampler):
         snr: signal-to-noise ratio of the corrector's step, above 0.
         predictor: ancestral draws from the posterior, as DDPM does; reverse_diffusion is the
             paper's discretisation of the reverse SDE, for levels that lie close together.
-        spacing: how the levels lie: uniform, leading, trailing, log_snr, karras, or as ADM writes
-            it, 250 or 10,15,20 or ddim50.
     """
 
     steps: int = 250
@@ -140,8 +138,6 @@ class AnnealedLangevin(Sampler):
         steps: number of levels.
         rounds: steps of Langevin dynamics at each level.
         epsilon: length of a step in units of r^2, above 0 and below 2.
-        spacing: how the levels lie: uniform, leading, trailing, log_snr, karras, or as ADM writes
-            it, 250 or 10,15,20 or ddim50.
     """
 
     steps: int = 232

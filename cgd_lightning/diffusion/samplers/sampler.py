@@ -25,6 +25,11 @@ class Sampler(Value, ABC):
 
     An ADM respacing string as `spacing` says the number of steps itself. A subclass is a frozen
     dataclass with these two among its fields, `steps` with a default.
+
+    Args:
+        steps: number of steps, at least 1.
+        spacing: how the levels lie: uniform, leading or trailing in timesteps; log_snr, evenly in
+            log SNR; karras, in sigma^(1/7); or as ADM writes it, 250 or 10,15,20 or ddim50.
     """
 
     steps: int
