@@ -42,6 +42,8 @@ def run(args: list[str]) -> None:
         parser([], checkpoints.Trust()).print_help()
         return
     own, rest = divided(read_options(args[1:]))
+    if helps := [option for option in own if option.name.endswith(".help")]:
+        parser([], checkpoints.Trust()).parse_args(helps[0].words(0))
     plan, asked = _plan(scales_of(own), rest)
     judge = _find_judge(own, plan)
     settings, options, gate = _settings(own, rest, plan, judge)

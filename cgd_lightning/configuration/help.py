@@ -8,6 +8,7 @@ import re
 import shutil
 import textwrap
 from argparse import SUPPRESS, Action
+from collections.abc import Iterator
 from contextvars import ContextVar
 from importlib import import_module
 from inspect import cleandoc
@@ -21,6 +22,8 @@ from jsonargparse._typehints import ActionTypeHint, get_all_subclass_paths, get_
 WIDTH = 100
 FEW = 12
 """Names of classes that stand in the help of an option; of more, `--OPTION.help` tells."""
+
+HELP_OF = re.compile(r"--[\w.]+\.help")
 
 _asked: ContextVar[str | None] = ContextVar("asked", default=None)
 """The `--OPTION.help` that was typed; a nested option has a parser that knows its end alone."""
@@ -65,11 +68,7 @@ class Help(DefaultHelpFormatter):
         if not action.option_strings:
             return str(action.dest.upper())
         if isinstance(action, _ActionHelpClassPath):
-            return (
-                f"{action.option_strings[0]} [NAME]"
-                if action.nargs != 0
-                else action.option_strings[0]
-            )
+            return action.option_strings[0] + (" [NAME]" if action.nargs != 0 else "")
         if isinstance(action, _ActionPrintConfig):
             return f"{action.option_strings[0]}[=skip_default]"
         if action.nargs == 0:
@@ -111,7 +110,7 @@ def _without_markup(text: str) -> str:
 
 
 def _kind(action: Action) -> str:
-    """int, float, or what a list holds; nothing for words, choices and classes."""
+    """int or float; nothing for words, choices and classes."""
     if not isinstance(action, ActionTypeHint):
         return ""
     kind = str(action._typehint)
@@ -190,21 +189,31 @@ class HelpfulParser(ArgumentParser):
 
     def parse_args(self, args: Any = None, *rest: Any, **options: Any) -> Any:
         """As that of jsonargparse, where an `--OPTION.help` without a name lists what there is."""
-        words = [] if args is None else list(args)
-        for place, (word, after) in enumerate(zip(words, [*words[1:], "-"])):
+        before = _asked.get()
+        try:
+            words = None if args is None else [*self._with_names(list(args))]
+            return super().parse_args(words, *rest, **options)
+        finally:
+            _asked.set(before)
+
+    def _with_names(self, words: list[str]) -> Iterator[str]:
+        """`words`, in which a nested `--OPTION.help` without a name has an empty one.
+
+        So it comes to the parser of the class, which knows its end alone.
+        """
+        for word, after in zip(words, [*words[1:], "-"]):
             option = word.removesuffix("=")
-            bare = option != word or after.startswith("-")
-            if not bare or not re.fullmatch(r"--[\w.]+\.help", option):
+            if not HELP_OF.fullmatch(option) or not (option != word or after.startswith("-")):
+                yield word
                 continue
             action = self._option_string_actions.get(option)
             if isinstance(action, _ActionHelpClassPath) and action.nargs != 0:
                 print(listed(names_of(action._typehint), _asked.get() or option))
                 self.exit()
-            if any(option.startswith(f"{known}.") for known in self._option_string_actions):
-                # Of a nested option: its own parser, which knows the end of it, gets it so.
+            nested = any(option.startswith(f"{known}.") for known in self._option_string_actions)
+            if nested:
                 _asked.set(option)
-                words[place] = f"{option}="
-        return super().parse_args(words if args is not None else None, *rest, **options)
+            yield f"{option}=" if nested else word
 
     def format_help(self, *args: Any) -> str:
         about = re.fullmatch(r"Help for \S+\.help=([\w.]+)", self.description or "")
@@ -221,7 +230,7 @@ class HelpfulParser(ArgumentParser):
         told = [self.description or ""]
         if lines and not told[0].startswith(lines[0]):
             self.description = "\n\n".join(["\n".join(lines), *told])
-        typed = [action for action in self._actions if isinstance(action, ActionTypeHint)]
+        typed = [a for a in self._actions if isinstance(a, ActionTypeHint) and a.option_strings]
         if self.default_env and typed:
             name, option = get_env_var(self, typed[0]), typed[0].option_strings[0]
             self.epilog = (
