@@ -106,6 +106,7 @@ class TrainingCLI(LightningCLI):
     def setup_parser(self, *args: Any, **kwargs: Any) -> None:
         super().setup_parser(*args, **kwargs)
         for command, parser in zip(self.subcommands(), self.parsers, strict=True):
+            assert isinstance(parser, Parser)
             tell(command, parser)
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:

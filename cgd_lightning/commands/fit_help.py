@@ -1,6 +1,6 @@
 """What the help of `cgd fit`, `validate`, `test` and `predict` says in the place of Lightning's."""
 
-from lightning.pytorch.cli import LightningArgumentParser
+from cgd_lightning.configuration.help import HelpfulParser
 
 TRAINER = "Customize every aspect of training via flags"
 """The title of Lightning's own options."""
@@ -52,14 +52,15 @@ TEXTS = {
 }
 
 
-def tell(command: str, parser: LightningArgumentParser) -> None:
+def tell(command: str, parser: HelpfulParser) -> None:
     """Give the `parser` of a command its examples and our texts; Lightning's options come last."""
     parser.examples, parser.description = EXAMPLES[command], DESCRIPTIONS[command]
     texts = {**TEXTS, "ckpt_path": OF_A_FILE.get(command, OF_A_FILE["validate"])}
     for action in parser._actions:
         if action.dest in texts and action.option_strings[0] == f"--{action.dest}":
             action.help = texts[action.dest]
-    groups = parser._action_groups
-    groups[-1].title = "Where it goes on from" if command == "fit" else "What is measured"
-    order = {groups[-1].title: -1, TRAINER: 1}
-    groups[2:] = sorted(groups[2:], key=lambda group: order.get(group.title, 0))
+    *groups, last = parser._action_groups
+    last.title = "Where it goes on from" if command == "fit" else "What is measured"
+    # The first two are argparse's own.
+    ours = sorted(groups[2:], key=lambda group: group.title == TRAINER)
+    parser._action_groups = [*groups[:2], last, *ours]

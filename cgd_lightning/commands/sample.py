@@ -159,7 +159,7 @@ def parser(sampler: str = "DDIM", prog: str = "cgd sample") -> OneLineErrors:
     options.add_class_arguments(Place, skip={"animate", "compile", "trainer"}, instantiate=False)
     options.add_class_arguments(Devices, "trainer")
     switch: dict[str, Any] = {"type": bool, "nargs": "?", "const": True, "default": False}
-    place = options.groups["Place"]
+    place = (options.groups or {})["Place"]
     place.add_argument("--animate", **switch, help="also write animation.gif, step by step.")
     place.add_argument("--compile", **switch, help="torch.compile the networks.")
     return options

@@ -202,23 +202,27 @@ class HelpfulParser(ArgumentParser):
         So it comes to the parser of the class, which knows its end alone.
         """
         for word, after in zip(words, [*words[1:], "-"]):
-            option = word.removesuffix("=")
-            if not HELP_OF.fullmatch(option) or not (option != word or after.startswith("-")):
+            option, joined, value = word.partition("=")
+            if not HELP_OF.fullmatch(option):
                 yield word
                 continue
+            bare = not value and bool(joined or after.startswith("-"))
             action = self._option_string_actions.get(option)
-            if isinstance(action, _ActionHelpClassPath) and action.nargs != 0:
+            if bare and isinstance(action, _ActionHelpClassPath) and action.nargs != 0:
                 print(listed(names_of(action._typehint), _asked.get() or option))
                 self.exit()
-            nested = any(option.startswith(f"{known}.") for known in self._option_string_actions)
+            nested = action is None and any(
+                option.startswith(f"{known}.") for known in self._option_string_actions
+            )
             if nested:
                 _asked.set(option)
-            yield f"{option}=" if nested else word
+            yield f"{option}=" if nested and bare else word
 
     def format_help(self, *args: Any) -> str:
-        about = re.fullmatch(r"Help for \S+\.help=([\w.]+)", self.description or "")
+        about = re.fullmatch(r"Help for (\S+)\.help=([\w.]+)", self.description or "")
         if about:
-            self._tell_class(class_at(about[1]))
+            self._tell_class(class_at(about[2]))
+            self._name_in_full(about[1])
         else:
             self._tell_examples()
         return super().format_help(*args)
@@ -241,6 +245,17 @@ class HelpfulParser(ArgumentParser):
     def _tell_class(self, cls: type) -> None:
         about = re.split(r"^(?:Args|Raises):\s*$", cleandoc(cls.__doc__ or ""), flags=re.MULTILINE)
         self.usage, self.description = SUPPRESS, f"{cls.__name__}: {about[0]}"
-        own = next(iter(self.groups.values()), None)
+        own = next(iter((self.groups or {}).values()), None)
         if own is not None:
             own.title = "options"
+
+    def _name_in_full(self, option: str) -> None:
+        """Give the options of a nested class the names that are typed: --model.network.width."""
+        asked = (_asked.get() or "").removesuffix(".help")
+        if not asked.endswith(f".{option[2:]}"):
+            return
+        for action in self._actions:
+            action.option_strings = [
+                re.sub(rf"^{re.escape(option)}\.", f"{asked}.", name)
+                for name in action.option_strings
+            ]

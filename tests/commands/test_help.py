@@ -310,3 +310,23 @@ def test_errors_of_help_words_stay_errors_of_one_line(cgd: Cgd) -> None:
         code, out, err = cgd("sample", *words)
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert err.startswith("error: cgd sample: ")
+
+
+def test_the_options_of_a_nested_class_are_named_in_full(cgd: Cgd) -> None:
+    words = ("fit", "--config=diffusion.yaml", "--model.network.help")
+    for given in ((*words, "MLP"), (*words[:2], "--model.network.help=MLP")):
+        code, out, _ = cgd(*given)
+        assert (code, out.startswith("MLP: ")) == (0, True)
+        assert "  --model.network.width N " in out
+    assert "  --guidance.weight.low X " in cgd("sample", "--guidance.weight.help=Interval")[1]
+
+
+def test_the_help_of_a_class_tells_what_it_is_kind_and_default(cgd: Cgd) -> None:
+    out = cgd("sample", "--guidance.help", "ClassifierGuidance")[1]
+    assert out.startswith(
+        "ClassifierGuidance: Guidance by the gradient of a classifier of noisy images.\n\n"
+        "    eps~ = eps - scale * weight(level) * sigma_t * grad log p(y | x_t)\n\n"
+    )
+    assert "(float, default: 1.0)" in out
+    assert "One of Constant, SqrtBeta, Interval, Ramp." in " ".join(out.split())
+    assert "Args:" not in out

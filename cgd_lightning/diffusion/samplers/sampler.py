@@ -29,7 +29,8 @@ class Sampler(Value, ABC):
     Args:
         steps: number of steps, at least 1.
         spacing: how the levels lie: uniform, leading or trailing in timesteps; log_snr, evenly in
-            log SNR; karras, in sigma^(1/7); or as ADM writes it, 250 or 10,15,20 or ddim50.
+            log SNR; karras, in (sigma / alpha)^(1/7); or as ADM writes it, 250 or 10,15,20 or
+            ddim50.
     """
 
     steps: int
