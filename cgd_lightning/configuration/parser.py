@@ -8,7 +8,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
 from importlib.util import find_spec
-from inspect import isabstract
+from inspect import isabstract, signature
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,6 +22,7 @@ from cgd_lightning.configuration.allowed import defined_as, lightning_classes
 from cgd_lightning.configuration.files import load_yaml, packaged_configs
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.help import HelpfulParser
+from cgd_lightning.configuration.words import ALIKE, OPTIONS, meant_option, meant_value
 from cgd_lightning.errors import InputError, printable
 
 _NAME = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?:\(.*)?$", re.DOTALL | re.ASCII)
@@ -49,26 +50,58 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
     """
     text = " ".join(message.split())
     if unknown := re.search(r"[Uu]nrecognized arguments: (\S+)", text):
-        near = get_close_matches(unknown[1].partition("=")[0], options, n=1)
-        return text + (f"; did you mean {near[0]}?" if near else "")
+        near = meant_option(unknown[1], options)
+        return text + (f"; did you mean {near}?" if near else "")
     if "arguments are required" in text:
         names = ", ".join(file.name for file in packaged_configs())
         return f"{text}; give --config FILE; packaged: {names}"
     name = _full_name(re.findall(r'Parser key "([^"]+)"', text))
     if denied := re.search(r"Importing '(([\w]+)[\w.]*)' is not allowed", text):
         return f"{name}a file {not_listed(denied[1])}"
-    if simple := _wrong_value(text, name):
+    if simple := _refused(text, name) or _wrong_value(text, name):
         return simple
     value = re.search(r"(?:Given value|Got value): (.*)$", text)
     wanted = [
         path for path in re.findall(r"<class '([\w.]+)'>", text) if path not in ("NoneType", "str")
     ]
     if value and wanted:
-        known = f"; known here: {', '.join(short_names(wanted[0]))}" if "." in wanted[0] else ""
-        return f"{name}{value[1][:100]!r} is not a {wanted[0].rpartition('.')[2]}{known}"
-    if missing := re.search(r"Expected a dot import path string: (\S+)", text):
-        return f"{name}no class {missing[1]!r}; give one of the known names or an import path"
+        shown, known = value[1][:100], short_names(wanted[0])
+        if missing := _not_there(shown):
+            return f"{name}no class {shown!r}: {missing}"
+        told = f"; known here: {', '.join(known)}" if "." in wanted[0] else ""
+        kind = wanted[0].rpartition(".")[2]
+        return f"{name}{shown!r} is not a {kind}{_perhaps(shown, known)}{told}"
+    unclear = re.search(r"Expected a dot import path string: (\S+)", text)
+    nowhere = re.search(r"class_path '([\w.]+)': (?:No module named|module '.*' has no)", text)
+    if found := nowhere or unclear:
+        return _no_class(found[1], name, None)
     return text if len(text) < 400 else f"{text[:180]} ... {text[-200:]}"
+
+
+def _refused(text: str, name: str) -> str | None:
+    """The line for an option that its class does not have."""
+    found = re.findall(
+        r"(?:given class_path '([\w.]+)'|a callable class): Option '([\w.]+)' is not accepted"
+        r"(?:\. Got value: Namespace\(class_path='([\w.]+)')?",
+        text,
+    )
+    if not found:
+        return None
+    given, option, made_of = found[-1]
+    path = given or made_of
+    typed = re.findall(r"NestedArg\(key='([\w.]+)'", text)
+    key = f"{name.rstrip(': ')}.{option}"
+    if typed:
+        key = f"{name.partition('.')[0].rstrip(': ')}.{typed[-1]}"
+    module, _, cls = path.rpartition(".")
+    made = getattr(sys.modules.get(module), cls, None)
+    near = get_close_matches(option, signature(made).parameters if made else (), 1, ALIKE)
+    ours = OPTIONS.get(option, "")
+    if ours.startswith(f"{key.partition('.')[0]}."):
+        meant: str | None = ours
+    else:
+        meant = f"{key.rpartition('.')[0]}.{near[0]}" if near else None
+    return f"{key}: {cls} has no option {option!r}" + (f"; did you mean {meant}?" if meant else "")
 
 
 def _wrong_value(text: str, name: str) -> str | None:
@@ -86,17 +119,54 @@ def _wrong_value(text: str, name: str) -> str | None:
         shown = value[1]
     else:
         return None
+    shown = shown[:100]
     if words := re.search(r"Expected a typing\.Literal\[([^\]]*)\]", innermost):
-        return f"{name}{shown[:100]!r} is none of {words[1].replace(chr(39), '')}"
+        known = words[1].replace("'", "")
+        return f"{name}{shown!r} is none of {known}{_perhaps(shown, known.split(', '))}"
     kinds = dict.fromkeys(re.findall(r"<class '(int|float|bool)'>", innermost))
     if kinds:
-        return f"{name}{shown[:100]!r} is not a {' or '.join(kinds)}"
-    if typed and "Expected a dot import path string" in innermost:
+        return f"{name}{shown!r} is not a {' or '.join(kinds)}"
+    if typed and ("Expected a dot import" in innermost or "a callable class" in innermost):
         wanted = re.search(r"<class '(cgd_lightning\.[\w.]+)'>", innermost)
-        known = short_names(wanted[1]) if wanted else []
-        told = ", ".join(known) if known else "one of the known names"
-        return f"{name}no class {shown[:100]!r}; give {told} or an import path"
+        return _no_class(shown, name, wanted[1] if wanted else None)
     return None
+
+
+BASES = {
+    "guidance": "cgd_lightning.diffusion.guidance.rule.Rule",
+    "network": "cgd_lightning.networks.network.Network",
+    "sampler": "cgd_lightning.diffusion.samplers.sampler.Sampler",
+}
+"""Settings and what they are derived from, where the parser does not say it."""
+
+
+def _no_class(shown: str, name: str, wanted: str | None) -> str:
+    """The line for what names no class. name: of the setting. wanted: its kind, if it is known."""
+    if missing := _not_there(shown):
+        return f"{name}no class {shown!r}: {missing}"
+    base = wanted or BASES.get(name.rstrip(": ").rpartition(".")[2])
+    known = short_names(base) if base else []
+    told = ", ".join(known) if known else "one of the known names"
+    return f"{name}no class {shown!r}{_perhaps(shown, known)}; give {told} or an import path"
+
+
+def _not_there(path: str) -> str | None:
+    """Why there is nothing at an import path, where its module can tell."""
+    module, _, name = path.rpartition(".")
+    if not module or not re.fullmatch(r"[\w.]+", path):
+        return None
+    loaded = sys.modules.get(module)
+    if loaded is None:
+        return f"no module {module} is in this folder or installed"
+    if name in dir(loaded):
+        return None
+    near = get_close_matches(name, dir(loaded), 1, ALIKE)
+    return f"module {module} has none" + (f"; did you mean {module}.{near[0]}?" if near else "")
+
+
+def _perhaps(given: str, known: Sequence[str]) -> str:
+    near = meant_value(given, known)
+    return f"; did you mean {near}?" if near else ""
 
 
 def _full_name(keys: Sequence[str]) -> str:
@@ -169,6 +239,7 @@ SKIPPED = {
     "low_res",
 }
 SKIPPED |= {
+    "name",
     "root",
     "default_root_dir",
     "dirpath",
