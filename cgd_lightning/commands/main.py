@@ -30,6 +30,8 @@ commands:
 options:
   --help, --version; cgd COMMAND --help tells a command's options
 
+settings: a typed option wins over a variable as CGD_SAMPLE__SCALE=3, and that over --config
+
 options of all commands but convert, info and demo:
   --trust NAME  let files name classes of this package, module or class, too
   --trust-size  let files ask for networks of any size
@@ -69,11 +71,11 @@ def main(args: list[str] | None = None) -> None:
         print(f"cgd-lightning {version('cgd-lightning')}")
         return
     if args[0] not in COMMANDS:
-        from difflib import get_close_matches
+        from cgd_lightning.configuration.words import meant_command
 
-        near = get_close_matches(args[0], COMMANDS, n=1)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        _fail(f"no command {args[0]!r}{meant} Commands: {', '.join(COMMANDS)}", 2)
+        near = meant_command(args[0], COMMANDS)
+        meant = f"did you mean {near}? Commands" if near else "commands"
+        _fail(f"no command {args[0]!r}; {meant}: {', '.join(COMMANDS)}", 2)
     _run(args)
 
 

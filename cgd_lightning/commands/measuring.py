@@ -8,6 +8,7 @@ from jsonargparse import Namespace
 from tqdm import tqdm
 
 from cgd_lightning.checkpoints.classes import Trust
+from cgd_lightning.configuration.environment import with_environment
 from cgd_lightning.configuration.files import PackagedConfigFile
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.parser import OneLineErrors, take_trusted
@@ -39,7 +40,8 @@ def command_parser(name: str, description: str) -> OneLineErrors:
         description=description,
         allow_abbrev=False,
     )
-    options.add_argument("--config", action=PackagedConfigFile, help="YAML file with options.")
+    file = "YAML file with options. Variables of the environment win over it."
+    options.add_argument("--config", action=PackagedConfigFile, help=file)
     return options
 
 
@@ -50,7 +52,7 @@ def read_words(args: list[str], parser: Parser) -> Words:
     """
     words, gate = take_trusted(args[1:])
     options = parser(words, gate.trust)
-    settings = options.parse_args(words)
+    settings = options.parse_args(with_environment(words, options))
     gate.check(vars(settings), "")
     gate.keep_downloads_here(settings.data)
     return Words(settings, options, gate)

@@ -15,6 +15,7 @@ from cgd_lightning.commands.sample import Asked, in_words, read, say
 from cgd_lightning.commands.several import Option, combinations, read_options
 from cgd_lightning.commands.stored_data import with_data
 from cgd_lightning.commands.sweep_options import SAMPLES, divided, parser, scales_of
+from cgd_lightning.configuration.environment import with_environment
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.parser import OneLineErrors, take_trusted
 from cgd_lightning.diffusion.classifier import CleanClassifier
@@ -127,7 +128,7 @@ def _settings(
     words, gate = take_trusted([*words, *(w for o in trusted for w in o.words(0))])
     words.append(f"--{named_by}={judge or _ckpt(plan)}")
     options = parser(words, gate.trust, named_by)
-    settings = options.parse_args(words)
+    settings = options.parse_args(with_environment(words, options))
     gate.check({name: value for name, value in vars(settings).items() if name != named_by}, "")
     gate.keep_downloads_here(settings.data)
     if settings.features and "." in settings.features and not gate.trusts(settings.features):

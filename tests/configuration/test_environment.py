@@ -1,0 +1,47 @@
+"""A typed option wins over a variable of the environment, and that over a configuration file."""
+
+from pathlib import Path
+
+import pytest
+
+from cgd_lightning.commands.measuring import command_parser
+from cgd_lightning.configuration.environment import with_environment
+
+
+def scale(*words: str) -> tuple[float, int]:
+    """What `words` of a command `cgd try` come to."""
+    parser = command_parser("try", "")
+    parser.add_argument("--part.scale", type=float, default=0.0)
+    parser.add_argument("--seed", type=int, default=0)
+    settings = parser.parse_args(with_environment(words, parser))
+    return settings.part.scale, settings.seed
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ([], 2.0),
+        (["--config=some.yaml"], 2.0),
+        (["--config", "some.yaml"], 2.0),
+        (["--config=some.yaml", "--config=some.yaml"], 2.0),
+        (["--config=some.yaml", "--part.scale=3"], 3.0),
+        (["--part.scale=3"], 3.0),
+        (["--part.scale=3", "--config=none.yaml"], 3.0),
+        (["--part.scale=3", "--config=some.yaml"], 1.0),
+    ],
+)
+def test_typed_options_win_over_variables_and_these_over_files(
+    words: list[str], value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("some.yaml").write_text("part: {scale: 1}\nseed: 7\n")
+    Path("none.yaml").write_text("seed: 7\n")
+    monkeypatch.setenv("CGD_TRY__PART__SCALE", "2")
+    monkeypatch.setenv("CGD_TRY__NOTHING", "2")
+    assert scale(*words) == (value, 7 if "--config" in " ".join(words) else 0)
+
+
+def test_without_a_variable_a_file_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("some.yaml").write_text("part: {scale: 1}\n")
+    assert scale("--config=some.yaml") == (1.0, 0)
