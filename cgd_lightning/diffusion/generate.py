@@ -12,15 +12,18 @@ import torch
 from torch import Tensor
 
 from cgd_lightning.diffusion.denoiser import Denoise, Denoiser, Prediction
-from cgd_lightning.diffusion.guidance.rule import Guide, Rule
+from cgd_lightning.diffusion.guidance.rule import Chain, Guide, Rule
 from cgd_lightning.diffusion.level import Level
 from cgd_lightning.diffusion.noise import SeededNoise
 from cgd_lightning.diffusion.samplers import Sampler
-from cgd_lightning.diffusion.targets import Target, as_labels, check_targets
+from cgd_lightning.diffusion.targets import Target, as_labels, check_targets, read_targets
 from cgd_lightning.errors import InputError
 
 ENLARGING = 0x5BD1E995
 """Makes another seed of one, for a diffusion model that enlarges images."""
+
+UNGUIDED = Chain(())
+"""The rule that leaves every prediction as it is."""
 
 Progress = Callable[[], None]
 """Called after every step of every chunk."""
@@ -34,9 +37,9 @@ It gets the index of a chunk's first image, x_t (B, C, H, W), its level and the 
 
 def generate(
     denoiser: Denoiser,
-    targets: Sequence[Target],
+    targets: Sequence[Target | str],
     sampler: Sampler,
-    rule: Rule,
+    rule: Rule | None = None,
     classifier: Guide | None = None,
     *,
     low_res: Tensor | None = None,
@@ -51,7 +54,8 @@ def generate(
     """Chunks of samples of the classes or mixtures `targets`: (index of the first, samples).
 
     Samples are data on the host, uint8 (B, C, H, W), in the order of the targets; the last chunk
-    may be shorter.
+    may be shorter. A target may be written, as "7", "cat" or "cat|dog". Without a rule nothing
+    guides the samples.
 
     low_res: for a diffusion model that enlarges images, the image to enlarge for each target, data
     on the host as uint8 (N, C, h, w).
@@ -65,7 +69,12 @@ def generate(
     """
     if batch_size < 1:
         raise InputError(f"batch_size {batch_size}: wanted at least 1")
+    if rule is None and classifier is not None:
+        raise InputError("a classifier and no rule: give ClassifierGuidance(scale), or neither")
+    rule = UNGUIDED if rule is None else rule
     class_names = (classifier or denoiser).class_names
+    shares = classifier.class_shares if classifier else ()
+    targets = read_targets(targets, class_names, shares)
     check_targets(targets, class_names)
     _check_told(denoiser, class_names)
     rule.check(denoiser.schedule.levels(sampler.steps, sampler.spacing))

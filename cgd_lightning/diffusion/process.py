@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from cgd_lightning.diffusion.schedules import NoiseSchedule
+from cgd_lightning.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,13 @@ def expand(values: Tensor, x: Tensor) -> Tensor:
 def like_weights(x: Tensor, network: nn.Module) -> Tensor:
     """`x` in the dtype of the network's weights.
 
-    That is bfloat16 where the whole network is, float32 under autocast.
+    That is bfloat16 where the whole network is, float32 under autocast. Raises InputError if `x` is
+    not of floats: images of bytes are not x0.
     """
+    if not x.is_floating_point():
+        raise InputError(
+            f"images of {str(x.dtype).removeprefix('torch.')}: a network reads floats, into which "
+            "its codec turns them: model.data.codec.encode(images)"
+        )
     weight = next(network.parameters(), None)
     return x if weight is None else x.to(weight.dtype)

@@ -112,6 +112,16 @@ def class_index(word: str, class_names: Sequence[str]) -> int:
     )
 
 
+def read_targets(
+    targets: Sequence[Target | str], class_names: Sequence[str], shares: Sequence[float] = ()
+) -> list[Target]:
+    """`targets`, of which those that are written in the grammar above are read."""
+    return [
+        parse_target(target, class_names, shares) if isinstance(target, str) else target
+        for target in targets
+    ]
+
+
 def check_targets(targets: Sequence[Target], class_names: Sequence[str]) -> None:
     """Raises InputError if there is no target, or one that does not fit `class_names`.
 

@@ -2,14 +2,15 @@ import pytest
 import torch
 from torch import nn
 
-from cgd_lightning.diffusion.classifier import NoisyClassifier
+from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.generate import generate
 from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierGuidance, Interval
 from cgd_lightning.diffusion.samplers import DDIM, DDPM
 from cgd_lightning.diffusion.schedules import Cosine
-from cgd_lightning.networks import EncoderUNet, UNet
+from cgd_lightning.errors import InputError
+from cgd_lightning.networks import ConvNet, EncoderUNet, UNet
 
 RULE = Chain([Clamp(), ClassifierGuidance(2.0)])
 SMALL = {
@@ -52,6 +53,37 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(pair) -> None:
     assert first.shape == (5, 1, 8, 8)
     assert torch.equal(first, images(pair, [0, 1, 2, 0, 1], seed=3))
     assert not torch.equal(first, images(pair, [0, 1, 2, 0, 1], seed=4))
+
+
+def test_targets_may_be_written_and_no_rule_guides_nothing(pair) -> None:
+    assert torch.equal(images(pair, ["a", "c", "a|b"]), images(pair, [0, 2, (1.0, 1.0, 0.0)]))
+    alone, off = (
+        torch.cat([chunk for _, chunk in generate(pair[0], ["a", "b"], DDIM(3), *rule)])
+        for rule in ((), (Chain([]),))
+    )
+    assert torch.equal(alone, off)
+    with pytest.raises(InputError, match="label d: wanted a class name or an index from 0 to 2"):
+        generate(pair[0], ["d"], DDIM(3))
+    with pytest.raises(InputError, match="a classifier and no rule: give ClassifierGuidance"):
+        generate(pair[0], ["a"], DDIM(3), classifier=pair[1])
+
+
+def test_images_of_bytes_are_no_input_of_a_network(pair) -> None:
+    denoiser, classifier = pair
+    made = images(pair, [0, 1])
+    t = torch.zeros(2)
+    said = r"images of uint8: a network reads floats.*model\.data\.codec\.encode\(images\)"
+    judge = CleanClassifier(randomised(ConvNet(8, 1, 3, width=4), 2), classifier.data)
+    for ask in (
+        lambda x: classifier.logits(x, t),
+        lambda x: classifier.log_prob(x, t),
+        lambda x: denoiser(x, denoiser.schedule.level(10)).x0,
+        judge.logits,
+        judge.features,
+    ):
+        with pytest.raises(InputError, match=said):
+            ask(made)
+        assert ask(classifier.data.codec.encode(made)).isfinite().all()
 
 
 def test_every_image_has_noise_of_its_own_in_every_batch(pair) -> None:
