@@ -52,12 +52,25 @@ if TYPE_CHECKING:
     from cgd_lightning.diffusion.samplers import LangevinCorrector as LangevinCorrector
     from cgd_lightning.diffusion.samplers import Sampler as Sampler
     from cgd_lightning.diffusion.samplers.inversion import invert as invert
+    from cgd_lightning.diffusion.schedules import Cosine as Cosine
+    from cgd_lightning.diffusion.schedules import Linear as Linear
     from cgd_lightning.diffusion.schedules import NoiseSchedule as NoiseSchedule
+    from cgd_lightning.diffusion.schedules import ScaledLinear as ScaledLinear
+    from cgd_lightning.diffusion.schedules import Sigmoid as Sigmoid
+    from cgd_lightning.diffusion.schedules import VarianceExploding as VarianceExploding
+    from cgd_lightning.evaluation.density import DensityCoverage as DensityCoverage
     from cgd_lightning.evaluation.diagnosis.diagnose import diagnose as diagnose
     from cgd_lightning.evaluation.feature_metric import FeatureMetric as FeatureMetric
     from cgd_lightning.evaluation.features import FeatureNetwork as FeatureNetwork
     from cgd_lightning.evaluation.features import JudgeFeatures as JudgeFeatures
+    from cgd_lightning.evaluation.frechet import FrechetDistance as FrechetDistance
+    from cgd_lightning.evaluation.inception import InceptionScore as InceptionScore
+    from cgd_lightning.evaluation.kernel import KernelDistance as KernelDistance
+    from cgd_lightning.evaluation.manifold import PrecisionRecall as PrecisionRecall
     from cgd_lightning.evaluation.measure import Measure as Measure
+    from cgd_lightning.evaluation.monge import MongeDistance as MongeDistance
+    from cgd_lightning.evaluation.reference import Reference as Reference
+    from cgd_lightning.evaluation.report import Report as Report
     from cgd_lightning.networks import ConvAutoencoder as ConvAutoencoder
     from cgd_lightning.networks import EncoderUNet as EncoderUNet
     from cgd_lightning.networks import Network as Network
@@ -78,6 +91,19 @@ if TYPE_CHECKING:
     from cgd_lightning.training.muon import MuonAdamW as MuonAdamW
 
 _HOMES = {
+    "Cosine": "diffusion.schedules",
+    "Linear": "diffusion.schedules",
+    "ScaledLinear": "diffusion.schedules",
+    "Sigmoid": "diffusion.schedules",
+    "VarianceExploding": "diffusion.schedules",
+    "DensityCoverage": "evaluation.density",
+    "FrechetDistance": "evaluation.frechet",
+    "InceptionScore": "evaluation.inception",
+    "KernelDistance": "evaluation.kernel",
+    "PrecisionRecall": "evaluation.manifold",
+    "MongeDistance": "evaluation.monge",
+    "Report": "evaluation.report",
+    "Reference": "evaluation.reference",
     "Level": "diffusion.level",
     "Prediction": "diffusion.denoiser",
     "FeatureMetric": "evaluation.feature_metric",
