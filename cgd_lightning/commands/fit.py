@@ -24,6 +24,7 @@ from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints import schema
 from cgd_lightning.commands.fit_help import tell
 from cgd_lightning.commands.own_config import with_own_config
+from cgd_lightning.configuration.environment import with_environment
 from cgd_lightning.configuration.files import OWN_FILES, PackagedConfigFile
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.parser import OneLineErrors, instantiate, take_trusted
@@ -112,11 +113,14 @@ class TrainingCLI(LightningCLI):
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         kwargs.setdefault("dump_header", ["Written by cgd-lightning"])
         parser = self.parser_class(**kwargs)
-        what = "YAML file, or the name of a packaged one."
+        what = "YAML file, or the name of a packaged one. Variables of the environment win over it."
         parser.add_argument("-c", "--config", action=PackagedConfigFile, help=what)
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        if not self.parsers:  # of `fit`, the first command
+            what = "Name of the run, kept in runs/NAME. Default: that of the first --config."
+            parser.add_argument("--name", type=str | None, help=what)
         self.parsers.append(parser)  # of a command, in the order of `subcommands`
         # Made later, when their folder is known.
         how: dict[str, Any] = {"instantiate": False, "fail_untyped": False, "sub_configs": True}
@@ -124,6 +128,9 @@ class TrainingCLI(LightningCLI):
         parser.add_class_arguments(GuidedSampler, "guided_sampler", skip={"folder", "trust"}, **how)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        commands = list(self.subcommands())
+        if args and args[0] in commands:
+            args = [args[0], *with_environment(args[1:], self.parsers[commands.index(args[0])])]
         super().parse_arguments(parser, args)
         seed = self.config[self.config.subcommand].seed_everything
         if type(seed) is int and not 0 <= seed < 2**32:

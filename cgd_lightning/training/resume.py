@@ -14,6 +14,7 @@ from lightning.pytorch import __version__ as lightning_version
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, Timer
 from torch import Tensor
 
+from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints import schema
 from cgd_lightning.checkpoints.weights import mismatch
 from cgd_lightning.errors import InputError
@@ -71,8 +72,9 @@ def _weights(state: Any, module: LightningModule, where: str) -> dict[str, Tenso
     ):
         raise InputError(f"{where}: its weights are damaged")
     if problem := mismatch(state, module.state_dict()):
+        differs = _other_network(where, module) or problem
         raise InputError(
-            f"{where}: its weights are not those of this network: {problem}; give the "
+            f"{where}: its weights are not those of this network: {differs}; give the "
             "configuration of its own run"
         )
     bad = [
@@ -86,6 +88,24 @@ def _weights(state: Any, module: LightningModule, where: str) -> dict[str, Tenso
             "one"
         )
     return state
+
+
+def _other_network(file: str, module: LightningModule) -> str:
+    """What a checkpoint tells of its network that is otherwise in `module`, as far as it does."""
+    ema = getattr(module, "ema", None)
+    if ema is None:
+        return ""
+    theirs = checkpoints.read(file).network
+    mine = checkpoints.describe(ema, "")["network"]
+    kinds = [str(spec["class_path"]).rpartition(".")[2] for spec in (theirs, mine)]
+    if kinds[0] != kinds[1]:
+        return f"{kinds[0]} there, {kinds[1]} here"
+    there, here = (schema.plain(spec.get("init_args") or {}) for spec in (theirs, mine))
+    return ", ".join(
+        f"{name} {schema.shown(there[name])} there, {schema.shown(here[name])} here"
+        for name in sorted(there.keys() & here.keys())
+        if there[name] != here[name]
+    )
 
 
 def _counters(value: Any, like: Any) -> Any:

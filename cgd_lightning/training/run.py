@@ -14,6 +14,9 @@ from cgd_lightning.training.settings import class_of
 
 STOPPED = "stopped, before a checkpoint was written"
 
+TOLD = ("val/loss", "val/accuracy")
+"""Values that the last line of a run tells."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -45,12 +48,12 @@ class Run:
 
     def result(self, trainer: Trainer) -> str:
         """What it came to."""
-        measured = [
-            f"{name} {value:.4f}"
-            for name, value in trainer.callback_metrics.items()
-            if name in ("val/loss", "val/accuracy")
-        ]
-        return f"{self.folder}: {', '.join([f'{trainer.global_step} steps', *measured])}"
+        metrics = trainer.callback_metrics
+        told = [f"{name} {metrics[name]:.4f}" for name in TOLD if name in metrics]
+        done = f"{self.folder}: {', '.join([f'{trainer.global_step} steps', *told])}"
+        if any(name.startswith("val/") for name in metrics):
+            return done
+        return f"{done}, without a validation; cgd validate --ckpt_path {self.folder} measures it"
 
 
 def claim(settings: Any, config: str, check_place: Callable[[Path, str], None]) -> Run:
@@ -66,12 +69,19 @@ def claim(settings: Any, config: str, check_place: Callable[[Path, str], None]) 
             f"most {MOST_CONFIG:,}"
         )
     module, root = class_of(settings.model.class_path), settings.trainer.default_root_dir
-    name = run_name(settings.config, module)
+    name = plain_name(settings.name) if settings.name else run_name(settings.config, module)
     check_place(Path(root) / name, "trainer.default_root_dir")
     kind = getattr(module, "kind", None)
     folder, ckpt_path = run_folder(root, name, settings.ckpt_path, kind)
     check_place(folder, "ckpt_path")
     return Run(folder, ckpt_path, config)
+
+
+def plain_name(name: str) -> str:
+    """`name`; raises InputError unless it names a folder, and no way to one."""
+    if name in (".", "..") or not name.isprintable() or set(name) & set("/\\"):
+        raise InputError(f"name {name!r}: wanted the name of a folder, as photos")
+    return name
 
 
 def run_name(files: list[Any] | None, module: type) -> str:

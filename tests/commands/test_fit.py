@@ -121,7 +121,30 @@ def test_a_short_config_name_and_several_configs_work(workplace: Path, cgd: Cgd)
     assert "version_1: 2 steps" in out
 
 
+def test_a_run_of_another_name_says_that_it_was_not_measured(
+    workplace: Path, cgd: Cgd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CGD_FIT__TRAINER__GRADIENT_CLIP_VAL", "0.25")
+    code, out, err = cgd("fit", *TINY_CLASSIFIER, "--name=photos", "--trainer.max_steps=1")
+    assert (code, "run: runs/photos/version_0" in err) == (0, True), err
+    measure = "cgd validate --ckpt_path runs/photos/version_0"
+    assert f"photos/version_0: 1 steps, without a validation; {measure} measures it" in out
+    stored = yaml.safe_load(Path("runs/photos/version_0/config.yaml").read_text())
+    assert (stored["name"], stored["trainer"]["gradient_clip_val"]) == ("photos", 0.25)
+    wider = ("--model.network.model_channels=16", "--ckpt_path=last", "--trainer.max_steps=2")
+    code, _, err = cgd("fit", *TINY_CLASSIFIER, "--name=photos", *wider)
+    [line] = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert code == 1
+    assert "not those of this network: model_channels 8 there, 16 here; give" in line
+
+
 WRONG = {
+    "a name that is a path": ([*TINY_DIFFUSION, "--name=a/b"], "name 'a/b': wanted the name of a"),
+    "a word of others": ([*TINY_DIFFUSION, "--lr=3"], "did you mean --model.optimizer.lr?"),
+    "no such own class": (
+        [*TINY_DIFFUSION, "--trainer.callbacks=nowhere.Mine"],
+        "no class 'nowhere.Mine': no module nowhere is in this folder or installed",
+    ),
     "unknown option": ([*TINY_DIFFUSION, "--trainer.max_step=3"], "max_step"),
     "unknown config key": (["--config=diffusion.yaml", "--config=wrong.yaml"], "modle"),
     "no such config": (["--config=difusion.yaml"], "no file 'difusion.yaml'"),
@@ -147,8 +170,8 @@ WRONG = {
     "no such checkpoint": ([*TINY_DIFFUSION, "--ckpt_path=nowhere.ckpt"], "nowhere.ckpt"),
     "no such data": (
         [*TINY_DIFFUSION, "--data=MNISTT"],
-        "data: 'MNISTT' is not a NoisingDataModule; known here: CIFAR10, Digits, FashionMNIST, "
-        "Folder, MNIST",
+        "data: 'MNISTT' is not a NoisingDataModule; did you mean MNIST?; known here: CIFAR10, "
+        "Digits, FashionMNIST, Folder, MNIST",
     ),
     "no such device": ([*TINY_DIFFUSION, "--trainer.accelerator=gpu"], "gpu"),
     "noise alone, and eps to predict": (
