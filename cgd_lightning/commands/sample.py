@@ -18,6 +18,7 @@ from jsonargparse import Namespace
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints.classes import Trust
 from cgd_lightning.checkpoints.hub import is_hub
+from cgd_lightning.configuration.environment import with_environment
 from cgd_lightning.configuration.files import (
     MOST_BYTES,
     OWN_FILES,
@@ -72,7 +73,8 @@ def read(words: Sequence[str], prog: str = "cgd sample") -> Asked:
     rest, recorded = _take_recorded(rest, gate)
     with tempfile.TemporaryDirectory(prefix=OWN_FILES) as folder:
         options = parser(_sampler_of(rest, recorded), prog)
-        settings = options.parse_args([*_as_config(recorded, Path(folder)), *rest])
+        said = with_environment(rest, options)
+        settings = options.parse_args([*_as_config(recorded, Path(folder)), *said])
     gate.check(vars(settings), "")
     _check_places(settings, recorded, gate)
     ready = instantiate(options, settings)
@@ -140,14 +142,15 @@ def parser(sampler: str = "DDIM", prog: str = "cgd sample") -> OneLineErrors:
         "cgd sample --ckpt runs/diffusion --labels 3,7 --num_samples 100 --sampler Heun --steps 10",
     )
     again = "Make the images of an earlier `cgd sample` again; further options change them."
-    options.add_argument("--config", action=PackagedConfigFile, help="YAML file with options.")
+    file = "YAML file with options. Variables of the environment win over it."
+    options.add_argument("--config", action=PackagedConfigFile, help=file)
     options.add_argument("--from", metavar="samples.json", help=again)
     options.add_class_arguments(Request, skip={"sampler", "guidance"}, instantiate=False)
     try:
         options.add_subclass_arguments(
             Sampler, "sampler", default={"class_path": sampler}, help="sampler and its options."
         )
-    except ValueError:  # no such class: said when the words are parsed
+    except (ValueError, AttributeError, ImportError):  # no such class: said when they are parsed
         return parser(prog=prog)
     rules = options.add_argument_group("What steers the walk towards the labels")
     rules.add_argument(
@@ -170,15 +173,15 @@ def _sampler_of(words: Sequence[str], recorded: Mapping[str, Any]) -> str:
 
     Its own defaults count, not those of the class that it takes the place of.
     """
-    asked: list[Any] = [
-        recorded.get("sampler", {}).get("class_path"),
-        os.environ.get("CGD_SAMPLE__SAMPLER"),
-    ]
-    for file in _values_of("--config", words):
+    asked: list[Any] = [recorded.get("sampler", {}).get("class_path")]
+    files = _values_of("--config", words)
+    for file in files:
         if os.path.isfile(file) and os.path.getsize(file) <= MOST_BYTES:
             with suppress(OSError, yaml.YAMLError, TypeError, KeyError):
                 contents = load_yaml(Path(file).read_text(encoding="utf-8"))
                 asked.append(contents["sampler"]["class_path"])
+    # Over the files that are typed, and under the recorded one.
+    asked.insert(len(asked) if files else 0, os.environ.get("CGD_SAMPLE__SAMPLER"))
     asked += _values_of("--sampler", words)
     names = [name for name in asked if isinstance(name, str) and re.fullmatch(r"[\w.]+", name)]
     return names[-1] if names else "DDIM"
@@ -250,6 +253,13 @@ def _check_places(settings: Namespace, recorded: Mapping[str, Any], gate: Gate) 
     if ckpt == recorded.get("ckpt") and not Path(ckpt).exists():
         moved = "if it was moved, name it with --ckpt, and its classifier with --classifier"
         raise InputError(f"--from: its model {ckpt} is not there; {moved}")
+    guide = recorded.get("classifier")
+    named = guide == settings.classifier and isinstance(guide, str) and os.path.isabs(guide)
+    if named and not os.path.exists(str(guide)):
+        raise InputError(
+            f"--from: its classifier {guide} is not there; if it was moved, name it with "
+            "--classifier"
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -25,6 +25,12 @@ SCALE = (
     "likeness"
 )
 
+MODELS = {"ckpt", "classifier"}
+"""Options that name a checkpoint."""
+
+RUNS_ABOVE = 4
+"""So many folders above that of a record, by default, is that of the runs."""
+
 MOST_BYTES = 16 * 2**20
 
 MOST_VALUES = 2**20
@@ -66,7 +72,21 @@ def read_options(name: str | Path, trust: Trust) -> dict[str, Any]:
             f"note: {where} was made with --compile, which is not taken from a file",
             file=sys.stderr,
         )
+    for option in MODELS & checked.keys():
+        checked[option] = _moved_along(checked[option], path)
     return checked
+
+
+def _moved_along(model: Any, record: Path) -> Any:
+    """The checkpoint `model`, or where it lies if all runs were moved together with the record.
+
+    A record lies in RUNS/NAME/version_N/samples/M, and a checkpoint in RUNS/NAME/version_N.
+    """
+    folders = record.absolute().parents
+    if not isinstance(model, str) or os.path.exists(model) or len(folders) <= RUNS_ABOVE:
+        return model
+    moved = folders[RUNS_ABOVE].joinpath(*Path(model).parts[-3:])
+    return str(moved) if moved.is_file() else model
 
 
 def _check_nothing_is_fetched(value: Any, where: str) -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -582,3 +583,21 @@ def test_the_last_sampler_that_is_typed_brings_its_defaults(workplace: Path, cgd
     few = ("sample", "--ckpt=runs/diffusion", "--device=cpu", "--num_samples=1", "--scale=0")
     assert cgd(*few, "--sampler=DDPM", "--sampler", "DPMSolver", "--out=last")[0] == 0
     assert options_of("last")["init_args"] == {"steps": 20, "spacing": "log_snr"}
+
+
+def test_runs_that_were_moved_together_make_their_samples_again(
+    workplace: Path, cgd: Callable[..., tuple[int, str, str]]
+) -> None:
+    words = ("--num_samples=2", "--sampler.steps=2", "--device=cpu", "--ckpt=runs/diffusion")
+    code, out, err = cgd("sample", *words)
+    assert code == 0, err
+    made = Path(out.strip()).parent
+    first = {file.name: file.read_bytes() for file in made.rglob("*.png")}
+    Path("runs").rename("elsewhere")
+    record = Path("elsewhere") / made.relative_to("runs") / "samples.json"
+    code, _, err = cgd("sample", f"--from={record}", "--out=again")
+    assert (code, "elsewhere/classifier/version_0/best.ckpt" in err) == (0, True), err
+    assert {file.name: file.read_bytes() for file in Path("again").rglob("*.png")} == first
+    shutil.rmtree("elsewhere/classifier")
+    code, _, err = cgd("sample", f"--from={record}", "--out=alone")
+    assert (code, "is not there; if it was moved, name it with --classifier" in err) == (1, True)
