@@ -96,7 +96,6 @@ TRAINING = {
     "sampler.steps": "trainer.max_steps",
     "scale": "guided_sampler.scale",
     "sampler": "guided_sampler.sampler",
-    "labels": "guided_sampler.labels",
     "classifier": "model.classifier",
 }
 """What stands for an option of `OPTIONS` in a command that trains."""

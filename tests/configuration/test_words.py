@@ -71,6 +71,7 @@ def test_what_is_offered_for_an_option_of_a_class_is_one() -> None:
         "model": cgd_lightning.DiffusionModule,
         "model.network": cgd_lightning.UNet,
         "sampler": cgd_lightning.DDIM,
+        "guided_sampler": cgd_lightning.GuidedSampler,
     }
     ours = {*words.OPTIONS.values(), *words.TRAINING.values()}
     for option in ours:

@@ -98,7 +98,7 @@ def test_files_of_guided_diffusion_go_out_as_they_came_in(worlds: Path) -> None:
 
 
 def test_the_recipe_for_a_fork_works_as_it_is_printed(worlds: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "published.md").read_text(encoding="utf-8")
     section = text.partition("## A fork's own checkpoint")[2].partition("\n## ")[0]
     commands = [line.split() for line in section.splitlines() if line.startswith("cgd convert ")]
     Path("photos").mkdir()

@@ -1,26 +1,38 @@
-"""What the README says is what happens."""
+"""The Python of the README and of the recipes does what they say."""
 
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 import cgd_lightning
 from cgd_lightning.commands.main import COMMANDS, HELP
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+ROOT = Path(__file__).parents[2]
 
 
-def test_the_readmes_python_makes_the_images_of_the_command_line(
+def blocks(page: str) -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+FEW = (
+    "--trainer.max_steps=2",
+    "--trainer.val_check_interval=2",
+    "--trainer.accelerator=cpu",
+    "--guided_sampler.every_n_validations=0",
+)
+SAMPLES, NETWORKS, MEASURES, TRAINS = blocks("docs/recipes.md")
+
+
+def test_the_python_makes_the_images_of_the_command_line(
     workplace: Path, cgd: Callable[..., tuple[int, str, str]]
 ) -> None:
     names: dict = {}
-    exec(PYTHON[0], names)
-    exec(PYTHON[1], names)
+    exec(SAMPLES, names)
+    exec(NETWORKS, names)
     few = ("sample", "--ckpt=runs/diffusion", "--num_samples=16", "--format=npz")
     assert cgd(*few, "--scale=5", "--labels=3,7", "--out=result")[0] == 0
     assert torch.equal(names["images"], written("result"))
@@ -37,10 +49,27 @@ def written(folder: str) -> torch.Tensor:
         return torch.from_numpy(arrays["arr_0"]).permute(0, 3, 1, 2)
 
 
-def test_the_readmes_python_trains(workplace: Path) -> None:
+def test_the_readmes_python_is_that_of_the_recipes() -> None:
+    assert [block.split("\n") for block in blocks("README.md")] == [
+        SAMPLES.replace("\n\njob", "\njob").split("\n")
+    ]
+
+
+def test_the_python_measures(workplace: Path, cgd: Callable[..., tuple[int, str, str]]) -> None:
+    assert cgd("fit", "--config=judge.yaml", *FEW)[0] == 0
+    names: dict = {}
+    exec(SAMPLES, names)
+    exec("from cgd_lightning import DDIM, load", names)
+    exec(MEASURES.replace("num_samples=200", "num_samples=40, sampler=DDIM(steps=4)"), names)
+    assert 0 <= names["report"]["accuracy"] <= 1
+    assert names["result"].chosen.scale in (1, 2, 5)
+    assert Path("sweep", "points").is_dir()
+
+
+def test_the_python_trains(workplace: Path) -> None:
     names: dict = {}
     exec(
-        PYTHON[2].replace(
+        TRAINS.replace(
             "max_steps=300",
             "max_steps=2, logger=False, accelerator='cpu', enable_progress_bar=False",
         ),
@@ -63,24 +92,3 @@ def test_the_help_names_every_command() -> None:
         "sample",
         *[c for c in COMMANDS if c not in ("fit", "sample")],
     ]
-
-
-def test_the_readmes_data_set_and_network_train_and_sample(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cgd: Callable[..., tuple[int, str, str]]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    for name, source in zip(("shapes", "plain"), PYTHON[3:], strict=True):
-        Path(f"{name}.py").write_text(source)
-    words = next(line for line in README.splitlines() if "shapes.Shapes" in line).split()[1:]
-    short = [
-        "--trainer.max_steps=2",
-        "--trainer.val_check_interval=2",
-        "--trainer.accelerator=cpu",
-        "--guided_sampler.every_n_validations=0",
-    ]
-    code, _, err = cgd(*words, *short)
-    assert code == 0, err
-    sample = next(line for line in README.splitlines() if "--trust plain" in line).split()[1:]
-    assert cgd(*sample, "--sampler.steps=2", "--num_samples=4", "--device=cpu")[0] == 0
-    assert "--trust plain" in cgd(*sample[:-2], "--num_samples=4")[2]
