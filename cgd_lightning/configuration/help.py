@@ -6,6 +6,7 @@ All of it comes from docstrings: the first line of a class, and its `Args:` sect
 
 import re
 import shutil
+import sys
 import textwrap
 from argparse import SUPPRESS, Action
 from collections.abc import Iterator
@@ -145,7 +146,7 @@ def names_of(typehint: Any) -> dict[str, str]:
     """
     bases = get_help_types(typehint) or ()
     paths = get_all_subclass_paths(typehint, closed_types=False)
-    paths = [path for path in paths if class_at(path) not in bases]
+    paths = [path for path in paths if is_there(path) and class_at(path) not in bases]
     bare = [path.rpartition(".")[2] for path in paths]
     return {
         name if bare.count(name) == 1 else path: path
@@ -173,6 +174,12 @@ def class_at(path: str) -> type:
     module, _, name = path.rpartition(".")
     found: type = getattr(import_module(module), name)
     return found
+
+
+def is_there(path: str) -> bool:
+    """Whether a class can be had by the import path `path`: not one made within a function."""
+    module, _, name = path.rpartition(".")
+    return hasattr(sys.modules.get(module), name)
 
 
 class HelpfulParser(ArgumentParser):

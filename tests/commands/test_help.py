@@ -29,6 +29,7 @@ from cgd_lightning.commands.several import read_options
 from cgd_lightning.commands.sweep import _plan
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.parser import take_trusted
+from cgd_lightning.diffusion.samplers import Euler
 
 Cgd = Callable[..., tuple[int, str, str]]
 CLASSES = [f"cgd_lightning.{module}.{name}" for module, names in OURS.items() for name in names]
@@ -327,6 +328,14 @@ def test_the_help_of_a_class_tells_what_it_is_kind_and_default(cgd: Cgd) -> None
         "ClassifierGuidance: Guidance by the gradient of a classifier of noisy images.\n\n"
         "    eps~ = eps - scale * weight(level) * sigma_t * grad log p(y | x_t)\n\n"
     )
-    assert "(float, default: 1.0)" in out
+    assert "(float, default: 1.0)" in " ".join(out.split())
     assert "One of Constant, SqrtBeta, Interval, Ramp." in " ".join(out.split())
     assert "Args:" not in out
+
+
+def test_a_class_that_cannot_be_had_by_its_name_is_not_listed(cgd: Cgd) -> None:
+    class Within(Euler):
+        """Made in a function."""
+
+    code, out, _ = cgd("sample", "--sampler.help")
+    assert (code, Within.__name__ in out, "Euler" in out) == (0, False, True)
