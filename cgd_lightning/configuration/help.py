@@ -177,7 +177,7 @@ def class_at(path: str) -> type:
 
 
 def is_there(path: str) -> bool:
-    """Whether a class can be had by the import path `path`: not one made within a function."""
+    """Whether a class can be had by the import path `path`: not one whose module is gone."""
     module, _, name = path.rpartition(".")
     return hasattr(sys.modules.get(module), name)
 
