@@ -1,7 +1,9 @@
-"""Deterministic sampling, or partly so: Song et al. 2021 (arXiv:2010.02502), eq. 12.
+"""Deterministic sampling, or partly so.
 
-x_s = alpha_s x0~ + sqrt(sigma_s^2 - variance) eps~ + sqrt(variance) z,    variance = eta^2 *
-posterior variance
+    x_s = alpha_s x0~ + sqrt(sigma_s^2 - variance) eps~ + sqrt(variance) z
+    variance = eta^2 * posterior variance
+
+Song et al. 2021 (arXiv:2010.02502), eq. 12.
 """
 
 import math

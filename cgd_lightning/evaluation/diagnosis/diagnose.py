@@ -1,7 +1,9 @@
 """Is a classifier good enough to guide, where in the noise range, and with which scale?
 
-diagnosis = diagnose(classifier, test_images, test_labels, denoiser)
-print("\\n".join(diagnosis.verdict))
+    diagnosis = diagnose(classifier, test_images, test_labels, denoiser)
+    print("\\n".join(diagnosis.verdict))
+
+The verdict is in sentences, as `cgd diagnose` prints them.
 """
 
 from collections.abc import Callable, Sequence
