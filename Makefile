@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 MNIST := data
 
-.PHONY: help demo test fuzz lint bench clean
+.PHONY: help demo test fuzz lint docs bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -24,11 +24,14 @@ lint: .venv/installed-dev  ## style, types and the direction of imports
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
+docs: .venv/installed-docs  ## build the site into site/; a dead link or a missing name fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: .venv/installed  ## what noising, data, moving average and logging add to a training step; MNIST=folder with its files
 	$(BIN)/python benchmarks/step_overhead.py --data.root $(MNIST)
 
 clean:  ## remove the virtual environment, runs and caches
-	rm -rf .venv runs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv runs build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml
@@ -39,4 +42,9 @@ clean:  ## remove the virtual environment, runs and caches
 .venv/installed-dev: pyproject.toml
 	test -d .venv || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[dev,tensorboard]'
+	touch $@ .venv/installed .venv/installed-docs
+
+.venv/installed-docs: pyproject.toml
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@ .venv/installed
