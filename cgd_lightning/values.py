@@ -10,13 +10,21 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar, get_origin
+
+from cgd_lightning.errors import InputError
 
 
 class Value:
-    """An object that remembers its constructor's arguments, as `arguments` gives them."""
+    """An object that remembers its constructor's arguments, as `arguments` gives them.
+
+    Making one raises InputError where its class has fields and is no frozen dataclass, or fills a
+    method by one that takes something else.
+    """
 
     def __new__(cls, *args: Any, **options: Any) -> "Value":
+        _check_methods(cls)
+        _check_fields(cls)
         value = super().__new__(cls)
         if not _takes_its_fields(cls):  # type: ignore[arg-type]
             vars(value)["init_args"] = named_arguments(cls, args, options)
@@ -61,6 +69,41 @@ def named_arguments(cls: type, args: tuple[Any, ...], options: Mapping[str, Any]
         else:
             named[name] = value
     return named
+
+
+@cache
+def _check_methods(cls: type) -> None:
+    """Raises InputError for a method that takes not as many arguments as the one that it fills."""
+    to_fill = {name for base in cls.__mro__ for name in getattr(base, "__abstractmethods__", ())}
+    for name in sorted(to_fill):
+        method = getattr(cls, name)
+        first = next(vars(base)[name] for base in reversed(cls.__mro__) if name in vars(base))
+        if not (inspect.isfunction(method) and inspect.isfunction(first)):
+            continue
+        taken, wanted = inspect.signature(method), inspect.signature(first)
+        try:
+            taken.bind(*wanted.parameters)
+        except TypeError:
+            shown, right = (", ".join(one.parameters) for one in (taken, wanted))
+            raise InputError(f"{cls.__name__}.{name}({shown}): wanted {name}({right})") from None
+
+
+@cache
+def _check_fields(cls: type) -> None:
+    """Raises InputError for a dataclass that is not frozen, and for fields without a dataclass."""
+    made = vars(cls).get("__dataclass_params__")
+    if made is not None and not made.frozen:
+        raise InputError(
+            f"{cls.__name__}: its fields can be changed; write @dataclass(frozen=True)"
+        )
+    if made is not None or "__init__" in vars(cls):
+        return
+    for name, kind in inspect.get_annotations(cls).items():
+        if ClassVar not in (kind, get_origin(kind)) and not str(kind).startswith("ClassVar"):
+            raise InputError(
+                f"{cls.__name__}: has the field {name} and is no dataclass; write "
+                f"@dataclass(frozen=True) above the class"
+            )
 
 
 @cache

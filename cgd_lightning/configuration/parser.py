@@ -22,8 +22,12 @@ from cgd_lightning.configuration.allowed import defined_as, lightning_classes
 from cgd_lightning.configuration.files import load_yaml, packaged_configs
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.help import HelpfulParser
+from cgd_lightning.configuration.own_classes import not_there, own_class
 from cgd_lightning.configuration.words import ALIKE, OPTIONS, meant_option, meant_value
 from cgd_lightning.errors import InputError, printable
+
+OURS = Path(__file__).parents[1]
+"""The folder of this package, in which nothing is wrong in a file of the user's."""
 
 _NAME = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?:\(.*)?$", re.DOTALL | re.ASCII)
 
@@ -58,6 +62,8 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
     name = _full_name(re.findall(r'Parser key "([^"]+)"', text))
     if denied := re.search(r"Importing '(([\w]+)[\w.]*)' is not allowed", text):
         return f"{name}a file {not_listed(denied[1])}"
+    if unusable := own_class(text):
+        return name + unusable
     if simple := _refused(text, name) or _wrong_value(text, name):
         return simple
     value = re.search(r"(?:Given value|Got value): (.*)$", text)
@@ -66,7 +72,7 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
     ]
     if value and wanted:
         shown, known = value[1][:100], short_names(wanted[0])
-        if missing := _not_there(shown):
+        if missing := not_there(shown):
             return f"{name}no class {shown!r}: {missing}"
         told = f"; known here: {', '.join(known)}" if "." in wanted[0] else ""
         kind = wanted[0].rpartition(".")[2]
@@ -142,26 +148,12 @@ BASES = {
 
 def _no_class(shown: str, name: str, wanted: str | None) -> str:
     """The line for what names no class. name: of the setting. wanted: its kind, if it is known."""
-    if missing := _not_there(shown):
+    if missing := not_there(shown):
         return f"{name}no class {shown!r}: {missing}"
     base = wanted or BASES.get(name.rstrip(": ").rpartition(".")[2])
     known = short_names(base) if base else []
     told = ", ".join(known) if known else "one of the known names"
     return f"{name}no class {shown!r}{_perhaps(shown, known)}; give {told} or an import path"
-
-
-def _not_there(path: str) -> str | None:
-    """Why there is nothing at an import path, where its module can tell."""
-    module, _, name = path.rpartition(".")
-    if not module or not re.fullmatch(r"[\w.]+", path):
-        return None
-    loaded = sys.modules.get(module)
-    if loaded is None:
-        return f"no module {module} is in this folder or installed"
-    if name in dir(loaded):
-        return None
-    near = get_close_matches(name, dir(loaded), 1, ALIKE)
-    return f"module {module} has none" + (f"; did you mean {module}.{near[0]}?" if near else "")
 
 
 def _perhaps(given: str, known: Sequence[str]) -> str:
@@ -309,7 +301,7 @@ def home_of(name: str) -> str | None:
         places = [
             frame
             for frame in traceback.extract_tb(error.__traceback__)
-            if "importlib" not in frame.filename
+            if "importlib" not in frame.filename and OURS not in Path(frame.filename).parents
         ]
         where = f"{places[-1].filename}, line {places[-1].lineno}: " if places else ""
         raise InputError(

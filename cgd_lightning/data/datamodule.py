@@ -41,6 +41,10 @@ Knuth, TAOCP vol. 3, sec. 6.4.
 MOST_WORKERS = 256
 
 
+class MissingError(InputError, AttributeError):
+    """A data set does not say what it has to."""
+
+
 class NoisingDataModule(LightningDataModule, ABC):
     """Images with labels, in splits train, val and test, that leave as `NoisyBatch`.
 
@@ -96,6 +100,14 @@ class NoisingDataModule(LightningDataModule, ABC):
         self._latents: dict[str, CachedLatents] = {}
         self.allow_zero_length_dataloader_with_multiple_devices = True
 
+    def __getattr__(self, name: str) -> Any:
+        if name in ("name", "class_names", "image_shape"):
+            raise MissingError(
+                f"{type(self).__name__} has no {name}: a data set says name, class_names and "
+                'image_shape, as "shapes", ("lying", "standing") and (1, 16, 16)'
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     @abstractmethod
     def split(self, name: str) -> Dataset[ImageBatch]:
         """The data set "train", "val" or "test", whose `__getitems__` gives an `ImageBatch`."""
@@ -124,7 +136,13 @@ class NoisingDataModule(LightningDataModule, ABC):
         labels = getattr(self.split("train"), "labels", None)
         if labels is None:
             return []
-        counts = torch.bincount(labels, minlength=len(self.class_names))
+        least, most, classes = int(labels.min()), int(labels.max()), len(self.class_names)
+        if least < 0 or most >= classes:
+            raise InputError(
+                f"{self.name}: labels from {least} to {most}, and {classes} class_names; wanted "
+                f"labels from 0 to {classes - 1}"
+            )
+        counts = torch.bincount(labels, minlength=classes)
         return (counts.double() / counts.sum()).tolist()
 
     def train_dataloader(self) -> DataLoader:
@@ -191,6 +209,7 @@ class NoisingDataModule(LightningDataModule, ABC):
 
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> NoisyBatch:
         """The noisy batch of uint8 images, on their device."""
+        self._check(batch)
         images, labels, index = batch
         if self.trainer and self.trainer.training:
             return self._training_batch(batch)
@@ -217,9 +236,38 @@ class NoisingDataModule(LightningDataModule, ABC):
         x0 = self._x0(images)
         return NoisyBatch(x0, add_noise(x0, t, eps, self.schedule), t, eps, labels, index, chance)
 
+    def _check(self, batch: ImageBatch) -> None:
+        """Raises InputError for what is no batch of the images that this data set tells of."""
+        wanted = (
+            "wanted an ImageBatch of images (B, C, H, W), labels and indices, as the data set "
+            "ImageTensors(images, labels) gives"
+        )
+        if not isinstance(batch, ImageBatch):
+            raise InputError(f"{self.name}: a batch is a {type(batch).__name__}; {wanted}")
+        if isinstance(self.codec, Latents):
+            return
+        shape, dtype = tuple(batch.images.shape[1:]), batch.images.dtype
+        if shape != tuple(self.image_shape):
+            raise InputError(
+                f"{self.name}: images of shape {shape}, and image_shape is {self.image_shape}"
+            )
+        if self.codec == PIXELS and dtype != torch.uint8:
+            raise InputError(
+                f"{self.name}: images of {dtype}; wanted torch.uint8, 0 to 255, or a codec of "
+                "your own"
+            )
+
     def _x0(self, images: Tensor) -> Tensor:
         """x0 of a batch, of which latents are encoded already."""
-        return images.float() if isinstance(self.codec, Latents) else self.codec.encode(images)
+        if isinstance(self.codec, Latents):
+            return images.float()
+        x0, wanted = self.codec.encode(images), self.codec.shape(self.image_shape)
+        if tuple(x0.shape[1:]) != tuple(wanted):
+            raise InputError(
+                f"{type(self.codec).__name__}.encode gives x0 of shape {tuple(x0.shape[1:])}, and "
+                f"its shape({tuple(self.image_shape)}) says {tuple(wanted)}; wanted the same"
+            )
+        return x0
 
     def _spread_timesteps(self, count: int, here: dict[str, Any]) -> Tensor:
         """t (count,), each uniform over 0 ... T-1 and all of them spread evenly.

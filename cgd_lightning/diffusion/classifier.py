@@ -41,7 +41,7 @@ class NoisyClassifier(Trained):
                 f"images of shape {tuple(x_t.shape[1:])}: this classifier was trained on "
                 f"{self.image_shape}"
             )
-        return self.network(like_weights(x_t, self.network), t).to(x_t.dtype)
+        return _checked(self, self.network(like_weights(x_t, self.network), t)).to(x_t.dtype)
 
     def log_prob(self, x_t: Tensor, t: Tensor) -> Tensor:
         """log p(y | x_t) of every class, (B, K), for noisy images `x_t` (B, C, H, W).
@@ -66,6 +66,17 @@ class NoisyClassifier(Trained):
         return self.log_prob(x_t * (own.radius / level.radius), t)
 
 
+def _checked(model: Trained, logits: Tensor) -> Tensor:
+    """`logits`, if they are (B, K). Raises InputError else."""
+    classes = len(model.class_names)
+    if logits.ndim != 2 or (classes and logits.shape[1] != classes):
+        raise InputError(
+            f"{type(model.network).__name__} gives {tuple(logits.shape)}; wanted logits (B, "
+            f"{classes or 'K'}), one of each class for every image"
+        )
+    return logits
+
+
 def check_statistics(classifier: nn.Module) -> None:
     """Raises InputError for a guide whose batch norm is in training mode.
 
@@ -88,7 +99,7 @@ class CleanClassifier(Trained):
 
     def logits(self, x0: Tensor) -> Tensor:
         """Unnormalised log p(y | x0), (B, K), for clean images `x0` (B, C, H, W)."""
-        return self.network(like_weights(x0, self.network)).to(x0.dtype)
+        return _checked(self, self.network(like_weights(x0, self.network))).to(x0.dtype)
 
     def features(self, x0: Tensor) -> Tensor:
         """What the network's last layer reads, (B, d), for clean images `x0` (B, C, H, W)."""

@@ -7,7 +7,7 @@ floats, which networks, guidance and samplers see. Nothing but a codec knows how
 together.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,7 +19,7 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.values import Value
 
 
-class Codec(Value):
+class Codec(Value, ABC):
     """A way from data to x0 and back. A subclass is a frozen dataclass."""
 
     @abstractmethod

@@ -197,6 +197,7 @@ class Denoiser(Trained):
         told = (labels,) if self.conditional else ()
         small = {} if self.low_res_shape is None else {"low_res": low_res}
         out = self.network(x, t, *told, **small).to(x_t.dtype)
+        self._check_size(out, x_t)
         if not self.learned_variance:
             return out, None
         if out.shape[1] != 2 * x_t.shape[1]:
@@ -206,6 +207,15 @@ class Denoiser(Trained):
             )
         prediction, variance = out.chunk(2, dim=1)
         return prediction, variance
+
+    def _check_size(self, out: Tensor, x_t: Tensor) -> None:
+        channels = out.shape[1] if self.learned_variance and out.ndim == 4 else x_t.shape[1]
+        wanted = (x_t.shape[0], channels, *x_t.shape[2:])
+        if tuple(out.shape) != wanted:
+            raise InputError(
+                f"{type(self.network).__name__} gives {tuple(out.shape)} for x_t of "
+                f"{tuple(x_t.shape)}; wanted {wanted}"
+            )
 
     def target(self, batch: NoisyBatch) -> Tensor:
         """What the network should answer for a training batch: eps, x0 or v, (B, C, H, W)."""

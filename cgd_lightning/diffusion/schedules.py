@@ -11,6 +11,7 @@ the noisiest one down to `CLEAN`.
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -124,7 +125,7 @@ class NoiseSchedule(Value, ABC):
 
     def _tabulated(self) -> tuple[Tensor, Tensor, Tensor]:
         with torch.inference_mode(False):
-            alpha, sigma = self.tables()
+            alpha, sigma = self._two(self.tables(), f"tables, each float64 ({self.timesteps},)")
             angle = torch.atan2(sigma, alpha)
         if len(angle) < 2 or not bool((angle.diff() > 0).all()):
             raise InputError(
@@ -133,7 +134,20 @@ class NoiseSchedule(Value, ABC):
             )
         if len(angle) != self.timesteps:
             raise InputError(f"{self}: tables of {len(angle)} timesteps, not {self.timesteps}")
+        there = self._two(self.from_angle(angle), "from_angle, in the shape of the angle")
+        if not torch.allclose(torch.atan2(there[1], there[0]), angle, rtol=0, atol=1e-6):
+            raise InputError(
+                f"{type(self).__name__}.from_angle: gives (alpha, sigma) of another angle; wanted "
+                "atan2(sigma, alpha) to be the angle, as of (angle.cos(), angle.sin())"
+            )
         return alpha, sigma, angle
+
+    def _two(self, given: Any, wanted: str) -> tuple[Tensor, Tensor]:
+        """`given`, if it is two tensors in one shape. Raises InputError else."""
+        tensors = isinstance(given, tuple | list) and all(isinstance(x, Tensor) for x in given)
+        if tensors and [x.ndim for x in given] == [1, 1] and len(given[0]) == len(given[1]):
+            return given[0], given[1]
+        raise InputError(f"{type(self).__name__}: wanted alpha and sigma of {wanted}")
 
 
 class VariancePreserving(NoiseSchedule):

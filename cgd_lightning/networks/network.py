@@ -8,10 +8,12 @@ repeat an architecture.
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import Any
 
 from torch import nn
 
+from cgd_lightning.errors import InputError
 from cgd_lightning.values import named_arguments
 
 
@@ -52,5 +54,18 @@ class Network(nn.Module):
     def __new__(cls, *args: Any, **kwargs: Any) -> Network:
         # Copying and unpickling come through here without arguments, and restore init_args later.
         net = super().__new__(cls)
-        net.__dict__["init_args"] = copy.deepcopy(named_arguments(cls, args, kwargs))
+        try:
+            given = named_arguments(cls, args, kwargs)
+        except TypeError as error:
+            begins = [*inspect.signature(cls.__init__).parameters][1:4]
+            if len(args) == 3 and begins != _SIZES:
+                raise InputError(
+                    f"{cls.__name__}.__init__ begins with {', '.join(begins) or 'nothing'}; wanted "
+                    f"{', '.join(_SIZES)}, which the data give"
+                ) from error
+            raise
+        net.__dict__["init_args"] = copy.deepcopy(given)
         return net
+
+
+_SIZES = ["image_size", "in_channels", "out_channels"]

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
-from cgd_lightning.diffusion.denoiser import Denoise
+from cgd_lightning.diffusion.denoiser import Denoise, Prediction
 from cgd_lightning.diffusion.level import Level
 from cgd_lightning.errors import InputError
 from cgd_lightning.values import Value, arguments, changed
@@ -168,5 +168,36 @@ class Chain(Rule):
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         for rule in self.rules:
-            denoise = rule.bind(denoise, classifier, labels)
+            bound = rule.bind(denoise, classifier, labels)
+            denoise = bound if bound is denoise else checked(bound, rule)
         return denoise
+
+
+def checked(denoise: Denoise, rule: Rule) -> Denoise:
+    """`denoise`, what `rule` made of another one, whose predictions are of the shape of x_t.
+
+    Raises InputError if it is no function, and, when it is asked, for anything else.
+    """
+    called = f"{type(rule).__name__}.bind"
+    if not callable(denoise):
+        raise InputError(
+            f"{called} gives a {type(denoise).__name__}; wanted a function of x_t and level that "
+            "gives a Prediction, or denoise itself where the rule is off"
+        )
+
+    def asked(x_t: Tensor, level: Level) -> Prediction:
+        prediction = denoise(x_t, level)
+        if not isinstance(prediction, Prediction):
+            raise InputError(
+                f"the function that {called} gives returns a {type(prediction).__name__}; wanted a "
+                "Prediction, as by prediction.guided_to(Prediction.from_eps(x_t, level, eps))"
+            )
+        for name, value in (("x0", prediction.x0), ("eps", prediction.eps)):
+            if value.shape != x_t.shape:
+                raise InputError(
+                    f"{called}: its {name} is of shape {tuple(value.shape)}; wanted that of x_t, "
+                    f"{tuple(x_t.shape)}"
+                )
+        return prediction
+
+    return asked

@@ -43,6 +43,12 @@ class Sampler(Value, ABC):
 
     def __post_init__(self) -> None:
         """Raises InputError for fewer than 1 step, and steps that are not those of `spacing`."""
+        for name in ("steps", "spacing"):
+            if not hasattr(self, name):
+                raise InputError(
+                    f"{type(self).__name__} has no field {name}: a sampler has steps, with a "
+                    'default, and spacing, as in steps: int = 50 and spacing: str = "uniform"'
+                )
         if self.steps < 1:
             raise InputError(f"{self.steps} steps: a sampler takes at least 1")
         respaced = respaced_steps(self.spacing)
@@ -88,13 +94,37 @@ class Sampler(Value, ABC):
         The last one is the clean image.
         """
         levels = schedule.levels(self.steps, self.spacing)
-        return self.walk(denoise, levels[0].sigma * noise(), levels, noise)
+        start = levels[0].sigma * noise()
+        return self._checked(self.walk(denoise, start, levels, noise), start)
+
+    def _checked(self, walk: Iterator[Tensor], start: Tensor) -> Iterator[Tensor]:
+        """`walk`, each of whose tensors is of the shape of `start`; InputError else."""
+        called = f"{type(self).__name__}.walk"
+        if not isinstance(walk, Iterator):
+            raise InputError(
+                f"{called} returns {_shown(walk)}; wanted a generator, with yield x in every step"
+            )
+        x = None
+        for x in walk:
+            if not isinstance(x, Tensor) or x.shape != start.shape:
+                raise InputError(
+                    f"{called} yields {_shown(x)}; wanted x as it began, {_shown(start)}"
+                )
+            yield x
+        if x is None:
+            raise InputError(f"{called} yields nothing; wanted yield x in every step")
 
     @abstractmethod
     def walk(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise
     ) -> Iterator[Tensor]:
         """x after every step from `x` (B, C, H, W) at `levels[0]` to `levels[-1]`."""
+
+
+def _shown(thing: object) -> str:
+    if isinstance(thing, Tensor):
+        return f"a tensor of shape {tuple(thing.shape)}"
+    return f"a {type(thing).__name__}"
 
 
 def step_variance(level: Level, below: Level) -> float:
