@@ -23,10 +23,11 @@ class Value:
     """
 
     def __new__(cls, *args: Any, **options: Any) -> "Value":
-        _check_methods(cls)
-        _check_fields(cls)
+        made: Any = cls  # mypy does not see that a class is hashable
+        _check_methods(made)
+        _check_fields(made)
         value = super().__new__(cls)
-        if not _takes_its_fields(cls):  # type: ignore[arg-type]
+        if not _takes_its_fields(made):
             vars(value)["init_args"] = named_arguments(cls, args, options)
         return value
 
