@@ -134,7 +134,7 @@ class NoisingDataModule(LightningDataModule, ABC):
         Empty if the data set has no `labels`.
         """
         labels = getattr(self.split("train"), "labels", None)
-        if labels is None:
+        if labels is None or not len(labels):
             return []
         least, most, classes = int(labels.min()), int(labels.max()), len(self.class_names)
         if least < 0 or most >= classes:
