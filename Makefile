@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 MNIST := data
 
-.PHONY: help demo test fuzz lint docs bench clean
+.PHONY: help demo test fuzz lint docs tutorial bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -29,6 +29,9 @@ docs: .venv/installed-docs  ## build the site into site/; a dead link or a missi
 
 bench: .venv/installed  ## what noising, data, moving average and logging add to a training step; MNIST=folder with its files
 	$(BIN)/python benchmarks/step_overhead.py --data.root $(MNIST)
+
+tutorial: .venv/installed-dev  ## run docs/tutorial.ipynb and store what comes out in it
+	$(BIN)/python benchmarks/tutorial.py
 
 clean:  ## remove the virtual environment, runs and caches
 	rm -rf .venv runs build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

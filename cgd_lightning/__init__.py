@@ -71,8 +71,11 @@ if TYPE_CHECKING:
     from cgd_lightning.evaluation.monge import MongeDistance as MongeDistance
     from cgd_lightning.evaluation.reference import Reference as Reference
     from cgd_lightning.evaluation.report import Report as Report
+    from cgd_lightning.networks import MLP as MLP
     from cgd_lightning.networks import ConvAutoencoder as ConvAutoencoder
+    from cgd_lightning.networks import ConvNet as ConvNet
     from cgd_lightning.networks import EncoderUNet as EncoderUNet
+    from cgd_lightning.networks import MLPClassifier as MLPClassifier
     from cgd_lightning.networks import Network as Network
     from cgd_lightning.networks import NoisyConvNet as NoisyConvNet
     from cgd_lightning.networks import SuperRes as SuperRes
@@ -89,6 +92,7 @@ if TYPE_CHECKING:
     from cgd_lightning.training.modules import DiffusionModule as DiffusionModule
     from cgd_lightning.training.modules import JudgeModule as JudgeModule
     from cgd_lightning.training.muon import MuonAdamW as MuonAdamW
+    from cgd_lightning.training.quiet import quieten as quieten
 
 _HOMES = {
     "Cosine": "diffusion.schedules",
@@ -161,7 +165,10 @@ _HOMES = {
     "Heun": "diffusion.samplers",
     "LangevinCorrector": "diffusion.samplers",
     "invert": "diffusion.samplers.inversion",
+    "ConvNet": "networks",
     "EncoderUNet": "networks",
+    "MLP": "networks",
+    "MLPClassifier": "networks",
     "Network": "networks",
     "NoisyConvNet": "networks",
     "SuperRes": "networks",
@@ -172,6 +179,7 @@ _HOMES = {
     "DiffusionModule": "training.modules",
     "JudgeModule": "training.modules",
     "MuonAdamW": "training.muon",
+    "quieten": "training.quiet",
 }
 
 __all__ = list(_HOMES)
