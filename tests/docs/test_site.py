@@ -72,6 +72,13 @@ def test_equations_of_docstrings_are_code(site: Path) -> None:
         assert equation in code
 
 
+def test_the_equations_of_the_notebook_are_drawn_by_the_browser(site: Path) -> None:
+    page = (site / "tutorial.html").read_text()
+    text = re.sub(r"<(script|style|pre)\b.*?</\1>|<img\b[^>]*>", "", page, flags=re.DOTALL)
+    assert page.count('display="block"') == 4
+    assert (page.count("<math ") > 20, "$" in text) == (True, False)
+
+
 def test_the_site_fetches_nothing_from_elsewhere(site: Path) -> None:
     fetching = re.compile(r"<(?:script|img|iframe|link)\b[^>]*(?:src|href)=.?(?:https?:)?//[^>]*")
     pages = list(site.rglob("*.html"))
