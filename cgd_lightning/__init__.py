@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from cgd_lightning.diffusion.schedules import ScaledLinear as ScaledLinear
     from cgd_lightning.diffusion.schedules import Sigmoid as Sigmoid
     from cgd_lightning.diffusion.schedules import VarianceExploding as VarianceExploding
+    from cgd_lightning.diffusion.start import Start as Start
     from cgd_lightning.evaluation.density import DensityCoverage as DensityCoverage
     from cgd_lightning.evaluation.diagnosis.diagnose import diagnose as diagnose
     from cgd_lightning.evaluation.feature_metric import FeatureMetric as FeatureMetric
@@ -80,6 +81,9 @@ if TYPE_CHECKING:
     from cgd_lightning.networks import NoisyConvNet as NoisyConvNet
     from cgd_lightning.networks import SuperRes as SuperRes
     from cgd_lightning.networks import UNet as UNet
+    from cgd_lightning.sampling.edit import edit as edit
+    from cgd_lightning.sampling.edits import Edits as Edits
+    from cgd_lightning.sampling.edits import Verdicts as Verdicts
     from cgd_lightning.sampling.job import Job as Job
     from cgd_lightning.sampling.record import read_request as read_request
     from cgd_lightning.sampling.request import Request as Request
@@ -128,6 +132,10 @@ _HOMES = {
     "read_request": "sampling.record",
     "resolve": "sampling.resolve",
     "sample": "sampling.resolve",
+    "Edits": "sampling.edits",
+    "Start": "diffusion.start",
+    "Verdicts": "sampling.edits",
+    "edit": "sampling.edit",
     "Job": "sampling.job",
     "Request": "sampling.request",
     "load": "checkpoints",

@@ -86,7 +86,8 @@ def read(words: Sequence[str], prog: str = "cgd sample") -> Asked:
     unchanged = [name for name in ("classifier", "labels") if settings[name] == recorded.get(name)]
     place = Place(**{field.name: ready[field.name] for field in fields(Place)})
     with in_words():
-        request = Request(**{field.name: ready[field.name] for field in fields(Request)})
+        given = [field.name for field in fields(Request) if field.name != "start"]
+        request = Request(**{name: ready[name] for name in given})
     return Asked(request, place, _trust(request, gate), tuple(unchanged))
 
 
@@ -145,7 +146,7 @@ def parser(sampler: str = "DDIM", prog: str = "cgd sample") -> OneLineErrors:
     file = "YAML file with options. Variables of the environment win over it."
     options.add_argument("--config", action=PackagedConfigFile, help=file)
     options.add_argument("--from", metavar="samples.json", help=again)
-    options.add_class_arguments(Request, skip={"sampler", "guidance"}, instantiate=False)
+    options.add_class_arguments(Request, skip={"sampler", "guidance", "start"}, instantiate=False)
     try:
         options.add_subclass_arguments(
             Sampler, "sampler", default={"class_path": sampler}, help="sampler and its options."
@@ -215,7 +216,12 @@ def _take_recorded(words: list[str], gate: Gate) -> tuple[list[str], dict[str, A
 
 
 def _not_given(recorded: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
-    """Of `recorded`, what a guidance or a sampler in `words` does not take the place of."""
+    """Of `recorded`, what a guidance or a sampler in `words` does not take the place of.
+
+    Raises InputError for what an edit recorded.
+    """
+    if "start" in recorded:
+        raise InputError("--from: records an edit of images, not samples; cgd edit makes it again")
     for whole, given in (("--guidance", ("guidance", "scale")), ("--sampler", ("sampler",))):
         if _is_given(whole, words):
             recorded = {name: value for name, value in recorded.items() if name not in given}

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from cgd_lightning.diffusion.denoiser import Denoise, Denoiser, Prediction
+from cgd_lightning.diffusion.editing import EDITING, Editing, editing
 from cgd_lightning.diffusion.guidance.rule import Chain, Guide, Rule
 from cgd_lightning.diffusion.level import Level
 from cgd_lightning.diffusion.noise import SeededNoise
 from cgd_lightning.diffusion.samplers import Sampler
+from cgd_lightning.diffusion.start import Start
 from cgd_lightning.diffusion.targets import Target, as_labels, check_targets, read_targets
 from cgd_lightning.errors import InputError
 
@@ -43,6 +45,9 @@ def generate(
     classifier: Guide | None = None,
     *,
     low_res: Tensor | None = None,
+    start: Start | None = None,
+    images: Tensor | None = None,
+    masks: Tensor | None = None,
     seed: int = 0,
     batch_size: int = 256,
     shard: tuple[int, int] = (0, 1),
@@ -59,6 +64,11 @@ def generate(
 
     low_res: for a diffusion model that enlarges images, the image to enlarge for each target, data
     on the host as uint8 (N, C, h, w).
+
+    start, images: edits in place of samples: each image, data on the host as uint8 (N, C, H, W), is
+    brought part of the way to noise, as `start` says, and comes back as its target. masks: where it
+    may change, not 0 in bool or uint8 (N, 1, H, W) or (1, 1, H, W); what is 0 stays bit for bit.
+    Latents change where any of their pixels may; what they change beyond is undone at the end.
 
     shard: (rank, processes); this process makes chunks rank, rank + processes, ... skip: chunks,
     by their first images, that are not made. dtype: what the networks compute in; the sampler
@@ -77,18 +87,24 @@ def generate(
     targets = read_targets(targets, class_names, shares)
     check_targets(targets, class_names)
     _check_told(denoiser, class_names)
-    rule.check(denoiser.schedule.levels(sampler.steps, sampler.spacing))
+    edit = editing(start, images, masks, denoiser, sampler, len(targets), class_names, shares)
+    if edit is None:
+        rule.check(denoiser.schedule.levels(sampler.steps, sampler.spacing))
+    elif not edit.is_none:
+        rule.check(edit.levels)
     device = next(denoiser.parameters()).device
     labels = as_labels(targets, len(class_names), device)
     _check_low_res(low_res, len(targets))
     chunks = _Chunks(
-        denoiser, sampler, rule, classifier, labels, low_res, seed, dtype, progress, watch
+        denoiser, sampler, rule, classifier, labels, low_res, edit, seed, dtype, progress, watch
     )
     # So that what does not go together is said here, and not with the first chunk.
     chunks.denoise(torch.arange(1, device=device))
+    if edit is not None:
+        edit.inverted(rule, classifier, torch.arange(1, device=device))
     size = min(batch_size, len(targets))
     starts = starts_of(len(targets), size, shard)
-    return ((start, chunks.make(start, size)) for start in starts if start not in skip)
+    return ((first, chunks.make(first, size)) for first in starts if first not in skip)
 
 
 def starts_of(count: int, batch_size: int, shard: tuple[int, int] = (0, 1)) -> range:
@@ -134,6 +150,7 @@ class _Chunks:
     classifier: Guide | None
     labels: Tensor = field(repr=False)
     low_res: Tensor | None = field(repr=False)
+    edit: Editing | None
     seed: int
     dtype: torch.dtype
     progress: Progress | None
@@ -143,7 +160,8 @@ class _Chunks:
         """The guided denoiser of the samples `index` (B,)."""
         y = self.labels[index]
         if self.low_res is None:
-            return self.rule.bind(self.denoiser.bind(y), self.classifier, y)
+            denoise = self.rule.bind(self.denoiser.bind(y), self.classifier, y)
+            return denoise if self.edit is None else self.edit.keep(denoise, index)
         codec = self.denoiser.data.codec
         images = self.low_res[index.to(self.low_res.device)]
         return self.rule.bind(
@@ -156,28 +174,42 @@ class _Chunks:
         Every chunk is computed in full size, so that its bits do not depend on what is left.
         """
         count, device = len(self.labels), self.labels.device
+        if self.edit is not None and self.edit.is_none:
+            return self.edit.originals.images[start : start + size].cpu()
         index = torch.arange(start, start + size, device=device).clamp(max=count - 1)
-        denoise = self.denoise(index)
-        if self.watch is not None:
-            denoise = _watched(denoise, self.watch, start)
-        # What is enlarged may be of the same seed, and its noise is not to come once more.
-        seed = self.seed if self.low_res is None else self.seed ^ ENLARGING
-        noise = SeededNoise(seed, index, self.denoiser.image_shape)
         first_bad = torch.zeros((), dtype=torch.int64, device=device)
         narrow = self.dtype != torch.float32
         with torch.no_grad(), torch.autocast(device.type, self.dtype, enabled=narrow):
-            trajectory = self.sampler.trajectory(denoise, noise, self.denoiser.schedule)
-            for step, x in enumerate(trajectory, start=1):
+            for step, x in enumerate(self._trajectory(index, start), start=1):
                 first_bad = torch.where((first_bad == 0) & ~x.isfinite().all(), step, first_bad)
                 if self.progress is not None:
                     self.progress()
-        samples = self.denoiser.data.codec.decode(x)[: count - start].cpu()
+        samples = self.denoiser.data.codec.decode(x)
+        if self.edit is not None:
+            samples = self.edit.originals.chosen(index).paste(samples)
         if bad := first_bad.item():
             raise FloatingPointError(
-                f"the sample is not finite from step {bad} of {self.sampler.steps} on; try a "
-                "smaller scale or more steps"
+                f"the sample is not finite from step {bad} of {step} on; try a smaller scale or "
+                "more steps"
             )
-        return samples
+        return samples[: count - start].cpu()
+
+    def _trajectory(self, index: Tensor, start: int) -> Iterator[Tensor]:
+        """x after every step of the samples `index` (B,), the chunk that begins at `start`."""
+        denoise = self.denoise(index)
+        if self.watch is not None:
+            denoise = _watched(denoise, self.watch, start)
+        noise = SeededNoise(self._seed(), index, self.denoiser.image_shape)
+        if self.edit is None:
+            return self.sampler.trajectory(denoise, noise, self.denoiser.schedule)
+        inverted = self.edit.inverted(self.rule, self.classifier, index)
+        return self.edit.walk(index, inverted, denoise, noise)
+
+    def _seed(self) -> int:
+        """What is enlarged or edited may be of the same, and its noise is not to come once more."""
+        if self.edit is not None:
+            return self.seed ^ EDITING
+        return self.seed if self.low_res is None else self.seed ^ ENLARGING
 
 
 def _watched(denoise: Denoise, watch: Watch, start: int) -> Denoise:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from cgd_lightning.diffusion.level import CLEAN, Level
-from cgd_lightning.diffusion.spacings import space
+from cgd_lightning.diffusion.spacings import LeastNoisy, space
 from cgd_lightning.errors import InputError
 from cgd_lightning.values import Value, arguments
 
@@ -101,14 +101,18 @@ class NoiseSchedule(Value, ABC):
         angles = self._on(torch.device("cpu"))[2]
         return angles[0].item() - 1e-9 <= level.angle <= angles[-1].item() + 1e-9
 
-    def levels(self, steps: int, spacing: str = "uniform") -> list[Level]:
+    def levels(
+        self, steps: int, spacing: str = "uniform", timesteps: int | None = None
+    ) -> list[Level]:
         """The `steps` levels of a sampler, noisiest first, and the clean level behind them.
 
         spacing: one of `SPACINGS` or an ADM respacing string, see `spacings`. `uniform` spaces t
-        evenly over 0 ... T-1 with both ends included (one step stands at T-1). Raises ValueError if
-        `steps` is not in 1 ... T or the spacing is unknown.
+        evenly over 0 ... T-1 with both ends included (one step stands at T-1). timesteps: so many
+        of the least noisy timesteps in place of all T. Raises ValueError if `steps` is not in 1 ...
+        T or the spacing is unknown.
         """
-        return [*map(self.level, space(self, steps, spacing)), CLEAN]
+        part = self if timesteps is None else LeastNoisy(self, timesteps)
+        return [*map(self.level, space(part, steps, spacing)), CLEAN]
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """The tables of alpha, sigma and the angle on `device`, where they are kept."""

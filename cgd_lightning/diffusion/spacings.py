@@ -79,6 +79,21 @@ def karras(schedule: Timesteps, steps: int, rho: float = 7.0) -> list[float]:
     )
 
 
+class LeastNoisy:
+    """The first `timesteps` of a schedule, its least noisy ones, as a schedule of their own."""
+
+    def __init__(self, schedule: Timesteps, timesteps: int) -> None:
+        self.schedule, self.timesteps = schedule, timesteps
+
+    def level(self, t: float) -> Level:
+        """The noise level at timestep `t`."""
+        return self.schedule.level(t)
+
+    def timestep(self, log_snr: float) -> float:
+        """The t among them at which log(alpha^2 / sigma^2) is `log_snr`, held at either end."""
+        return min(self.schedule.timestep(log_snr), self.timesteps - 1)
+
+
 SPACINGS: dict[str, Spacing] = {
     "uniform": uniform,
     "leading": leading,

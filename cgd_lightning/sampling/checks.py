@@ -32,6 +32,30 @@ def check_labels(request: Request, rule: Rule, denoiser: Denoiser) -> None:
         )
 
 
+def check_start(request: Request, rule: Rule, denoiser: Denoiser) -> None:
+    """Raises RequestError where an edit does not say what images become, or says it in vain."""
+    start = request.start
+    if start is None:
+        return
+    try:
+        start.check(request.sampler)
+        start.levels(request.sampler, denoiser.schedule)
+    except InputError as error:
+        raise RequestError(f".{error}", "start") from error
+    told = denoiser.conditional or rule.reads_labels
+    if told and request.labels is None and start.source is None:
+        raise RequestError(
+            "what shall the images become? give labels=CLASS, or Start(source=CLASS) for all but "
+            "what they show"
+        )
+    if start.by == "noise" and start.source is not None and request.labels is not None:
+        raise RequestError(
+            f".source {start.source}: is for an inversion, and these images start by noise; leave "
+            "it out, or leave out the labels for all but it",
+            "start",
+        )
+
+
 def check_guide(rule: Rule, classifier: Guide | None) -> None:
     """Raises RequestError if the rule wants a classifier of another kind than this one."""
     for kind in rule.guides:

@@ -12,8 +12,10 @@ from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.generate import Progress, Watch, generate, starts_of
 from cgd_lightning.diffusion.guidance import Rule
 from cgd_lightning.diffusion.guidance.rule import Guide
+from cgd_lightning.diffusion.originals import Originals
+from cgd_lightning.diffusion.start import Start
 from cgd_lightning.diffusion.targets import Target, check_targets, parse_targets
-from cgd_lightning.sampling.checks import check_guide, check_labels, check_sampler
+from cgd_lightning.sampling.checks import check_guide, check_labels, check_sampler, check_start
 from cgd_lightning.sampling.request import Request, RequestError
 
 OF_FILES = ("ckpt", "classifier", "low_res", "weights", "precision")
@@ -28,7 +30,8 @@ class Job:
 
     models: those that rules of the guidance name, by name. dtype: what networks compute in. asked:
     the target of every sample, where they are not those of the request's labels. low_res: the
-    images to enlarge, uint8 (N, C, h, w), for a diffusion model that does.
+    images to enlarge, uint8 (N, C, h, w), for a diffusion model that does. images, masks: those
+    that are edited, and where they may change, as `generate` takes them; `editing` gives them.
     """
 
     request: Request
@@ -38,6 +41,8 @@ class Job:
     dtype: torch.dtype = torch.float32
     asked: Sequence[Target] | None = None
     low_res: Tensor | None = None
+    images: Tensor | None = None
+    masks: Tensor | None = None
 
     @cached_property
     def rule(self) -> Rule:
@@ -65,7 +70,10 @@ class Job:
                 for target in self.asked
             }
         request = self.request
-        return parse_targets(request.labels, known.class_names, request.num_samples, shares)
+        labels = request.labels
+        if labels is None and request.start is not None:
+            labels = request.start.others
+        return parse_targets(labels, known.class_names, request.num_samples, shares)
 
     @property
     def total(self) -> int:
@@ -103,6 +111,9 @@ class Job:
             self.rule,
             self.classifier,
             low_res=self.low_res,
+            start=self.request.start,
+            images=self.images,
+            masks=self.masks,
             seed=self.request.seed,
             batch_size=self.request.batch_size,
             shard=shard,
@@ -118,6 +129,22 @@ class Job:
     def samples(self) -> Tensor:
         """All of them: data on the host, as uint8 (N, C, H, W)."""
         return torch.cat([chunk for _, chunk in self])
+
+    def editing(self, images: Tensor, masks: Tensor | None = None) -> "Job":
+        """The job that edits `images`, data on the host as uint8 (N, C, H, W), with these networks.
+
+        Their number takes the place of the request's; where it has no `start`, it gets the usual
+        one. masks: not 0 where an image may change, bool or uint8 (N, 1, H, W) or (1, 1, H, W).
+        Raises InputError for images and masks of another kind, RequestError as `resolve` does.
+        """
+        Originals(images, masks).check(self.denoiser.data.shape)
+        request = replace(
+            self.request, num_samples=len(images), start=self.request.start or Start()
+        )
+        check_start(request, self.rule, self.denoiser)
+        job = replace(self, request=request, images=images, masks=masks)
+        check_targets(job.targets, (self.classifier or self.denoiser).class_names)
+        return job
 
     def again(self, **changes: Any) -> "Job":
         """The job of the same networks with other settings of the request, as scale=3 or seed=1.
@@ -139,6 +166,8 @@ class Job:
                 " decides which images are enlarged; make another request, and resolve that",
                 others[0],
             )
+        if "num_samples" in others and self.images is not None:
+            raise RequestError(" is that of the images; edit others by `editing`", "num_samples")
         asked = None if others else self.asked
         job = replace(self, request=replace(self.request, **changes), asked=asked)
         for name in job.rule.models:
@@ -147,5 +176,6 @@ class Job:
         check_sampler(job.request, self.denoiser, str(self.request.ckpt or "this network"))
         if changes.get("labels") is not None:
             check_labels(job.request, job.rule, self.denoiser)
+        check_start(job.request, job.rule, self.denoiser)
         check_targets(job.targets, (self.classifier or self.denoiser).class_names)
         return job

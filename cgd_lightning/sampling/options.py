@@ -1,6 +1,7 @@
 """The options that may stand in samples.json: a closed list, each of its own type."""
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 from torch import nn
@@ -9,7 +10,9 @@ from cgd_lightning.checkpoints import schema
 from cgd_lightning.checkpoints.classes import Trust, check_spec
 from cgd_lightning.diffusion.guidance import Rule
 from cgd_lightning.diffusion.samplers import Sampler
+from cgd_lightning.diffusion.start import Start
 from cgd_lightning.sampling.request import MOST_SAMPLES
+from cgd_lightning.values import arguments
 
 MOST_RULES = 100
 
@@ -73,6 +76,15 @@ def _labels(value: Any, where: str, trust: Trust) -> str | None:
     return None if value is None else schema.text(value, MOST_SAMPLES)
 
 
+def _start(value: Any, where: str, trust: Trust) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    given = schema.mapping(value, list(signature(Start).parameters))
+    if given.get("source") is not None:
+        schema.text(given["source"], MOST_SAMPLES)
+    return arguments(Start(**given))
+
+
 OPTIONS: dict[str, Check] = {
     "ckpt": _optional,
     "classifier": _classifier,
@@ -89,7 +101,8 @@ OPTIONS: dict[str, Check] = {
     "weights": _one_of("ema", "raw"),
     "device": _text,
     "precision": _text,
+    "start": _start,
     "compile": _switch,
     "animate": _switch,
 }
-"""The options that may stand in samples.json, `animate` in older ones alone."""
+"""The options that may stand in samples.json: `animate` in older ones, `start` in an edit's."""

@@ -15,8 +15,12 @@ from cgd_lightning.checkpoints.classes import NO_TRUST, Trust, construct, descri
 from cgd_lightning.diffusion.codec import PIXELS, Codec
 from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierGuidance, Rule
 from cgd_lightning.diffusion.guidance.rule import singles
+from cgd_lightning.diffusion.level import Level
 from cgd_lightning.diffusion.samplers import DDIM, Sampler
+from cgd_lightning.diffusion.schedules import NoiseSchedule
+from cgd_lightning.diffusion.start import Start
 from cgd_lightning.errors import InputError
+from cgd_lightning.values import arguments
 
 MOST_SAMPLES = 1_000_000
 """Of one request."""
@@ -66,6 +70,7 @@ class Request:
         weights: the moving average of the diffusion model's weights (ema) or the last ones (raw);
             all other models give their average.
         precision: fp32, bf16, or auto for bf16 where the hardware is fast at it.
+        start: where an edit of images begins; samples begin at noise, and have none.
     """
 
     ckpt: str | Path | None = None
@@ -81,6 +86,7 @@ class Request:
     batch_size: int = 256
     weights: Weights = "ema"
     precision: str = "auto"
+    start: Start | None = None
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -115,6 +121,7 @@ class Request:
                 "a path, the name of a published one, or class_path and init_args",
             ),
             ("sampler", isinstance(self.sampler, Sampler), "a Sampler, as DDIM(steps=20)"),
+            ("start", isinstance(self.start, Start | None), "a Start, as Start(strength=0.5)"),
             ("guidance", all(isinstance(rule, Rule) for rule in rules), "a Rule, or a list"),
         ):
             if not right:
@@ -160,9 +167,19 @@ class Request:
         guided = self.scaled().rules
         return Chain([*clamp, *guided] if self.clamp == "inside" else [*guided, *clamp])
 
+    def levels(self, schedule: NoiseSchedule) -> list[Level]:
+        """The levels that its sampler walks on `schedule`, the clean one last."""
+        if self.start is not None:
+            return self.start.levels(self.sampler, schedule)
+        return schedule.levels(self.sampler.steps, self.sampler.spacing)
+
     def to_plain(self) -> dict[str, Any]:
-        """The settings as plain data, as samples.json holds them."""
+        """The settings as plain data, as samples.json holds them; `start` in edits alone."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.start is None:
+            del plain["start"]
+        else:
+            plain["start"] = arguments(self.start)
         several = not isinstance(self.guidance, Rule)
         rules = [describe_object(rule) for rule in self.rules]
         return plain | {
@@ -192,4 +209,6 @@ class Request:
             given["guidance"] = tuple(construct(spec, Rule, where, trust) for spec in specs)
         elif specs is not None:
             given["guidance"] = construct(specs, Rule, where, trust)
+        if isinstance(start := given.get("start"), Mapping):
+            given["start"] = Start(**start)
         return cls(**given)

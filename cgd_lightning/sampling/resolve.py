@@ -18,7 +18,7 @@ from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.guidance import Chain, ClassifierGuidance, Rule
 from cgd_lightning.diffusion.guidance.rule import singles
 from cgd_lightning.errors import InputError
-from cgd_lightning.sampling.checks import check_labels, check_sampler
+from cgd_lightning.sampling.checks import check_labels, check_sampler, check_start
 from cgd_lightning.sampling.hardware import PRECISIONS, pick_device, pick_dtype
 from cgd_lightning.sampling.job import Job
 from cgd_lightning.sampling.low_res import read_low_res
@@ -132,6 +132,7 @@ def load_pair(
     rule = request.rule(denoiser.data.codec).with_models(models)
     if request.labels is not None and "labels" not in lenient:
         check_labels(request, rule, denoiser)
+    check_start(request, rule, denoiser)
     if denoiser.conditional and NoisyClassifier in rule.guides:
         say(_told_twice(denoiser))
     if _saturates(request, denoiser):
@@ -159,7 +160,8 @@ def _saturates(request: Request, denoiser: Denoiser) -> bool:
     if denoiser.data.codec.bounds is not None or not request.strength:
         return False
     terms = [each for each in singles(Chain(request.rules)) if isinstance(each, ClassifierGuidance)]
-    first, second, *_ = denoiser.schedule.levels(request.sampler.steps, request.sampler.spacing)
+    levels = request.levels(denoiser.schedule)
+    first, second = levels[0], levels[-1 if len(levels) == 1 else 1]  # one, where nothing is edited
     guided = any(each.weight is None or each.weight(first) for each in terms)
     return guided and 0 < LONG * first.alpha < second.alpha
 

@@ -35,6 +35,10 @@ class DDIM(Sampler):
         if not 0 <= self.eta <= 1:
             raise InputError(f"eta {self.eta}: DDIM takes 0 (deterministic) to 1 (ancestral)")
 
+    @property
+    def one_step(self) -> bool:
+        return True
+
     def walk(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise
     ) -> Iterator[Tensor]:

@@ -66,6 +66,11 @@ class DDPM(Sampler):
                 "leaves as it is; add clamp=inside"
             )
 
+    @property
+    def one_step(self) -> bool:
+        """Not with `mean_shift`, whose last step has the variance of the one before."""
+        return not self.mean_shift
+
     def walk(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise
     ) -> Iterator[Tensor]:

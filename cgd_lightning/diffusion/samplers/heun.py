@@ -24,6 +24,10 @@ class Euler(Sampler):
     steps: int = 50
     spacing: str = "uniform"
 
+    @property
+    def one_step(self) -> bool:
+        return True
+
     def walk(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise
     ) -> Iterator[Tensor]:
@@ -44,6 +48,10 @@ class Heun(Sampler):
 
     steps: int = 18
     spacing: str = "log_snr"
+
+    @property
+    def one_step(self) -> bool:
+        return True
 
     @property
     def evaluations(self) -> int:

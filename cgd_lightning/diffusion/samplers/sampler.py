@@ -73,6 +73,11 @@ class Sampler(Value, ABC):
         """
 
     @property
+    def one_step(self) -> bool:
+        """Whether a step depends on x and its two levels alone, so that it may be taken again."""
+        return False
+
+    @property
     def evaluations(self) -> int:
         """How often the denoiser is asked for a sample, by which samplers are compared.
 
