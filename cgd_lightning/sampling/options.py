@@ -11,6 +11,7 @@ from cgd_lightning.checkpoints.classes import Trust, check_spec
 from cgd_lightning.diffusion.guidance import Rule
 from cgd_lightning.diffusion.samplers import Sampler
 from cgd_lightning.diffusion.start import Start
+from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.request import MOST_SAMPLES
 from cgd_lightning.values import arguments
 
@@ -82,7 +83,10 @@ def _start(value: Any, where: str, trust: Trust) -> dict[str, Any] | None:
     given = schema.mapping(value, list(signature(Start).parameters))
     if given.get("source") is not None:
         schema.text(given["source"], MOST_SAMPLES)
-    return arguments(Start(**given))
+    try:
+        return arguments(Start(**given))
+    except InputError as error:
+        raise ValueError(str(error)) from error
 
 
 OPTIONS: dict[str, Check] = {
