@@ -11,9 +11,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from cgd_lightning.data.class_folders import (
+    classes_below,
+    files_in,
+    first_few,
+    problem_of_files,
+    sub_folders,
+)
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.data.images import ImageBatch, ImageTensors
-from cgd_lightning.data.pictures import ENDINGS, decode
+from cgd_lightning.data.pictures import decode
 from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
 from cgd_lightning.limits import MOST_CLASSES
@@ -115,33 +122,47 @@ class ImageFiles(Dataset[ImageBatch]):
     def in_memory(self) -> ImageTensors:
         """All of them, decoded once, in threads."""
         with ThreadPoolExecutor() as pool:
-            images = list(pool.map(lambda file: decode(file, self.image_shape), self.files))
-        return ImageTensors(torch.stack(images), self.labels)
+            images = list(pool.map(self._decoded, self.files))
+        good = [image for image in images if isinstance(image, Tensor)]
+        bad = [image for image in images if isinstance(image, InputError)]
+        if len(bad) > 1:
+            few = first_few([f"{error}" for error in bad], "; ")
+            raise InputError(f"{len(bad)} of {len(images)} images cannot be taken: {few}")
+        if bad:
+            raise bad[0]
+        return ImageTensors(torch.stack(good), self.labels)
+
+    def _decoded(self, file: Path) -> Tensor | InputError:
+        """The image in `file`, or what is wrong with it: all that are wrong are told at once."""
+        try:
+            return decode(file, self.image_shape)
+        except InputError as error:
+            return error
 
 
 def list_images(root: Path) -> tuple[list[Path], Tensor, tuple[str, ...]]:
     """(files, labels int64 (N,), class names in alphabetical order) of the sub-folders of `root`.
 
-    Raises InputError for a folder that is not there, fewer than two classes or more than
-    MOST_CLASSES, an empty class, names that differ in case only or that cannot be printed, and a
-    file in a class folder that is not an image by its ending.
+    Raises InputError for a folder that is not there or one level too high, fewer than two classes
+    or more than MOST_CLASSES, an empty class, names that differ in case only or that cannot be
+    printed, and a file in a class folder that is not an image by its ending.
     """
     if not root.is_dir():
         raise InputError(
             f"--data.root {root}: no such folder; give one with a sub-folder of images for each "
             "class"
         )
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not _hidden(path))
+    folders = sub_folders(root)
     names = tuple(folder.name for folder in folders)
+    if lower := classes_below(folders):
+        raise InputError(f"--data.root {root}: one level too high; {lower}")
     if problem := _problem_of_names(names):
         raise InputError(f"--data.root {root}: {problem}")
-    classes = [_images_of_class(folder) for folder in folders]
+    classes = [files_in(folder) for folder in folders]
+    if problem := problem_of_files(root, folders, classes):
+        raise InputError(problem)
     counts = torch.tensor([len(files) for files in classes])
     return list(chain(*classes)), torch.arange(len(classes)).repeat_interleave(counts), names
-
-
-def _hidden(path: Path) -> bool:
-    return path.name.startswith(".")
 
 
 def _problem_of_names(names: Sequence[str]) -> str | None:
@@ -165,22 +186,6 @@ def _same_but_for_case(names: Sequence[str]) -> list[str]:
     spelled = Counter(name.casefold() for name in names)
     twice = next((name for name, count in spelled.items() if count > 1), None)
     return [name for name in names if name.casefold() == twice]
-
-
-def _images_of_class(folder: Path) -> list[Path]:
-    """The files of a class. Raises InputError for others than images, and for too few."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _hidden(path))
-    for path in files:
-        if path.suffix.lower() not in ENDINGS:
-            raise InputError(
-                f"{path}: not an image by its ending; take it away, or convert it to PNG or JPEG"
-            )
-    if len(files) < 3:
-        raise InputError(
-            f"{folder}: {len(files)} images; each class needs at least 3, one each to train, "
-            "validate and test on"
-        )
-    return files
 
 
 def split_by_class(labels: Tensor, held_out: float) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from cgd_lightning.data import folder as folders
 from cgd_lightning.data import pictures
-from cgd_lightning.data.folder import Folder
+from cgd_lightning.data.folder import Folder, ImageFiles
 from cgd_lightning.data.pictures import decode, decode_as_it_is
 from cgd_lightning.errors import InputError
 
@@ -291,3 +291,67 @@ def test_the_upper_8_of_16_bits_count_and_floats_are_refused(tmp_path: Path) -> 
     Image.fromarray((grey / 255).astype(np.float32)).save(tmp_path / "floats.tiff")
     with pytest.raises(InputError, match="pixels of mode F; wanted 8 or 16 bits"):
         decode_as_it_is(tmp_path / "floats.tiff")
+
+
+def test_all_files_that_are_wrong_are_counted_and_the_first_few_are_named(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        three(tmp_path / name)
+        for place in range(3):
+            (tmp_path / name / f"{place}.txt").touch()
+    with pytest.raises(InputError) as refused:
+        Folder(str(tmp_path))
+    assert "6 files are not images by their endings" in str(refused.value)
+    assert "cat/0.txt, cat/1.txt, cat/2.txt and 3 more; take them away" in str(refused.value)
+
+
+def test_all_images_that_are_damaged_are_counted_and_the_first_few_are_named(pets: Path) -> None:
+    files = sorted((pets / "dog").iterdir())
+    for file in files[:5]:
+        file.write_bytes(file.read_bytes()[:40])
+    every = ImageFiles(files, torch.zeros(len(files), dtype=torch.int64), (3, 8, 8))
+    with pytest.raises(InputError) as refused:
+        every.in_memory()
+    said = str(refused.value)
+    assert said.startswith(f"5 of {len(files)} images cannot be taken: {files[0]}: not an image")
+    assert f"{files[2]}: " in said
+    assert f"{files[3]}: " not in said
+    assert said.endswith(" and 2 more")
+
+
+def test_all_classes_that_are_too_small_are_counted(tmp_path: Path) -> None:
+    for name in ("cat", "dog", "elk"):
+        three(tmp_path / name)
+    for name in ("cat", "elk"):
+        (tmp_path / name / "0.png").unlink()
+    with pytest.raises(InputError, match=r"2 classes have too few images, cat: 2, elk: 2; each"):
+        Folder(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("above", "says"),
+    [
+        (["train"], "its train holds the classes, cat, dog; give {}/train"),
+        (["val", "train", "test"], "test, train, val are parts of a data set"),
+        (["photos/train"], "its train holds the classes, cat, dog; give {}/photos/train"),
+    ],
+)
+def test_a_root_that_is_one_level_too_high_is_told_the_right_one(
+    above: list[str], says: str, tmp_path: Path
+) -> None:
+    for folder in above:
+        for name in ("cat", "dog"):
+            three(tmp_path / folder / name)
+    with pytest.raises(InputError, match="one level too high") as refused:
+        Folder(str(tmp_path))
+    assert says.format(tmp_path) in str(refused.value)
+    right = str(tmp_path / next(folder for folder in above if "train" in folder))
+    assert f"give {right}" in str(refused.value)
+    assert Folder(right).class_names == ("cat", "dog")
+
+
+def test_classes_whose_images_lie_in_sub_folders_are_classes(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for part in ("a", "b"):
+            three(tmp_path / name / part)
+    three(tmp_path / "train" / "steam")  # a class may be called like a split
+    assert Folder(str(tmp_path)).class_names == ("cat", "dog", "train")
