@@ -19,6 +19,7 @@ from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.errors import InputError, printable
 from cgd_lightning.exchange import adm_write, diffusers, hub
 from cgd_lightning.files import as_umask_says, is_free, whole_folder
+from cgd_lightning.sampling.caption import Caption, png_text
 from cgd_lightning.sampling.preview import preview
 
 
@@ -128,7 +129,7 @@ def _picture(settings: Namespace, asked: Asked, folder: Path, upsampler: bool) -
     if asked.models[0][1].kind != "diffusion" or settings.samples == NONE:
         return None
     if settings.samples is not None:
-        image, words = shown(Path(settings.samples), asked.models[0][0])
+        image, words, facts = shown(Path(settings.samples), asked.models[0][0])
     elif upsampler:
         return None
     else:
@@ -138,7 +139,8 @@ def _picture(settings: Namespace, asked: Asked, folder: Path, upsampler: bool) -
                 folder, scale, settings.device, asked.trust, lambda: bar.update()
             )
         words = f"Samples of {request.sampler} at scale {request.strength or 0:g}, not chosen."
-    image.save(folder / "grid.png")
+        facts = dict(Caption.of(request).facts)
+    image.save(folder / "grid.png", pnginfo=png_text(facts))
     return words
 
 

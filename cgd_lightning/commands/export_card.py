@@ -108,8 +108,8 @@ def _training(weights: Path) -> Mapping[str, Any]:
     return {} if text is None else schema.mapping(load_yaml(text))
 
 
-def shown(samples: Path, model: Path) -> tuple[Image.Image, str]:
-    """(grid of the folder `samples`, how they were made).
+def shown(samples: Path, model: Path) -> tuple[Image.Image, str, dict[str, str]]:
+    """(grid of the folder `samples`, how they were made, the same for the text of a PNG).
 
     Raises InputError if `cgd sample` did not write it, or wrote it with another model than `model`.
     """
@@ -123,7 +123,10 @@ def shown(samples: Path, model: Path) -> tuple[Image.Image, str]:
     name = str(sampler.get("class_path")).rpartition(".")[2]
     scale = options.get("scale")
     at = "" if scale is None else f" at scale {scale:g}"
-    return picture, f"Samples of {name}({arguments}){at}, seed {options.get('seed', 0)}."
+    seed = options.get("seed", 0)
+    facts = {"scale": "" if scale is None else f"{scale:g}", "sampler": f"{name}({arguments})"}
+    words = f"Samples of {name}({arguments}){at}, seed {seed}."
+    return picture, words, {**facts, "seed": f"{seed}"}
 
 
 def _measured(samples: Path) -> Measured | None:

@@ -9,9 +9,11 @@ classes' shares in the data (Bayes).
     3|7         3 or 7, as often as in data  w_3 = w_7 = 1
     !3, !3|7    none of these                w_k = 1 for all others
     3+7, 2*3+7  a mixture, 1:1 or 2:1        w_k = q_k / pi_k, sum q_k = 1
+    "3, x"      the class of that name, whatever signs are in it
 
 A class is its name or its index; where a name looks like something else, the name wins. Commas
-stand between the targets of images in turn.
+stand between the targets of images in turn. A name that has a comma or another of these signs
+stands in double quotes, alone or within any of the others, as in !"a|b"; a quote in it is doubled.
 """
 
 import re
@@ -25,6 +27,12 @@ from cgd_lightning.errors import InputError
 
 Target: TypeAlias = int | tuple[float, ...]
 """The index of a class, or the weights w_k >= 0 of all classes."""
+
+TOKEN = re.compile(r'(?:^|(?<=[,|+*!]))\s*"(?:[^"]|"")*"\s*(?=[,|+]|$)|.', re.DOTALL)
+"""A name in quotes, which begins where a class may begin and ends where it may, or one sign."""
+
+SIGNS = ',|+*!"'
+"""With one of these in it a name could be read as something else."""
 
 NAMELESS = "all"
 """How everything is called that a model without classes was trained on."""
@@ -46,7 +54,8 @@ def parse_targets(
     elif not class_names:
         raise InputError(f"label {text}: this model knows no classes; leave it out")
     else:
-        words = [word.strip() for word in text.split(",")]
+        parts = [text] if text in class_names else _split(text, ",")
+        words = [word.strip() for word in parts]
         chosen = [parse_target(word, class_names, shares) for word in words]
         written = {
             target: class_names[target] if isinstance(target, int) else word
@@ -63,16 +72,34 @@ def parse_target(word: str, class_names: Sequence[str], shares: Sequence[float] 
     if not word:
         raise InputError("label '': wanted a class, as in 3,7")
     if word.startswith("!"):
-        excluded = _classes(word, word[1:].split("|"), class_names)
+        excluded = _classes(word, _split(word[1:], "|"), class_names)
         if len(excluded) == classes:
             raise InputError(f"label {word}: leaves none of the {classes} classes")
         return tuple(float(k not in excluded) for k in range(classes))
-    if "|" in word:
-        wanted = _classes(word, word.split("|"), class_names)
+    if len(parts := _split(word, "|")) > 1:
+        wanted = _classes(word, parts, class_names)
         return tuple(float(k in wanted) for k in range(classes))
-    if "+" in word:
-        return _mixture(word, class_names, shares or [1 / classes] * classes)
+    if len(parts := _split(word, "+")) > 1:
+        return _mixture(word, parts, class_names, shares or [1 / classes] * classes)
     return class_index(word, class_names)
+
+
+def quoted(name: str) -> str:
+    """How the class `name` is written in the grammar above: in quotes where it needs them."""
+    plain = name and name == name.strip() and not any(sign in name for sign in SIGNS)
+    doubled = name.replace('"', '""')
+    return name if plain else f'"{doubled}"'
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """The parts of `text` between those separators that stand outside quotes."""
+    parts: list[list[str]] = [[]]
+    for token in TOKEN.findall(text):
+        if token == separator:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return ["".join(part) for part in parts]
 
 
 def _classes(word: str, parts: Sequence[str], class_names: Sequence[str]) -> set[int]:
@@ -81,9 +108,11 @@ def _classes(word: str, parts: Sequence[str], class_names: Sequence[str]) -> set
     return {class_index(part.strip(), class_names) for part in parts}
 
 
-def _mixture(word: str, class_names: Sequence[str], shares: Sequence[float]) -> tuple[float, ...]:
+def _mixture(
+    word: str, terms: Sequence[str], class_names: Sequence[str], shares: Sequence[float]
+) -> tuple[float, ...]:
     parts: dict[int, float] = {}
-    for part in word.split("+"):
+    for part in terms:
         match = re.fullmatch(r"\s*(\d*\.?\d+)\s*\*\s*(.+)", part)
         proportion, name = (float(match[1]), match[2]) if match else (1.0, part)
         index = class_index(name.strip(), class_names)
@@ -100,15 +129,29 @@ def _mixture(word: str, class_names: Sequence[str], shares: Sequence[float]) -> 
 
 
 def class_index(word: str, class_names: Sequence[str]) -> int:
-    """The index of the class called `word`, or numbered so."""
+    """The index of the class called `word`, or numbered so; in quotes, of the one called so."""
+    if len(word) > 1 and word[0] == word[-1] == '"':
+        name = word[1:-1].replace('""', '"')
+        if name in class_names:
+            return class_names.index(name)
     if word in class_names:
         return class_names.index(word)
     if word.isdecimal() and int(word) < len(class_names):
         return int(word)
-    names = ", ".join(class_names[:20]) + (", ..." if len(class_names) > 20 else "")
+    names = ", ".join(map(quoted, class_names[:20])) + (", ..." if len(class_names) > 20 else "")
     raise InputError(
         f"label {word}: wanted a class name or an index from 0 to {len(class_names) - 1}, or "
-        f"several, as in 3|7, !3 or 3+7; the classes are {names}"
+        f"several, as in 3|7, !3 or 3+7{_advice(word, class_names)}; the classes are {names}"
+    )
+
+
+def _advice(word: str, class_names: Sequence[str]) -> str:
+    """What to do where `word` may be a part of a name that needs quotes."""
+    if word.startswith('"') and (len(word) == 1 or not word.endswith('"')):
+        return "; the double quote that opens it is not closed"
+    meant = next((name for name in class_names if quoted(name) != name and word in name), None)
+    return (
+        "" if meant is None else f"; a name with such signs stands in quotes, as in {quoted(meant)}"
     )
 
 

@@ -1,6 +1,6 @@
 """`cgd sample --animate`: the denoising as a GIF.
 
-x_t stands on the left and the predicted clean image on the right.
+x_t stands on the left and the predicted clean image on the right, under how it is guided.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from cgd_lightning.diffusion.denoiser import Prediction
 from cgd_lightning.diffusion.schedules import Level
 from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.evaluation.plots import grid, grid_places
+from cgd_lightning.sampling.caption import UNSAID, Caption
 
 FRAMES = 60
 """At most so many evaluations are shown, evenly chosen, and the last one."""
@@ -34,10 +35,11 @@ class Animation:
         written: dict[Target, str],
         evaluations: int,
         codec: Codec = PIXELS,
+        caption: Caption = UNSAID,
     ) -> None:
-        self.codec = codec
+        self.codec, self.caption = codec, caption
         self.places = grid_places(targets, columns=5)
-        self.names = [written[target] for target in self.places]
+        self.names = caption.rows(written, self.places)
         self.every = -(-evaluations // FRAMES)
         self.seen = 0
         self.frames: list[Image.Image] = []
@@ -53,12 +55,14 @@ class Animation:
 
     def _show_newest(self) -> None:
         if self.newest is not None:
-            self.frames.append(_beside(*map(self._grid, self.newest)))
+            x_t, x0 = self.newest
+            heading = self.caption.heading or "predicted"
+            self.frames.append(_beside(self._grid(x_t, "noisy"), self._grid(x0, heading)))
             self.newest = None
 
-    def _grid(self, images: Tensor) -> Image.Image:
+    def _grid(self, images: Tensor, heading: str) -> Image.Image:
         bytes_ = self.codec.decode(images).cpu()
-        return grid([bytes_[places] for places in self.places.values()], self.names)
+        return grid([bytes_[places] for places in self.places.values()], self.names, heading)
 
     def save(self, path: Path) -> None:
         """Write the frames to the file `path`; the last one is shown longer.
@@ -69,7 +73,12 @@ class Animation:
         path.parent.mkdir(parents=True, exist_ok=True)
         durations = [MILLISECONDS] * (len(self.frames) - 1) + [LAST]
         self.frames[0].save(
-            path, save_all=True, append_images=self.frames[1:], duration=durations, loop=0
+            path,
+            save_all=True,
+            append_images=self.frames[1:],
+            duration=durations,
+            loop=0,
+            comment=self.caption.comment(),
         )
 
 

@@ -21,6 +21,7 @@ from cgd_lightning.evaluation.features import FeatureNetwork
 from cgd_lightning.evaluation.plots import grid, grid_places
 from cgd_lightning.evaluation.table import class_table, table
 from cgd_lightning.files import whole
+from cgd_lightning.sampling.caption import row_name
 from cgd_lightning.sampling.evaluation import Evaluation
 from cgd_lightning.sampling.record import read_json
 
@@ -56,11 +57,15 @@ def free_place(folder: Path, about: Mapping[str, Any]) -> Path:
 
 
 def contact_sheet(
-    images: Tensor, targets: Sequence[Target] | None, class_names: Sequence[str]
+    images: Tensor,
+    targets: Sequence[Target] | None,
+    class_names: Sequence[str],
+    heading: str = "",
 ) -> Image.Image:
     """A grid of uint8 images (N, C, H, W), a row a target, the first ten of each.
 
-    Where targets are unknown, there are ten rows of ten images, spread over all of them.
+    Where targets are unknown, there are ten rows of ten images, spread over all of them. heading:
+    words above them.
     """
     if targets is None:
         shown = torch.linspace(0, len(images) - 1, min(len(images), 100)).long()
@@ -68,7 +73,7 @@ def contact_sheet(
         return grid([images[row] for row in rows], [f"{int(row[0])}" for row in rows])
     places = grid_places(targets)
     names = [_called(target, class_names) for target in places]
-    return grid([images[chosen] for chosen in places.values()], names)
+    return grid([images[chosen] for chosen in places.values()], names, heading)
 
 
 def nearest_sheet(pairs: Sequence[tuple[float, Tensor, Tensor]]) -> Image.Image:
@@ -83,7 +88,7 @@ def _called(target: Target, class_names: Sequence[str]) -> str:
     else:
         named = [str(k) if k >= len(class_names) else class_names[k] for k in range(len(target))]
         name = "+".join(f"{w:g} {named[k]}" for k, w in enumerate(target) if w)
-    return "".join(c if c.isprintable() else "_" for c in name[:100])
+    return row_name(name[:100], target)
 
 
 def told(

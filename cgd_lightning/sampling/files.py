@@ -9,10 +9,10 @@ everything does.
 import json
 import os
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
+from unicodedata import normalize
 
 import numpy as np
 import torch
@@ -24,10 +24,9 @@ from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.plots import grid, grid_places, stack, to_picture
 from cgd_lightning.files import whole
+from cgd_lightning.sampling.caption import UNSAID, Caption
 from cgd_lightning.sampling.claim import Claim, check_free
-
-NAME_BYTES = 200
-"""At most so much of a class's name stands in a file's name; file systems take 255 bytes in all."""
+from cgd_lightning.sampling.file_names import file_words
 
 
 def new_folder(under: Path) -> Path:
@@ -64,7 +63,7 @@ class SampleFolder:
     """Takes uint8 chunks (B, C, H, W) from any process, and finishes when all are there.
 
     claim: the folder, which the job's first process holds. targets: of every image. written: how
-    each target is called.
+    each target is called. caption: what pictures say of the samples.
     """
 
     def __init__(
@@ -73,9 +72,11 @@ class SampleFolder:
         targets: Sequence[Target],
         written: dict[Target, str],
         kind: Literal["png", "npz"],
+        caption: Caption = UNSAID,
     ) -> None:
         self.folder, self.pieces, self.kind = claim.folder, claim.pieces, kind
-        self.targets, self.written = targets, written
+        self.targets, self.written, self.caption = targets, written, caption
+        self.words = file_words(written)
         self.unfinished = claim.pieces.parent
 
     def add(self, start: int, images: Tensor) -> None:
@@ -84,7 +85,9 @@ class SampleFolder:
             np.save(self.pieces / f"{start:08}.npy", images.permute(0, 2, 3, 1).numpy())
             return
         for index, image in enumerate(images, start):
-            to_picture(image).save(self.pieces / self._file(index))
+            target = self.targets[index]
+            text = self.caption.image(index, target, self.written[target])
+            to_picture(image).save(self.pieces / self._file(index), pnginfo=text)
 
     def finish(self, settings: dict[str, Any]) -> Path:
         """Write grid, samples and `settings` under their final names; the path of the grid.
@@ -106,8 +109,10 @@ class SampleFolder:
                 stack([Image.open(self.pieces / self._file(i)) for i in chosen])
                 for chosen in places.values()
             ]
-        names = [_shown(self.written[target]) for target in places]
-        grid(rows, names).save(self.unfinished / "grid.png")
+        names = self.caption.rows(self.written, places)
+        text = self.caption.grid(self.written, places)
+        picture = grid(rows, names, self.caption.heading)
+        picture.save(self.unfinished / "grid.png", pnginfo=text)
         counted = {"count": len(self.targets), **write_targets(self.targets)}
         with whole(self.unfinished / "samples.json") as file:
             file.write_text(json.dumps({**settings, "images": counted}, indent=1), encoding="utf-8")
@@ -139,7 +144,8 @@ class SampleFolder:
 
     def _check_pictures(self) -> None:
         wanted = {self._file(index) for index in range(len(self.targets))}
-        there = set(os.listdir(self.pieces))
+        # Some file systems take letters with accents apart.
+        there = {normalize("NFC", name) for name in os.listdir(self.pieces)}
         if wanted != there:
             first = min(wanted ^ there)
             raise self._not_whole(
@@ -153,16 +159,4 @@ class SampleFolder:
 
     def _file(self, index: int) -> str:
         digits = max(4, len(str(len(self.targets) - 1)))
-        name = re.sub(r"[^\w.+-]", "_", self.written[self.targets[index]])
-        return f"{index:0{digits}}-{_storable(name)}.png"
-
-
-def _storable(name: str) -> str:
-    """At most 200 bytes of `name`, with _ for what the file system cannot encode."""
-    encoding = sys.getfilesystemencoding()
-    stored = name.encode(encoding, "replace").replace(b"?", b"_")
-    return stored[:NAME_BYTES].decode(encoding, "ignore")
-
-
-def _shown(name: str) -> str:
-    return "".join(c if c.isprintable() else "_" for c in name[:NAME_BYTES])
+        return f"{index:0{digits}}-{self.words[self.targets[index]]}.png"

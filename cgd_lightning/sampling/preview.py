@@ -9,6 +9,7 @@ from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.diffusion.generate import Progress
 from cgd_lightning.diffusion.samplers import DPMSolverSDE
 from cgd_lightning.evaluation.plots import grid
+from cgd_lightning.sampling.caption import Caption
 from cgd_lightning.sampling.evaluated import contact_sheet
 from cgd_lightning.sampling.request import Request
 from cgd_lightning.sampling.resolve import resolve
@@ -29,6 +30,8 @@ def preview(
 ) -> tuple[Image.Image, Request]:
     """(grid of samples of the model `ckpt`, what they were asked for).
 
+    A heading tells the scale.
+
     Two of each of the first ten classes, a class a row; eight where there are no classes to ask
     for. scale: of the guidance by the classifier that goes with it; 0 for none.
     """
@@ -43,6 +46,7 @@ def preview(
     request = replace(job.request, num_samples=count, batch_size=count)
     chosen = replace(job, request=request, asked=asked)
     (images,) = (chunk for _, chunk in chosen.chunks(progress=progress))
+    heading = Caption.of(request, job.denoiser).heading
     if asked is None:
-        return grid([images], ["samples"]), request
-    return contact_sheet(images, asked, names), request
+        return grid([images], [""], heading), request
+    return contact_sheet(images, asked, names, heading), request

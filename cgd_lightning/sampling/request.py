@@ -56,7 +56,7 @@ class Request:
         scale: strength of the guidance: 0 is off, 1 is Bayes' rule for an unconditional diffusion
             model, more trades variety for likeness; by default that of the outermost rule.
         labels: classes by name or index, 3,7, in turn; 3|7 is either, !3 all others, 3+7 a
-            mixture; by default all in turn.
+            mixture, and "a, b" in double quotes is a name with such signs; by default all in turn.
         low_res: the images that an upsampler enlarges: a folder of images, or what cgd sample
             wrote; the first num_samples of them, of their own classes unless labels are given.
         num_samples: number of samples, 1 to 1,000,000.

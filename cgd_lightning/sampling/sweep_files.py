@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from cgd_lightning.diffusion.targets import Target
+from cgd_lightning.diffusion.targets import Target, quoted
 from cgd_lightning.evaluation.choice_words import shown
 from cgd_lightning.evaluation.estimate import Estimate
 from cgd_lightning.evaluation.measured import DISTANCE, FRECHET
@@ -19,6 +19,7 @@ from cgd_lightning.evaluation.strip import write_strip
 from cgd_lightning.evaluation.sweep_figures import write_figures
 from cgd_lightning.evaluation.sweep_line import Line
 from cgd_lightning.files import whole
+from cgd_lightning.sampling.caption import Caption, png_text, row_name
 from cgd_lightning.sampling.stored import read_samples
 from cgd_lightning.sampling.sweep_points import slug
 from cgd_lightning.sampling.sweep_result import Point, SweepResult
@@ -91,7 +92,15 @@ def _strip(path: Path, points: Sequence[Point], class_names: Sequence[str]) -> N
         columns.append(images[list(chosen.values())].clone())
         named = [_name(target, class_names) for target in chosen]
     rows = list(torch.stack(columns, dim=1))
-    write_strip(path, [point.scale for point in points], rows, named)
+    scales = [point.scale for point in points]
+    request = points[0].request
+    facts = {
+        "labels": ",".join(map(quoted, named)),
+        **Caption.of(request).facts,
+        "scale": ",".join(f"{scale:g}" for scale in scales),
+        "rule": " + ".join(type(rule).__name__ for rule in request.rules),
+    }
+    write_strip(path, scales, rows, named, png_text(facts))
 
 
 def _name(target: Target, class_names: Sequence[str]) -> str:
@@ -99,7 +108,7 @@ def _name(target: Target, class_names: Sequence[str]) -> str:
     asked = [target] if isinstance(target, int) else [k for k, w in enumerate(target) if w > 0]
     words = [class_names[k] if k < len(class_names) else str(k) for k in asked]
     text = "|".join(words) if len(words) <= 3 else f"{words[0]}|... ({len(words)})"
-    return "".join(c if c.isprintable() else "_" for c in text[:40])
+    return row_name(text[:100], target)
 
 
 def told(result: SweepResult) -> list[str]:

@@ -31,6 +31,7 @@ from cgd_lightning.evaluation.estimate import Estimate
 from cgd_lightning.evaluation.measured import DISTANCE, Measured
 from cgd_lightning.evaluation.reference import hash_of
 from cgd_lightning.files import whole
+from cgd_lightning.sampling.caption import Caption
 from cgd_lightning.sampling.claim import claim
 from cgd_lightning.sampling.files import SampleFolder
 from cgd_lightning.sampling.job import Job
@@ -87,7 +88,8 @@ class Folder:
         device = next(job.denoiser.parameters()).device
         record = write_record(job.request, format="npz", device=str(device), compile=False)
         with claim(self.path, record["options"]) as own:
-            files = SampleFolder(own, job.targets, job.written, "npz")
+            caption = Caption.of(job.request, job.denoiser)
+            files = SampleFolder(own, job.targets, job.written, "npz", caption)
             for start, chunk in job.chunks(progress=progress):
                 files.add(start, chunk)
             files.finish(record)

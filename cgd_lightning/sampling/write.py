@@ -11,6 +11,7 @@ from tqdm import tqdm
 from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.checkpoints.runs import results_folder
 from cgd_lightning.sampling.animation import Animation
+from cgd_lightning.sampling.caption import Caption
 from cgd_lightning.sampling.claim import claim
 from cgd_lightning.sampling.files import SampleFolder, new_folder
 from cgd_lightning.sampling.job import Job
@@ -70,8 +71,9 @@ def write_samples(
 
 def _write(job: Job, place: Place, processes: Processes, under: Path) -> Path | None:
     first, shard = processes.rank == 0, (processes.rank, processes.count)
+    caption = Caption.of(job.request, job.denoiser)
     starts, steps = job.starts(shard), job.request.sampler.steps
-    animation = _animation(job) if place.animate and first else None
+    animation = _animation(job, caption) if place.animate and first else None
     # Before anything is written: settings that do not go together are said here.
     chunks = job.chunks(shard, progress=lambda: bar.update(), watch=animation)
     record = write_record(job.request, **place.recorded())
@@ -80,7 +82,9 @@ def _write(job: Job, place: Place, processes: Processes, under: Path) -> Path | 
         claim(folder, record["options"]) if folder else nullcontext() as own,
         tqdm(total=len(starts) * steps, unit="step", desc="sampling", disable=not first) as bar,
     ):
-        files = SampleFolder(processes.broadcast(own), job.targets, job.written, place.format)
+        files = SampleFolder(
+            processes.broadcast(own), job.targets, job.written, place.format, caption
+        )
         for number, (start, chunk) in enumerate(chunks, start=1):
             files.add(start, chunk)
             bar.set_postfix_str(f"batch {number} of {len(starts)}")
@@ -90,7 +94,7 @@ def _write(job: Job, place: Place, processes: Processes, under: Path) -> Path | 
         return files.finish(record) if first else None
 
 
-def _animation(job: Job) -> Animation:
+def _animation(job: Job, caption: Caption) -> Animation:
     shown = job.targets[: min(job.request.batch_size, job.total)]
     codec = job.denoiser.data.codec
-    return Animation(shown, job.written, job.request.sampler.evaluations, codec)
+    return Animation(shown, job.written, job.request.sampler.evaluations, codec, caption)

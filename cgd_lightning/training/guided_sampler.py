@@ -21,7 +21,7 @@ from cgd_lightning.diffusion.samplers import DDIM, Sampler
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.job import Job
 from cgd_lightning.sampling.request import Request
-from cgd_lightning.training.images import HARMLESS, computes_in, make
+from cgd_lightning.training.images import HARMLESS, computes_in, make_all
 from cgd_lightning.training.measures import Measures
 from cgd_lightning.training.module import TrainingModule
 from cgd_lightning.training.notices import Notices
@@ -161,20 +161,22 @@ class GuidedSampler(Callback):
         names = module.data.class_names
         layout = Layout(names, self.columns, self.unguided_columns, self.num_metric_samples)
         columns = self.columns if guided is None else self.unguided_columns
+        left = replace(plain, asked=layout.shown(columns)) if columns else None
+        right = None if guided is None else replace(guided, asked=layout.guided)
         try:
-            left = make(replace(plain, asked=layout.shown(columns)), trainer) if columns else None
-            right = None
-            if guided is not None:
-                right = make(replace(guided, asked=layout.guided), trainer)
+            unguided, samples = make_all([left, right], trainer)
         except HARMLESS as error:
             self.notices.once(f"no samples: {error}", trainer)
             return
         values: dict[str, float] = {}
         if trainer.is_global_zero:
             try:
-                show(layout.picture(left, right), self._here, trainer, self.notices)
-                if right is not None:
-                    seen = right[layout.measured], layout.labels
+                told = denoiser.conditional
+                picture = layout.picture(unguided, samples, self.scale, told)
+                request = (guided or plain).request
+                show(picture, self._here, trainer, self.notices, request)
+                if samples is not None:
+                    seen = samples[layout.measured], layout.labels
                     values = self.measures.measure(*seen, guide, trainer, module, self._here)
             except HARMLESS as error:
                 self.notices.once(f"no picture or no measures: {error}", trainer)

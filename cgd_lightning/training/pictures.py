@@ -1,6 +1,6 @@
 """The grid of guided samples: a row a class, unguided ones left of a gap, guided ones right.
 
-Both are made from the same noise.
+Both are made from the same noise, and words above them tell which is which.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,10 @@ from lightning.pytorch import Trainer
 from PIL.Image import Image
 from torch import Tensor
 
-from cgd_lightning.evaluation.plots import grid
+from cgd_lightning.evaluation.plots import Block, sheet
 from cgd_lightning.files import whole
+from cgd_lightning.sampling.caption import Caption, png_text, row_name
+from cgd_lightning.sampling.request import Request
 from cgd_lightning.training.notices import Notices
 
 ROWS = 20
@@ -65,34 +67,44 @@ class Layout:
         """
         return list(range(self.rows)) * columns
 
-    def picture(self, plain: Tensor | None, guided: Tensor | None) -> Image:
-        """The grid of the uint8 images `plain` and `guided` (N, C, H, W).
+    def picture(
+        self, plain: Tensor | None, guided: Tensor | None, scale: float = 1.0, told: bool = False
+    ) -> Image:
+        """The grid of the uint8 images `plain` and `guided` (N, C, H, W), and what they are.
 
-        It is that of one of them alone where there is no other.
+        It is that of one of them alone where there is no other. scale: of the guidance. told:
+        whether the unguided ones were asked for a class, too; rows that nobody asked for one have
+        no name.
         """
         names = self.class_names[: self.rows]
         shown = guided is None or self.unguided_columns > 0
-        parts = [self.by_class(plain)] if plain is not None and shown else []
+        blocks = []
+        if plain is not None and shown:
+            blocks.append(Block(list(self.by_class(plain)), "unguided"))
         if guided is not None:
             right = self.by_class(guided[: self.rows * self.columns])
-            gap = torch.full_like(right[:, :1], 255)
-            parts += [gap, right] if parts else [right]
-        return grid(list(torch.cat(parts, dim=1)), names)
+            blocks.append(Block(list(right), f"scale {scale:g}"))
+        asked = told or guided is not None
+        return sheet(blocks, [row_name(n, k) if asked else "" for k, n in enumerate(names)])
 
     def by_class(self, images: Tensor) -> Tensor:
         """(rows, columns, C, H, W) of images that lie column by column."""
         return images.reshape(-1, self.rows, *images.shape[1:]).transpose(0, 1)
 
 
-def show(picture: Image, folder: Path, trainer: Trainer, notices: Notices) -> None:
+def show(
+    picture: Image, folder: Path, trainer: Trainer, notices: Notices, request: Request
+) -> None:
     """Write the picture of this step into `samples` in `folder`.
 
-    Those loggers that take pictures get it, too.
+    Those loggers that take pictures get it, too. request: how its samples were asked for, which the
+    text of the PNG file says.
     """
     samples = folder / "samples"
     samples.mkdir(parents=True, exist_ok=True)
     with whole(samples / f"step_{trainer.global_step:07}.png") as unfinished:
-        picture.save(unfinished, format="png")
+        text = png_text({"step": f"{trainer.global_step}", **Caption.of(request).facts})
+        picture.save(unfinished, format="png", pnginfo=text)
     for logger in trainer.loggers:
         try:
             _hand_to(logger, picture, trainer.global_step)

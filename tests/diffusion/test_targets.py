@@ -18,6 +18,7 @@ from cgd_lightning.diffusion.targets import (
     log_target,
     parse_target,
     parse_targets,
+    quoted,
 )
 from cgd_lightning.errors import InputError
 from tests.conftest import (
@@ -176,6 +177,53 @@ def test_samples_of_a_set_are_distributed_as_it_and_those_of_another_set_are_not
     by_chance = sliced_wasserstein(*truth)
     assert distance("a|b") < 3 * by_chance
     assert distance("b|c") > 6 * by_chance
+
+
+NAMED = ("a", "b", "king, crowned", "3", 'x"y', "é", "猫", "p|q", "!b")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ('"king, crowned",a', [2, 0]),
+        ("king, crowned", [2]),  # the name wins
+        ('a,"king, crowned", "p|q" ,b', [0, 2, 7, 1]),
+        ('!"p|q"|a', [(0, 1, 1, 1, 1, 1, 1, 0, 1)]),
+        ('"!b",!b', [8, 8]),
+        ('"p|q"|"king, crowned"', [(0, 0, 1, 0, 0, 0, 0, 1, 0)]),
+        ('3*"king, crowned" + "p|q"', [(0, 0, 6.75, 0, 0, 0, 0, 2.25, 0)]),
+        ('"x""y"', [4]),
+        ('x"y', [4]),  # within a name it opens nothing
+        ("猫,é", [6, 5]),
+        ('"3",3,2', [3, 3, 2]),
+    ],
+)
+def test_a_name_in_quotes_stands_for_itself_whatever_is_in_it(text: str, wanted: list) -> None:
+    made, _ = parse_targets(text, NAMED, len(wanted))
+    assert made == [pytest.approx(t) if isinstance(t, tuple) else t for t in wanted]
+
+
+def test_every_name_is_asked_for_as_it_is_written() -> None:
+    names = (*NAMED, "", " a", '"', '""', ",", '",a', "a+b", "2*a", "a\nb", '"a"')
+    text = ",".join(quoted(name) for name in names)
+    assert parse_targets(text, names, len(names))[0] == list(range(len(names)))
+    assert quoted("7") == "7"
+    assert quoted("tench") == "tench"
+    assert quoted("king, crowned") == '"king, crowned"'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('"king, crowned', "the double quote that opens it is not closed"),
+        ('"2"', 'label "2": wanted a class name'),  # in quotes there is no index
+        ("crowned,a", 'a name with such signs stands in quotes, as in "king, crowned"'),
+    ],
+)
+def test_what_is_wrong_with_quotes_is_said(text: str, says: str) -> None:
+    with pytest.raises(InputError) as refused:
+        parse_targets(text, NAMED, 2)
+    assert says in str(refused.value)
 
 
 def test_targets_are_written_as_classes_sets_and_mixtures() -> None:

@@ -102,12 +102,14 @@ def pictures(folder: Path) -> list[str]:
 def cells(file: Path, rows: int, columns: int) -> torch.Tensor:
     """uint8 (rows, columns, 1, 8, 8): the images of a grid."""
     picture = Image.open(file)
-    step = (picture.height - 2) // rows
-    left = picture.width - columns * step
+    step = 50
+    left, top = picture.width - columns * step, picture.height - rows * step
     found = []
     for y in range(rows):
         row = [
-            picture.crop((left + x * step, 2 + y * step, left + (x + 1) * step - 2, (y + 1) * step))
+            picture.crop(
+                (left + x * step, top + y * step, left + x * step + 48, top + y * step + 48)
+            )
             for x in range(columns)
         ]
         found.append(stack([cell.resize((8, 8), 0) for cell in row]))

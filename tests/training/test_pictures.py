@@ -4,6 +4,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
+from cgd_lightning.evaluation.plots import Block, sheet
 from cgd_lightning.training.notices import Notices
 from cgd_lightning.training.pictures import Layout
 
@@ -44,16 +45,37 @@ def test_a_picture_has_a_gap_between_unguided_and_guided_columns() -> None:
     def greys(layout: Layout, guided: torch.Tensor | None) -> list[int]:
         """Of the middle of each cell in the first row."""
         picture = layout.picture(plain, guided)
-        step = (picture.height - 2) // 3
+        step = 50
         columns = (picture.width - picture.width % step) // step
-        left = picture.width - columns * step
+        left, top = picture.width - columns * step, picture.height - 3 * step
         middles = [left + step * x + step // 2 - 1 for x in range(columns)]
-        return [picture.getpixel((x, step // 2)) for x in middles]  # type: ignore[misc]
+        return [picture.getpixel((x, top + step // 2)) for x in middles]  # type: ignore[misc]
 
     layout = Layout(LETTERS, columns=2, unguided_columns=1, num_metric_samples=8)
     assert greys(layout, guided) == [0, 255, 100, 100]
     assert greys(layout, None) == [0]
     assert greys(Layout(LETTERS, 2, 0, 8), guided) == [100, 100]
+
+
+def test_words_above_the_columns_tell_what_is_guided_and_rows_are_named_if_they_were_asked() -> (
+    None
+):
+    """The picture is that of the same blocks with these words, to the pixel."""
+    plain = torch.zeros(3, 1, 4, 4, dtype=torch.uint8)
+    guided = torch.full((6, 1, 4, 4), 100, dtype=torch.uint8)
+    layout = Layout(LETTERS, columns=2, unguided_columns=1, num_metric_samples=0)
+    left, right = list(plain[:, None]), list(layout.by_class(guided))
+    for made, blocks, names in (
+        (layout.picture(plain, None), [Block(left, "unguided")], ["", "", ""]),
+        (layout.picture(plain, None, told=True), [Block(left, "unguided")], LETTERS),
+        (
+            layout.picture(plain, guided, 5.0),
+            [Block(left, "unguided"), Block(right, "scale 5")],
+            LETTERS,
+        ),
+    ):
+        wanted = sheet(blocks, names)
+        assert (made.size, made.tobytes()) == (wanted.size, wanted.tobytes())
 
 
 def test_a_notice_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
