@@ -17,6 +17,9 @@ from cgd_lightning.diffusion.generate import Progress
 
 WORDS = "sampling"
 
+DELAY = 0.5
+"""Seconds from which on a bar is worth its line."""
+
 
 @contextmanager
 def sampling_bar(trainer: Trainer, steps: int) -> Iterator[Progress]:
@@ -33,7 +36,7 @@ def sampling_bar(trainer: Trainer, steps: int) -> Iterator[Progress]:
         return
     shown = isinstance(bar, TQDMProgressBar) and bar.is_enabled and is_watched()
     options = {"desc": WORDS, "unit": "step", "total": steps, "file": sys.stderr}
-    with Tqdm(**options, disable=not shown, dynamic_ncols=True, leave=False, delay=0.5) as drawn:
+    with Tqdm(**options, disable=not shown, dynamic_ncols=True, leave=False, delay=DELAY) as drawn:
         yield lambda: drawn.update()
 
 

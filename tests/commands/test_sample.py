@@ -165,9 +165,9 @@ def test_several_classes_have_rows_names_and_a_record_of_their_own(
     assert cgd(*SAMPLE, asked, "--scale=30", "--num_samples=8", "--out=sets")[0] == 0
     assert list(images(Path("sets")))[:4] == [
         "0000-3.png",
-        "0001-3_7.png",
-        "0002-_3.png",
-        "0003-2_3+7.png",
+        "0001-3-or-7.png",
+        "0002-not-3.png",
+        "0003-2x3+7.png",
     ]
     record = json.loads(Path("sets/samples.json").read_text())["images"]
     targets = record["targets"]
