@@ -56,8 +56,9 @@ class Animation:
     def _show_newest(self) -> None:
         if self.newest is not None:
             x_t, x0 = self.newest
-            heading = self.caption.heading or "predicted"
-            self.frames.append(_beside(self._grid(x_t, "noisy"), self._grid(x0, heading)))
+            heading = self.caption.heading
+            noisy = self._grid(x_t, heading and "noisy")
+            self.frames.append(_beside(noisy, self._grid(x0, heading)))
             self.newest = None
 
     def _grid(self, images: Tensor, heading: str) -> Image.Image:
