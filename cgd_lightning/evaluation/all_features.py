@@ -3,7 +3,6 @@
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.feature_metric import FeatureMetric, double
 
 
@@ -29,10 +28,3 @@ class AllFeatures(FeatureMetric):
 
     def _whole(self, state: list[Tensor]) -> Tensor:
         return double(dim_zero_cat(state).reshape(-1, self.num_features))
-
-
-def check_whole_number(value: object, what: str) -> None:
-    """Raises InputError unless `value`, a setting called `what`, is a whole number from 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        name, _, of = what.partition(" ")
-        raise InputError(f"{name} {value!r} {of}: wanted a whole number from 1")

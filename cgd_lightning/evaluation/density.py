@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from cgd_lightning.evaluation.all_features import AllFeatures, check_whole_number
+from cgd_lightning.evaluation.all_features import AllFeatures
 from cgd_lightning.evaluation.estimate import Estimate, about, share_of_variance
+from cgd_lightning.evaluation.feature_metric import check_whole_number
 from cgd_lightning.evaluation.neighbours import distance_to_nearest, visits
 from cgd_lightning.evaluation.occupancy import marks, reached_variance
 

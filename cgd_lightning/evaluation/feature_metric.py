@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.doubles import WITHOUT_FLOAT64, DoubleMetric, copied, moved
 from cgd_lightning.evaluation.estimate import Estimate
+from cgd_lightning.evaluation.features import LARGEST
 
 T = TypeVar("T")
 
@@ -40,6 +41,7 @@ class FeatureMetric(DoubleMetric):
 
     def __init__(self, num_features: int, least: int, wants: str) -> None:
         super().__init__()
+        check_whole_number(num_features, "num_features of a metric")
         self.num_features, self.least, self.wants = num_features, least, wants
         for name in ("images", "not_finite"):
             self.add_state(name, torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
@@ -66,7 +68,7 @@ class FeatureMetric(DoubleMetric):
         self._check_width(features, _SIDES[not real])
         self._forget(real=real)
         self.images[int(not real)] += len(features)
-        self.not_finite[int(not real)] += (~features.isfinite().all(dim=1)).sum()
+        self.not_finite[int(not real)] += not_finite(features)
         self.add(features, int(not real))
 
     def compute(self) -> Tensor | tuple[Tensor, ...]:
@@ -93,16 +95,23 @@ class FeatureMetric(DoubleMetric):
         return dict(zip(self.names, found, strict=True))
 
     def _checked(self) -> Tensor | tuple[Tensor, ...]:
-        real, generated = counts = self.images.tolist()
+        counts = self.images.tolist()
         if min(counts) < self.least:
-            raise InputError(f"{real} real and {generated} generated images: {self.wants}")
+            raise InputError(self._too_few(counts[1]))
         for side, bad, count in zip(_SIDES, self.not_finite.tolist(), counts):
-            if bad:
-                raise InputError(
-                    f"the features of {bad} of {count} {side} images are not finite: the network "
-                    "that makes them is damaged, or its numbers overflow"
-                )
+            check_none(bad, count, side)
         return self.value()
+
+    def is_told_of(self, generated: int) -> bool:
+        """Whether the real images, and so many `generated` ones, are enough."""
+        return min(int(self.images[0]), generated) >= self.least
+
+    def left_out(self, generated: int) -> str:
+        """The note where `is_told_of` is false."""
+        return f"{', '.join(self.names)}: {self._too_few(generated)}; give more to be told"
+
+    def _too_few(self, generated: int) -> str:
+        return f"{int(self.images[0])} real and {generated} generated images: {self.wants}"
 
     @property
     def generated(self) -> int:
@@ -161,6 +170,27 @@ class FeatureMetric(DoubleMetric):
 
 
 _SIDES = ("real", "generated")
+
+
+def not_finite(features: Tensor) -> Tensor:
+    """How many rows of `features` (N, d) are not finite, or beyond `LARGEST`: a scalar."""
+    return (~(features.abs() < LARGEST).all(dim=1)).sum()
+
+
+def check_none(bad: int, count: int, side: str) -> None:
+    """Raises InputError if the features of `bad` of `count` images of a side are not finite."""
+    if bad:
+        raise InputError(
+            f"the features of {bad} of {count} {side} images are not finite, or above "
+            f"{LARGEST:g}: the network that makes them is damaged, or its numbers overflow"
+        )
+
+
+def check_whole_number(value: object, what: str) -> None:
+    """Raises InputError unless `value`, a setting called `what`, is a whole number from 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        name, _, of = what.partition(" ")
+        raise InputError(f"{name} {value!r} {of}: wanted a whole number from 1")
 
 
 def compare(

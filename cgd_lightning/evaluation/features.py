@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from cgd_lightning import checkpoints
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.codec import PIXELS, Codec
+from cgd_lightning.errors import InputError
 
 Bar = Callable[[Iterable[Tensor]], Iterable[Tensor]]
 """Shows how many of the batches that go through it are done, as tqdm."""
@@ -78,15 +79,35 @@ class FeatureNetwork(ABC):
         return checkpoints.hash_weights(self.network, type(self).__qualname__)
 
     @torch.no_grad()
-    def __call__(self, images: Tensor, bar: Bar = iter) -> Seen:
-        """What it sees in uint8 images (N, C, H, W)."""
+    def __call__(self, images: Tensor, bar: Bar = iter, what: str = "images") -> Seen:
+        """What it sees in uint8 images (N, C, H, W), which an error calls `what`.
+
+        Raises InputError if that is not finite, or so large that its powers overflow.
+        """
         device = next(self.network.parameters(), torch.empty(0)).device
         parts = [
             self.see(self.codec.encode(chunk.contiguous().to(device)))
             for chunk in bar(images.split(self.batch_size))
         ]
         features, logits = (torch.cat(side).float().cpu() for side in zip(*parts))
-        return Seen(features, logits)
+        seen = Seen(features, logits)
+        check_finite(seen, what, self.name)
+        return seen
+
+
+def check_finite(seen: Seen, what: str, network: str) -> None:
+    """Raises InputError, about images called `what`, if a feature or logit is not finite.
+
+    Nor may one be so large that its powers overflow. network: the name of what saw them.
+    """
+    for kind, numbers in (("features", seen.features), ("logits", seen.logits)):
+        bad = int((~(numbers.abs() < LARGEST).all(dim=1)).sum())
+        if bad:
+            raise InputError(
+                f"{network}: the {kind} of {bad} of {len(numbers)} {what} are not finite, or above "
+                f"{LARGEST:g}: its weights are damaged, or its numbers overflow; give another "
+                "network"
+            )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.doubles import WITHOUT_FLOAT64, DoubleMetric
 from cgd_lightning.evaluation.estimate import Estimate, about
+from cgd_lightning.evaluation.feature_metric import check_whole_number
 from cgd_lightning.evaluation.jackknife import BLOCKS, DEGREES, block_of, jackknife_error, pairs
 
 
@@ -31,9 +32,11 @@ class InceptionScore(DoubleMetric):
     counts: Tensor
     probabilities: Tensor
     negentropies: Tensor
+    not_finite: Tensor
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
+        check_whole_number(num_classes, "num_classes of an inception score")
         self.num_classes = num_classes
         for name, shape in (
             ("counts", (BLOCKS,)),
@@ -42,6 +45,8 @@ class InceptionScore(DoubleMetric):
         ):
             zeros = torch.zeros(shape, dtype=torch.float64)
             self.add_state(name, zeros, dist_reduce_fx="sum")
+        none = torch.zeros((), dtype=torch.int64)
+        self.add_state("not_finite", none, dist_reduce_fx="sum")
 
     def update(self, logits: Tensor) -> None:
         """Take in logits (N, K). Raises InputError for another number of classes."""
@@ -52,6 +57,7 @@ class InceptionScore(DoubleMetric):
         own = logits.cpu() if logits.device.type in WITHOUT_FLOAT64 else logits
         log_p = own.to(self.counts.device).double().log_softmax(dim=1)
         p = log_p.exp()
+        self.not_finite += p.isnan().any(dim=1).sum()
         block = block_of(self.counts.sum().long() + torch.arange(len(p), device=p.device))
         self.counts.index_add_(0, block, torch.ones_like(p[:, 0]))
         self.probabilities.index_add_(0, block, p)
@@ -80,6 +86,11 @@ class InceptionScore(DoubleMetric):
     def _score(self) -> Tensor:
         if not self.counts.sum():
             raise InputError("no images: wanted at least one for an inception score")
+        if self.not_finite:
+            raise InputError(
+                f"the logits of {int(self.not_finite)} of {int(self.counts.sum())} images are not "
+                "finite: the network that makes them is damaged, or its numbers overflow"
+            )
         return self._scores([()])[0]
 
     def _scores(self, outs: list[tuple[int, ...]]) -> Tensor:

@@ -96,9 +96,13 @@ class Measure:
         targets: Sequence[Target] | Tensor | None = None,
         bar: Bar = iter,
     ) -> Report:
-        """The report of uint8 images (N, C, H, W), of which each was asked to show its target."""
-        seen = self.features(images, bar)
-        judged = seen if self.judge is self.features else self.judge(images)
+        """The report of uint8 images (N, C, H, W), of which each was asked to show its target.
+
+        A metric that wants more images is left out, and the notes say so. Raises InputError if
+        there is none that does not.
+        """
+        seen = self.features(images, bar, "samples")
+        judged = seen if self.judge is self.features else self.judge(images, what="samples")
         return self.of_seen(seen, targets, judged)
 
     def of_seen(
@@ -137,7 +141,8 @@ class Measure:
         parts = draws(len(seen.features), n, labels, targets)
         kinds = [None if labels is None else labels[part] for part in parts]
         sides = [SortedFeatures(seen.features[part], own) for part, own in zip(parts, kinds)]
-        frechet = [metric for metric in self._made if isinstance(metric, FrechetDistance)][:1]
+        enough = [metric for metric in self._made if metric.is_told_of(len(parts[0]))]
+        frechet = [metric for metric in enough if isinstance(metric, FrechetDistance)][:1]
         name = self.features.frechet
         each = tuple(self._compare(s, frechet, False)[name].value for s in sides if frechet)
         estimates = self._compare(sides[0], self._made)
@@ -156,7 +161,9 @@ class Measure:
         self, side: SortedFeatures, metrics: Sequence[FeatureMetric], intervals: bool = True
     ) -> dict[str, Estimate]:
         values: dict[str, Estimate] = {}
-        for metric in metrics:
+        enough = [metric for metric in metrics if metric.is_told_of(len(side.features))]
+        # If there is none, the one that wants least says what it wants.
+        for metric in enough or sorted(metrics, key=lambda metric: metric.least)[:1]:
             side.give(metric, real=False)
             found = metric.estimates(intervals)
             metric.forget_generated()
@@ -197,7 +204,11 @@ class Measure:
             self.known.n,
             self.features.name,
             told,
-            notes=(*notes_of(n, self.known.n, told.keys(), self.features.frechet), *untold),
+            notes=(
+                *(metric.left_out(n) for metric in self._made if not metric.is_told_of(n)),
+                *notes_of(n, self.known.n, told.keys(), self.features.frechet),
+                *untold,
+            ),
             features_hash=self.features.hash,
             reference_name=self.known.name,
             reference_hash=self.known.hash,

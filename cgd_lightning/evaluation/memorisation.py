@@ -16,7 +16,7 @@ from torch import Tensor
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.all_features import AllFeatures
 from cgd_lightning.evaluation.estimate import Estimate, about, share
-from cgd_lightning.evaluation.feature_metric import double
+from cgd_lightning.evaluation.feature_metric import check_none, double, not_finite
 from cgd_lightning.evaluation.neighbours import nearest
 
 NEAR = 0.01
@@ -66,10 +66,11 @@ class NearestTraining(AllFeatures):
 
     def _distances(self) -> tuple[Tensor, Tensor]:
         """The distance to the nearest training image: of samples (N,), of held-out images (H,)."""
-        if not self.held_out:
-            raise InputError("no held-out images: they tell which distance is usual; give some")
         training, generated = self.sides()
-        held_out = self._whole(self.held_out)
+        held_out = self._whole(self.held_out) if self.held_out else training[:0]
+        if not len(held_out):
+            raise InputError("no held-out images: they tell which distance is usual; give some")
+        check_none(int(not_finite(held_out)), len(held_out), "held-out")
         usual = self.of_real("usual", lambda: nearest(held_out, training)[0])
         return self.of_both("own", lambda: nearest(generated, training)[0]), usual
 

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from cgd_lightning.evaluation.all_features import AllFeatures, check_whole_number
+from cgd_lightning.evaluation.all_features import AllFeatures
 from cgd_lightning.evaluation.estimate import Estimate, about
+from cgd_lightning.evaluation.feature_metric import check_whole_number
 from cgd_lightning.evaluation.jackknife import (
     BLOCKS,
     DEGREES,

@@ -98,9 +98,9 @@ class ScaleMeasure:
 
     def __call__(self, images: Tensor, targets: Sequence[Target], scale: float) -> Measured:
         """What is measured of the samples of one scale. Raises InputError as `check` does."""
-        seen = self.measure.features(images)
+        seen = self.measure.features(images, what="samples")
         other = self.measure.judge is not self.measure.features
-        judged = self.measure.judge(images) if other else seen
+        judged = self.measure.judge(images, what="samples") if other else seen
         asked = list(targets) if self.measure.judge.class_names else None
         report = self.measure.of_seen(seen, asked, judged)
         distance = self.distances(seen.features, targets)

@@ -22,7 +22,7 @@ from cgd_lightning.evaluation.inception import InceptionScore
 from cgd_lightning.evaluation.measure import ALL_METRICS, Measure, MetricFactory
 from cgd_lightning.evaluation.memorisation import closest
 from cgd_lightning.evaluation.neighbours import nearest
-from cgd_lightning.evaluation.reference import Reference, check_finite, reference_of
+from cgd_lightning.evaluation.reference import Reference, reference_of
 from cgd_lightning.evaluation.report import Report
 from cgd_lightning.sampling.sources import Samples
 
@@ -101,14 +101,18 @@ def evaluate(
         judge=judge,
         training=None if known is None else known.features,
     )
-    seen = _look(features, samples.images, "samples", bars)
+    seen = features(samples.images, bars("samples"), "samples")
     if seen.features.shape[1] != reference.width:
         raise InputError(
             f"{reference.name}: {reference.width} features of an image, and {features.name} makes "
             f"{seen.features.shape[1]}: of another network, or damaged (--no_cache looks again)"
         )
     asks_judge = judge is not None and judge is not features and samples.targets is not None
-    judged = judge(samples.images, bars("judge")) if judge is not None and asks_judge else None
+    judged = (
+        judge(samples.images, bars("judge"), "samples")
+        if judge is not None and asks_judge
+        else None
+    )
     told = samples.targets if measure.judge.class_names else None
     report = measure.of_seen(seen, told, judged)
     if told is not None:
@@ -142,7 +146,8 @@ def _beside(
     n, targets = len(samples.images), samples.targets or ()
     if training is not None:
         labels = training.drawn.labels
-        drawn = _look(measure.features, training.drawn.images, "real training images", bars)
+        what = "real training images"
+        drawn = measure.features(training.drawn.images, bars(what), what)
         alike = "the same classes" if draws_like(labels, targets) else "any classes"
         name = f"real training images of {alike}"
         return name, measure.of_real(drawn, n, labels, targets), None
@@ -169,12 +174,6 @@ def _beside(
         targets,
     )
     return "real images", replace(real, draws=()), others.of_seen(seen)
-
-
-def _look(features: FeatureNetwork, images: Tensor, what: str, bars: Bars) -> Seen:
-    seen = features(images, bars(what))
-    check_finite(seen, what)
-    return seen
 
 
 def _compared(

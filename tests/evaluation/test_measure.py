@@ -110,12 +110,25 @@ def test_metrics_are_chosen_and_own_ones_stand_beside_ours() -> None:
     assert report["precision"] == precision_recall(seen(REAL), seen(FAKE), k=5)[0]
 
 
-@pytest.mark.parametrize(("n", "says"), [(0, "0 generated"), (1, "1 generated"), (3, "k = 3 need")])
+@pytest.mark.parametrize(("n", "says"), [(0, "0 generated"), (1, "1 generated")])
 def test_too_few_images_are_refused(n: int, says: str) -> None:
     with pytest.raises(InputError, match=says):
         Measure(FEATURES, REAL)(FAKE[:n])
     with pytest.raises(InputError, match=says):
         Measure(FEATURES, REAL).real(TRAIN[:n], 30)
+
+
+def test_what_wants_more_images_is_left_out_with_a_note() -> None:
+    for report in (Measure(FEATURES, REAL)(FAKE[:3]), Measure(FEATURES, REAL).real(TRAIN[:3], 30)):
+        assert list(report.values) == ["fid_lite"]
+        assert report.notes[0] == (
+            "precision, recall: 60 real and 3 generated images: precision and recall with k = 3 "
+            "need more than 3 of each; give more to be told"
+        )
+    few = Measure(FEATURES, REAL[:3])(FAKE)
+    assert list(few.values) == ["fid_lite"]
+    assert "3 real and 30 generated" in few.notes[0]
+    assert list(Measure(FEATURES, REAL)(FAKE[:4]).values) == ["fid_lite", "precision", "recall"]
 
 
 def test_a_network_that_is_damaged_is_named_and_not_measured() -> None:
@@ -124,8 +137,23 @@ def test_a_network_that_is_damaged_is_named_and_not_measured() -> None:
         def see(self, x0: Tensor) -> tuple[Tensor, Tensor]:
             return x0.flatten(1) / 0, x0.flatten(1)
 
-    with pytest.raises(InputError, match="the features of 60 of 60 real images are not finite"):
-        Measure(Damaged(FEATURES.network), REAL)(FAKE)
+    says = "the features of 60 of 60 real images are not finite"
+    with pytest.raises(InputError, match=f"^broken: {says}"):
+        Measure(Damaged(FEATURES.network, "broken"), REAL)(FAKE)
+
+
+@pytest.mark.parametrize("number", [torch.nan, torch.inf, 1e20])
+def test_logits_that_are_no_numbers_make_no_accuracy(number: float) -> None:
+    @dataclass(frozen=True)
+    class Damaged(Corners):
+        def see(self, x0: Tensor) -> tuple[Tensor, Tensor]:
+            features, logits = super().see(x0)
+            return features, torch.where(x0.flatten(1)[:, :1] > 0, number, logits)
+
+    judge = Damaged(FEATURES.network, "broken")
+    bad = int((FAKE.flatten(1)[:, 0] > 127).sum())
+    with pytest.raises(InputError, match=f"^broken: the logits of {bad} of 30 samples are not fin"):
+        Measure(FEATURES, REAL, judge=judge)(FAKE, [0] * 30)
 
 
 def test_real_images_dealt_by_class_have_no_bias_in_kid_where_classes_are_known() -> None:

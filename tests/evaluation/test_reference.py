@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from cgd_lightning.errors import InputError
-from cgd_lightning.evaluation.features import FeatureNetwork, Seen
+from cgd_lightning.evaluation.features import FeatureNetwork, Seen, check_finite
 from cgd_lightning.evaluation.kept import cache_folder, is_lasting
 from cgd_lightning.evaluation.networks.module import ModuleFeatures
 from cgd_lightning.evaluation.reference import (
-    check_finite,
     hash_of,
     reference_of,
     reference_of_moments,
@@ -212,8 +211,10 @@ def test_no_module_of_the_users_is_kept_even_if_made_of_torchs_layers() -> None:
 def test_logits_and_features_that_overflow_are_refused(number: float) -> None:
     good, bad = torch.ones(4, 3), torch.tensor([[1.0, 1.0, number]]).repeat(4, 1)
     for seen in (Seen(good, bad), Seen(bad, good)):
-        with pytest.raises(InputError, match="of 4 of 4 images are not finite, or above 1e"):
-            check_finite(seen, "images")
+        with pytest.raises(
+            InputError, match="eyes: the .* of 4 of 4 images are not finite, or above 1e"
+        ):
+            check_finite(seen, "images", "eyes")
 
 
 def test_a_covariance_has_no_negative_eigenvalue() -> None:
