@@ -130,6 +130,7 @@ class TrainingCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         commands = list(self.subcommands())
         if args and args[0] in commands:
+            parser.prog = f"cgd {args[0]}"  # for its errors
             args = [args[0], *with_environment(args[1:], self.parsers[commands.index(args[0])])]
         super().parse_arguments(parser, args)
         seed = self.config[self.config.subcommand].seed_everything

@@ -104,6 +104,8 @@ def _in_one_line(error: Exception) -> str:
     """
     from cgd_lightning.errors import InputError, printable
 
+    if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
+        return printable(f"{error.filename}: a file, where a folder was wanted; give another name")
     if isinstance(error, InputError | FloatingPointError | OSError | UnicodeError):
         return printable(str(error))
     if isinstance(error, RuntimeError) and type(error).__name__ == "OutOfMemoryError":

@@ -37,7 +37,12 @@ def with_own_config(args: list[str], folder: Path, gate: Gate) -> list[str]:
     if named is None:
         if "--help" in args or "-h" in args:
             return args
-        raise InputError(f"cgd {args[0]} needs a checkpoint: cgd {args[0]} --ckpt_path runs/NAME")
+        came = [word for word in rest if word.startswith("--ckpt")]
+        came += [word for word in rest[:1] if word[:1] != "-"]
+        what = f"{came[0]}: not an option of this command; " if came else ""
+        raise InputError(f"{what}which checkpoint? cgd {args[0]} --ckpt_path runs/NAME")
+    if not named or named.startswith("-"):
+        raise InputError("--ckpt_path: wanted a run, version folder or file behind it")
     file = checkpoints.find(named)
     card = checkpoints.read(file)
     stored = {"model": stored_model(file, card, gate.trust)}

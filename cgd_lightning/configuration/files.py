@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,13 @@ def config_path(name: str) -> Path:
     if not path.is_file():
         packaged = {file.name: file for file in packaged_configs()}
         if path.name != name or path.with_suffix(".yaml").name not in packaged:
+            near = get_close_matches(path.with_suffix(".yaml").name, packaged, 1, cutoff=0.8)
+            near = near or [file for file in packaged if file.startswith(f"{path.stem}-")]
+            meant = f"; did you mean {' or '.join(near)}?" if near else ""
+            known = [name for name in sorted(packaged) if name not in near]
             raise TypeError(
-                f"no file {name!r}, and no packaged config of that name; packaged: "
-                f"{', '.join(sorted(packaged))}"
+                f"no file {name!r}, and no packaged config of that name{meant}; packaged: "
+                f"{', '.join(known)}"
             )
         path = packaged[path.with_suffix(".yaml").name]
     if path.stat().st_size > MOST_BYTES:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
 from importlib.util import find_spec
-from inspect import isabstract, signature
+from inspect import signature
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +23,13 @@ from cgd_lightning.configuration.files import load_yaml, packaged_configs
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.help import HelpfulParser
 from cgd_lightning.configuration.own_classes import not_there, own_class
+from cgd_lightning.configuration.refusals import (
+    BASES,
+    known_names,
+    no_name,
+    refusal,
+    unknown_class,
+)
 from cgd_lightning.configuration.words import ALIKE, OPTIONS, meant_option, meant_value
 from cgd_lightning.errors import InputError, printable
 
@@ -53,25 +60,39 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
     It says what came, what was wanted, and which of `options` an unknown one may have meant.
     """
     text = " ".join(message.split())
+    if refused := refusal(text):
+        return refused
     if unknown := re.search(r"[Uu]nrecognized arguments: (\S+)", text):
         near = meant_option(unknown[1], options)
         return text + (f"; did you mean {near}?" if near else "")
-    if "arguments are required" in text:
+    if required := re.fullmatch(r"the following arguments are required: ([a-z_]+)", text):
+        return f"{required[1].upper()} is missing"
+    if required := re.search(r"arguments are required: (.*)", text):
+        missing = " and ".join(f"--{name.split('.')[-1]}" for name in required[1].split(", "))
         names = ", ".join(file.name for file in packaged_configs())
-        return f"{text}; give --config FILE; packaged: {names}"
+        return f"{missing} missing; give --config FILE; packaged: {names}"
+    if foreign := re.match(r"Option '([\w.]+)' is not accepted", text):
+        first = foreign[1].partition(".")[0]
+        return f"{first}: no option of this command, for which the file is not"
     name = _full_name(re.findall(r'Parser key "([^"]+)"', text))
     if denied := re.search(r"Importing '(([\w]+)[\w.]*)' is not allowed", text):
+        if typed := re.search(r"Given value type: <class 'str'> Given value: (\w+)$", text):
+            return f"{name}{typed[1]!r}: wanted an import path, as mine.Own"
         return f"{name}a file {not_listed(denied[1])}"
     if unusable := own_class(text):
         return name + unusable
+    if misspelt := unknown_class(text):
+        return misspelt
     if simple := _refused(text, name) or _wrong_value(text, name):
         return simple
     value = re.search(r"(?:Given value|Got value): (.*)$", text)
     wanted = [
-        path for path in re.findall(r"<class '([\w.]+)'>", text) if path not in ("NoneType", "str")
+        path
+        for path in re.findall(r"(?:<class '|list\[)([\w.]+)(?:'>|\])", text)
+        if path not in ("NoneType", "str", "list")
     ]
     if value and wanted:
-        shown, known = value[1][:100], short_names(wanted[0])
+        shown, known = value[1][:100], known_names(wanted[0])
         if missing := not_there(shown):
             return f"{name}no class {shown!r}: {missing}"
         told = f"; known here: {', '.join(known)}" if "." in wanted[0] else ""
@@ -82,6 +103,10 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
     if found := nowhere or unclear:
         return _no_class(found[1], name, None)
     return text if len(text) < 400 else f"{text[:180]} ... {text[-200:]}"
+
+
+MOST = 12
+"""Of more options a line does not tell."""
 
 
 def _refused(text: str, name: str) -> str | None:
@@ -101,13 +126,17 @@ def _refused(text: str, name: str) -> str | None:
         key = f"{name.partition('.')[0].rstrip(': ')}.{typed[-1]}"
     module, _, cls = path.rpartition(".")
     made = getattr(sys.modules.get(module), cls, None)
-    near = get_close_matches(option, signature(made).parameters if made else (), 1, ALIKE)
+    known = [*signature(made).parameters] if made else []
+    near = get_close_matches(option, known, 1, ALIKE)
     ours = OPTIONS.get(option, "")
     if ours.startswith(f"{key.partition('.')[0]}."):
         meant: str | None = ours
     else:
         meant = f"{key.rpartition('.')[0]}.{near[0]}" if near else None
-    return f"{key}: {cls} has no option {option!r}" + (f"; did you mean {meant}?" if meant else "")
+    if meant and meant != key:
+        return f"{key}: {cls} has no option {option!r}; did you mean {meant}?"
+    told = f"; it has {', '.join(known)}" if 0 < len(known) <= MOST else ""
+    return f"{key}: {cls} has no option {option!r}{told}"
 
 
 def _wrong_value(text: str, name: str) -> str | None:
@@ -131,19 +160,12 @@ def _wrong_value(text: str, name: str) -> str | None:
         return f"{name}{shown!r} is none of {known}{_perhaps(shown, known.split(', '))}"
     kinds = dict.fromkeys(re.findall(r"<class '(int|float|bool)'>", innermost))
     if kinds:
-        return f"{name}{shown!r} is not a {' or '.join(kinds)}"
+        article = "an" if next(iter(kinds)) == "int" else "a"
+        return f"{name}{shown!r} is not {article} {' or '.join(kinds)}"
     if typed and ("Expected a dot import" in innermost or "a callable class" in innermost):
         wanted = re.search(r"<class '(cgd_lightning\.[\w.]+)'>", innermost)
         return _no_class(shown, name, wanted[1] if wanted else None)
     return None
-
-
-BASES = {
-    "guidance": "cgd_lightning.diffusion.guidance.rule.Rule",
-    "network": "cgd_lightning.networks.network.Network",
-    "sampler": "cgd_lightning.diffusion.samplers.sampler.Sampler",
-}
-"""Settings and what they are derived from, where the parser does not say it."""
 
 
 def _no_class(shown: str, name: str, wanted: str | None) -> str:
@@ -151,9 +173,7 @@ def _no_class(shown: str, name: str, wanted: str | None) -> str:
     if missing := not_there(shown):
         return f"{name}no class {shown!r}: {missing}"
     base = wanted or BASES.get(name.rstrip(": ").rpartition(".")[2])
-    known = short_names(base) if base else []
-    told = ", ".join(known) if known else "one of the known names"
-    return f"{name}no class {shown!r}{_perhaps(shown, known)}; give {told} or an import path"
+    return f"{name}{no_name(shown, known_names(base) if base else [])}"
 
 
 def _perhaps(given: str, known: Sequence[str]) -> str:
@@ -190,27 +210,6 @@ def instantiate(parser: ArgumentParser, settings: Namespace) -> Any:
                 "neither tensorboard nor tensorboardX is installed"
             ) from error
         raise InputError(one_line(str(error))) from error
-
-
-def short_names(class_path: str) -> list[str]:
-    """The names of imported classes derived from the one at `class_path`.
-
-    Those of this package only.
-    """
-    module, _, name = class_path.rpartition(".")
-    found, names = [getattr(sys.modules.get(module), name, None)], set()
-    while found:
-        cls = found.pop()
-        derived: list[type] = cls.__subclasses__() if isinstance(cls, type) else []
-        names |= {
-            c.__name__
-            for c in derived
-            if c.__module__.startswith("cgd_lightning.")
-            and c.__name__[0] != "_"
-            and not isabstract(c)
-        }
-        found += derived
-    return sorted(names)
 
 
 SKIPPED = {

@@ -132,7 +132,7 @@ def meant_option(given: str, known: Sequence[str]) -> str | None:
     name, then what is spelled alike.
     """
     word = given.partition("=")[0].lstrip("-").replace("-", "_").lower()
-    for ours in _candidates(word):
+    for ours in _candidates(word.rpartition(".")[2]):
         if _is_known(ours, known):
             return f"--{ours}"
     same_end = [name for name in known if name.rpartition(".")[2].lstrip("-") == word]
@@ -159,7 +159,9 @@ def meant_value(given: str, known: Sequence[str]) -> str | None:
     ours = VALUES.get(given.lower())
     if ours in known:
         return ours
-    plain = {_plain(name): name for name in known}
+    # Where two names are short for the same, the one in full counts.
+    plain = {_without_endings(_plain(name)): name for name in known}
+    plain |= {_plain(name): name for name in known}
     wanted = _plain(given)
     for word in (wanted, _without_endings(wanted)):
         if word in plain:

@@ -61,7 +61,7 @@ def refusals_in_one_line() -> Iterator[None]:
     try:
         yield
     except MisconfigurationException as error:
-        raise InputError(str(error).splitlines()[0]) from error
+        raise InputError(_ours(str(error).splitlines()[0])) from error
     except ModuleNotFoundError as error:
         if "tensorboard" not in str(error):
             raise
@@ -69,6 +69,8 @@ def refusals_in_one_line() -> Iterator[None]:
             f"{str(error).splitlines()[0]}; pip install 'cgd-lightning[tensorboard]'"
         ) from error
     except Exception as error:
+        if str(error).startswith("You selected an invalid"):
+            raise InputError(str(error).splitlines()[0]) from error
         if not type(error).__module__.startswith("wandb"):
             raise
         raise InputError(
@@ -76,3 +78,11 @@ def refusals_in_one_line() -> Iterator[None]:
             f"({str(error).splitlines()[0]}); run `wandb login`, "
             "or keep the log here: --trainer.logger.init_args.offline true"
         ) from error
+
+
+def _ours(line: str) -> str:
+    """What Lightning says in a `line`, and what to do where it does not say it."""
+    line = line.partition(" HINT: ")[0]
+    if "accelerator" in line or "backend found" in line:
+        return f"{line.rstrip('.!')}; give --trainer.accelerator auto, or cpu"
+    return line

@@ -102,10 +102,17 @@ def _other_network(file: str, module: LightningModule) -> str:
         return f"{kinds[0]} there, {kinds[1]} here"
     there, here = (schema.plain(spec.get("init_args") or {}) for spec in (theirs, mine))
     return ", ".join(
-        f"{name} {schema.shown(there[name])} there, {schema.shown(here[name])} here"
+        f"{name} {_shown(there[name])} there, {_shown(here[name])} here"
         for name in sorted(there.keys() & here.keys())
         if there[name] != here[name]
     )
+
+
+def _shown(value: Any) -> str:
+    """A short list of numbers as it is; all else as `schema.shown` has it."""
+    if isinstance(value, list | tuple) and len(value) < 10 and all(type(x) is int for x in value):
+        return str([*value])
+    return schema.shown(value)
 
 
 def _counters(value: Any, like: Any) -> Any:

@@ -17,8 +17,8 @@ BEGIN = ["--model=cgd_lightning.ClassifierModule", "--model.network=cgd_lightnin
     [
         ("--model.score_weight=abc", "model.score_weight: 'abc' is not a float"),
         ("--model.score_weight=nan", "model.score_weight: 'nan' is not a float"),
-        ("--model.gradient_images=x", "model.gradient_images: 'x' is not a int"),
-        ("--model.network.width=2.5", "model.network.width: '2.5' is not a int"),
+        ("--model.gradient_images=x", "model.gradient_images: 'x' is not an int"),
+        ("--model.network.width=2.5", "model.network.width: '2.5' is not an int"),
         ("--model.network.pooling=max", "model.network.pooling: 'max' is none of mean, flatten"),
         ("--model.decay=slow", "model.decay: 'slow' is none of constant, linear, cosine"),
         ("--model.network=Foo", "model.network: no class 'Foo'; give ConvAutoencoder, "),

@@ -212,7 +212,7 @@ def test_logits_and_features_that_overflow_are_refused(number: float) -> None:
     good, bad = torch.ones(4, 3), torch.tensor([[1.0, 1.0, number]]).repeat(4, 1)
     for seen in (Seen(good, bad), Seen(bad, good)):
         with pytest.raises(
-            InputError, match="eyes: the .* of 4 of 4 images are not finite, or above 1e"
+            InputError, match=r"eyes: the .* of 4 of 4 images are not finite, or above 1e"
         ):
             check_finite(seen, "images", "eyes")
 
