@@ -45,7 +45,12 @@ from cgd_lightning.training.run import STOPPED, Run, claim
 from cgd_lightning.training.run_checkpoint import RunCheckpoint
 from cgd_lightning.training.run_files import check_reads, with_run_files
 from cgd_lightning.training.run_folder import discard_unused
-from cgd_lightning.training.settings import fast_precision, listed
+from cgd_lightning.training.settings import (
+    check_trainer,
+    fast_precision,
+    listed,
+    refusals_of_the_trainer,
+)
 
 OF_A_CHECKPOINT = ("validate", "test", "predict")
 TRAINER = {"default_root_dir": "runs", "log_every_n_steps": 10, "enable_model_summary": False}
@@ -167,6 +172,7 @@ class TrainingCLI(LightningCLI):
         of_files = {name: value for name, value in vars(settings).items() if name != "config"}
         self.gate.check(of_files, "")
         self.gate.keep_downloads_here(settings.data)
+        check_trainer(settings.trainer)
 
     def claim(self, settings: Namespace) -> Run:
         """The run that `settings` ask for, which tell its folder to all that is made of them."""
@@ -194,7 +200,8 @@ class TrainingCLI(LightningCLI):
                 made.trainer.logger = [RunCSVLogger(self.claimed.folder), *made.trainer.logger]
             _say(self.claimed.title)
         plugins = with_run_files(listed(made.trainer.plugins))
-        self.trainer = self.instantiate_trainer(callbacks=callbacks, plugins=plugins)
+        with refusals_of_the_trainer():
+            self.trainer = self.instantiate_trainer(callbacks=callbacks, plugins=plugins)
         if made.ckpt_path:
             check_reads(self.trainer.strategy)
 

@@ -78,8 +78,8 @@ def config_path(name: str) -> Path:
     if not path.is_file():
         packaged = {file.name: file for file in packaged_configs()}
         if path.name != name or path.with_suffix(".yaml").name not in packaged:
-            near = get_close_matches(path.with_suffix(".yaml").name, packaged, 1, cutoff=0.8)
-            near = near or [file for file in packaged if file.startswith(f"{path.stem}-")]
+            near = sorted(file for file in packaged if file.startswith(f"{path.stem}-"))
+            near = near or get_close_matches(f"{path.stem}.yaml", packaged, 1, cutoff=0.8)
             meant = f"; did you mean {' or '.join(near)}?" if near else ""
             known = [name for name in sorted(packaged) if name not in near]
             raise TypeError(

@@ -30,7 +30,7 @@ from cgd_lightning.configuration.refusals import (
     refusal,
     unknown_class,
 )
-from cgd_lightning.configuration.words import ALIKE, OPTIONS, meant_option, meant_value
+from cgd_lightning.configuration.words import ALIKE, OPTIONS, meant_option, meant_place, meant_value
 from cgd_lightning.errors import InputError, printable
 
 OURS = Path(__file__).parents[1]
@@ -63,14 +63,14 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
     if refused := refusal(text):
         return refused
     if unknown := re.search(r"[Uu]nrecognized arguments: (\S+)", text):
-        near = meant_option(unknown[1], options)
+        near = meant_place(unknown[1], options) or meant_option(unknown[1], options)
         return text + (f"; did you mean {near}?" if near else "")
     if required := re.fullmatch(r"the following arguments are required: ([a-z_]+)", text):
         return f"{required[1].upper()} is missing"
     if required := re.search(r"arguments are required: (.*)", text):
-        missing = " and ".join(f"--{name.split('.')[-1]}" for name in required[1].split(", "))
+        absent = " and ".join(f"--{name.split('.')[-1]}" for name in required[1].split(", "))
         names = ", ".join(file.name for file in packaged_configs())
-        return f"{missing} missing; give --config FILE; packaged: {names}"
+        return f"{absent} missing; give --config FILE; packaged: {names}"
     if foreign := re.match(r"Option '([\w.]+)' is not accepted", text):
         first = foreign[1].partition(".")[0]
         return f"{first}: no option of this command, for which the file is not"

@@ -34,13 +34,15 @@ NAMED = re.compile(r"given class_path '([\w.]+)'")
 
 def refusal(text: str) -> str | None:
     """The line for a `text` of the parser that is understood here, or None."""
-    rules: tuple[Callable[[str], str | None], ...] = (_no_option, _nothing_chosen, _required)
+    rules: tuple[Callable[[str], str | None], ...] = (
+        *(_no_option, _nothing_chosen, _required, _no_list),
+    )
     return next(filter(None, (rule(text) for rule in rules)), None)
 
 
 def unknown_class(text: str) -> str | None:
     """The line for a name that is no class, in a list or mapping of a file or of the user's."""
-    value = re.search(r"Given value: (?:Namespace|[\[{])", text)
+    value = re.search(r"Given value: (?:Namespace|[\[{])|Expected a <class 'bool'>", text)
     found = re.search(r"Expected a dot import path string: (\S+)", text)
     if not value or not found or "." in found[1]:
         return None
@@ -95,6 +97,18 @@ def _required(text: str) -> str | None:
     setting, cls = setting_at(text, found.start()), found[1].rpartition(".")[2]
     given = " ".join(f"--{setting}.{name} {name.upper()}" for name in names)
     return f"{setting}: {cls} needs {' and '.join(names)}; give {given}"
+
+
+def _no_list(text: str) -> str | None:
+    """Of a word where a list was wanted."""
+    found = re.search(
+        r"Expected a <class 'collections\.abc\.Sequence'>\. Got value: (\S+?)\. ", text
+    )
+    if not found:
+        return None
+    return (
+        f"{setting_at(text, found.start())}: {found[1]!r} is no list; wanted one, as [{found[1]}]"
+    )
 
 
 def setting_at(text: str, place: int) -> str:

@@ -36,6 +36,8 @@ OPTIONS = {
     "ema_rate": "model.ema_decay",
     "epochs": "trainer.max_epochs",
     "eta": "sampler.eta",
+    "fake": "samples",
+    "fp16": "precision",
     "gpus": "trainer.devices",
     "gradient_accumulation_steps": "trainer.accumulate_grad_batches",
     "guidance_scale": "scale",
@@ -64,12 +66,14 @@ OPTIONS = {
     "num_steps": "sampler.steps",
     "num_train_epochs": "trainer.max_epochs",
     "num_workers": "data.num_workers",
+    "optimizer": "model.optimizer",
     "outdir": "out",
     "output": "out",
     "output_dir": "out",
     "prediction_type": "model.prediction",
     "pretrained_model_name_or_path": "ckpt",
     "prompt": "labels",
+    "real": "reference",
     "report_to": "trainer.logger",
     "resolution": "data.image_size",
     "resume": "ckpt_path",
@@ -79,6 +83,7 @@ OPTIONS = {
     "save_dir": "out",
     "scheduler": "sampler",
     "seed": "seed_everything",
+    "spacing": "sampler.spacing",
     "steps": "sampler.steps",
     "timestep_respacing": "sampler.steps",
     "train_batch_size": "data.batch_size",
@@ -118,7 +123,16 @@ VALUES = {
 }
 """Values of theirs, in small letters, and ours."""
 
-ENDINGS = ("scheduler", "discrete", "singlestep", "multistep", "guidance", "schedule", "model")
+ENDINGS = (
+    "scheduler",
+    "discrete",
+    "singlestep",
+    "multistep",
+    "guidance",
+    "schedule",
+    "model",
+    "logger",
+)
 """Of names of classes that are told by what stands before."""
 
 ALIKE = 0.75
@@ -139,6 +153,14 @@ def meant_option(given: str, known: Sequence[str]) -> str | None:
     if len(same_end) == 1:
         return same_end[0]
     return next(iter(get_close_matches(given.partition("=")[0], known, 1, ALIKE)), None)
+
+
+def meant_place(given: str, known: Sequence[str]) -> str | None:
+    """The option that a word without one may be meant for: a file of settings, a run, samples."""
+    if given.startswith("-"):
+        return None
+    places = ["--config"] if given.endswith((".yaml", ".yml")) else ["--ckpt", "--samples"]
+    return next((f"{place} {given}" for place in places if place in known), None)
 
 
 def _candidates(word: str) -> Iterable[str]:

@@ -69,8 +69,6 @@ def refusals_in_one_line() -> Iterator[None]:
             f"{str(error).splitlines()[0]}; pip install 'cgd-lightning[tensorboard]'"
         ) from error
     except Exception as error:
-        if str(error).startswith("You selected an invalid"):
-            raise InputError(str(error).splitlines()[0]) from error
         if not type(error).__module__.startswith("wandb"):
             raise
         raise InputError(

@@ -24,6 +24,7 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.networks import Network
 from cgd_lightning.training.average import MovingAverage
 from cgd_lightning.training.learning_rate import rate_factor
+from cgd_lightning.training.module_checks import check_network
 from cgd_lightning.training.optimizer_states import fit_states
 from cgd_lightning.training.resume import checked
 
@@ -124,6 +125,7 @@ class TrainingModule(LightningModule, ABC):
                 .to(memory_format=torch.channels_last)
                 .to(self.device)
             )
+            check_network(self.kind, self.model.network)
             self.ema = deepcopy(self.model).requires_grad_(False).eval()
             if self.compile_network:
                 self.model.network.compile()

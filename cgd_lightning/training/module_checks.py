@@ -1,18 +1,18 @@
 """What the trainings refuse of their arguments, before anything is built."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import nn
 
+from cgd_lightning.checkpoints.contradictions import NETWORKS
 from cgd_lightning.diffusion.codec import PIXELS, Codec
 from cgd_lightning.diffusion.schedules import NoiseSchedule
 from cgd_lightning.errors import InputError
-from cgd_lightning.training.module import NetworkFactory
 
 
 def check_diffusion(
-    network: NetworkFactory, min_snr_gamma: float | None, label_dropout: float | None
+    network: Callable[..., nn.Module], min_snr_gamma: float | None, label_dropout: float | None
 ) -> None:
     """Raises InputError for arguments of `DiffusionModule` that make no sense."""
     if min_snr_gamma is not None and min_snr_gamma <= 0:
@@ -25,6 +25,15 @@ def check_diffusion(
             f"label_dropout {label_dropout} and network.num_classes {by_hand}: give one; "
             "label_dropout knows the classes of the data"
         )
+
+
+def check_network(kind: str, network: nn.Module) -> None:
+    """Raises InputError for a network of ours that is for models of another kind than `kind`."""
+    name = type(network).__name__
+    ours = type(network).__module__.startswith("cgd_lightning.")
+    if ours and kind in NETWORKS and name not in NETWORKS[kind]:
+        known = ", ".join(one for one in NETWORKS[kind] if one != "SuperRes")
+        raise InputError(f"model.network {name}: not for a {kind} model; give {known}, or your own")
 
 
 def check_no_upsampler(network: nn.Module) -> None:

@@ -7,6 +7,7 @@ import torch
 
 from cgd_lightning import checkpoints
 from cgd_lightning.data.datamodule import NoisingDataModule
+from cgd_lightning.errors import InputError
 from cgd_lightning.networks import Network
 from cgd_lightning.training.module import TrainingModule
 
@@ -38,7 +39,12 @@ def check_size(module: TrainingModule, data: NoisingDataModule) -> None:
         raise _FitsError
 
     with suppress(_FitsError):
-        module.build(measured, data)
+        try:
+            module.build(measured, data)
+        except InputError:
+            raise
+        except ValueError as error:  # of a layer of torch
+            raise InputError(f"model.network: {error}") from error
 
 
 class _FitsError(Exception):

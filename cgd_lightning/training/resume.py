@@ -110,9 +110,10 @@ def _other_network(file: str, module: LightningModule) -> str:
 
 def _shown(value: Any) -> str:
     """A short list of numbers as it is; all else as `schema.shown` has it."""
-    if isinstance(value, list | tuple) and len(value) < 10 and all(type(x) is int for x in value):
-        return str([*value])
-    return schema.shown(value)
+    if not isinstance(value, list | tuple) or len(value) > 9:
+        return schema.shown(value)
+    numbers = all(type(number) in (int, float) for number in value)
+    return f"[{', '.join(f'{x:g}' for x in value)}]" if numbers else schema.shown(value)
 
 
 def _counters(value: Any, like: Any) -> Any:

@@ -235,6 +235,7 @@ def test_what_cannot_be_measured_is_told_in_one_line_and_nothing_is_written(
     np.savez("pickled.npz", arr_0=np.full((4, 16, 16, 1), None))
     np.savez("wide.npz", arr_0=np.zeros((9, 18, 16, 1), np.uint8))
     np.savez("colour.npz", arr_0=np.zeros((9, 16, 16, 3), np.uint8))
+    shutil.copytree("few", "one")
     Image.new("RGB", (16, 16)).save("few/1.png")
     before = written(place)
     real = ("--data=Digits",)
@@ -243,9 +244,9 @@ def test_what_cannot_be_measured_is_told_in_one_line_and_nothing_is_written(
         (["--samples=wide.npz", *real], "images of shape [1, 18, 16]; wanted shape [1, 16, 16]"),
         (["--samples=colour.npz", *real], "images of shape [3, 16, 16]; wanted shape [1, 16, 16]"),
         (["--samples=few", *real], "wanted [1, 16, 16], or --resize to bring images to it"),
-        (["--samples=few", *real, "--resize"], "2 generated images"),
+        (["--samples=one", *real], "1 generated images: a Frechet distance needs at least 2"),
         (["--samples=flat", "--reference=wide.npz"], "images of shape [1, 18, 16]; wanted shape"),
-        (["--samples=flat", "--reference=few", "--resize"], "2 real and 40 generated images"),
+        (["--samples=flat", "--reference=one"], "1 real and 40 generated images"),
         (["--samples=flat", *real, "--num_training=-1"], "--num_training -1: wanted at least 0"),
     ):
         code, out, err = cgd("evaluate", *words, *RANDOM, "--out=refused")
@@ -303,3 +304,21 @@ def test_half_of_a_reference_is_held_against_the_other(cgd: Cgd) -> None:
         beside = json.loads(Path(str(count), "evaluation.json").read_text())["samples_beside_them"]
         assert (beside["n"], beside["reference"]) == (40, 60)
         assert f"{count} of the samples are images of the reference" in out
+
+
+def test_of_a_few_samples_it_is_told_what_so_few_can_tell(place: Path, cgd: Cgd) -> None:
+    Path("few").mkdir()
+    for number in range(5):
+        shutil.copy(f"flat/{number:02}.png", "few")
+    words = ("--samples=few", "--data=Digits", *RANDOM, "--num_training=0", "--out=told")
+    code, out, err = cgd("evaluate", *words)
+    assert code == 0, err
+    said = json.loads((place / "told" / "evaluation.json").read_text())["samples"]
+    assert {"fid_lite@5", "kid@5", "mind@5", "precision@5"} <= said["estimates"].keys()
+    assert not {"density@5", "coverage@5"} & said["estimates"].keys()
+    assert any(
+        note.startswith("density, coverage: 250 real and 5 generated images: ")
+        for note in said["notes"]
+    )
+    assert "note: n = 5: fid_lite is larger than with more samples" in out
+    assert "note: for published numbers make at least 2,000 samples" in out

@@ -41,7 +41,7 @@ WRONG = {
     f"{FIT} --trainer.callbacks EarlyStoping": "did you mean EarlyStopping?; known here: Batch",
     f"{FIT} --model.optimizer adamw": "model.optimizer: no class 'adamw'; did you mean AdamW?",
     f"{FIT} --model.optimizer Lion": "model.optimizer: no class 'Lion'; give ASGD, ",
-    "evaluate --data Digts": "data: no class 'Digts'; did you mean Digits?; give CIFAR10, ",
+    "evaluate --data Digts": "data: 'Digts' is not a NoisingDataModule; did you mean Digits?; ",
     "evaluate --metrics fid": "metrics: no class 'fid'; give an import path, as mine.Own",
     "evaluate --metrics KernelDistance": "metrics: 'KernelDistance': wanted an import path, as",
     # A class without an argument that it needs.
@@ -66,10 +66,19 @@ WRONG = {
     f"{FIT} --trainer.gpus 1": "--trainer.gpus 1; did you mean --trainer.devices?",
     f"{SAMPLE} --num_samples few": "num_samples: 'few' is not an int",
     "sample --config diffusion.yaml": "model: no option of this command, for which the file is",
+    f"{FIT} --model.network.channel_mult 1,2": "model.network.channel_mult: '1,2' is no list; "
+    "wanted one, as [1,2]",
+    f"{FIT} --trainer.logger tensorbord": "trainer.logger: no class 'tensorbord'; did you mean "
+    "TensorBoardLogger?; give CSVLogger, ",
+    f"{FIT} --optimizer AdamW": "--optimizer AdamW; did you mean --model.optimizer?",
+    f"{SAMPLE} --spacing karras": "--spacing karras; did you mean --sampler.spacing?",
     # Files, checkpoints and other words.
     "fit": "--data and --model missing; give --config FILE; packaged: autoencoder.yaml, ",
     "fit --config difusion.yaml": "of that name; did you mean diffusion.yaml?; packaged: ",
     "fit --config fashion": "did you mean fashion-classifier.yaml or fashion-diffusion.yaml or",
+    "fit diffusion.yaml": "diffusion.yaml; did you mean --config diffusion.yaml?",
+    "sample runs/diffusion": "runs/diffusion; did you mean --ckpt runs/diffusion?",
+    "evaluate images": "images; did you mean --samples images?",
     "convert": "SOURCE is missing",
     "validate": "which checkpoint? cgd validate --ckpt_path runs/NAME",
     "validate --ckpt runs/diffusion": "--ckpt: not an option of this command; which checkpoint? ",
@@ -99,6 +108,15 @@ def test_wrong_words_get_one_line(
 @pytest.mark.parametrize(
     ("line", "says"),
     {
+        f"{FIT} --trainer.val_check_interval=0": "trainer.val_check_interval 0: wanted more than 0",
+        f"{FIT} --trainer.accumulate_grad_batches=0": "accumulate_grad_batches 0: wanted more than",
+        f"{FIT} --trainer.devices=zero": "trainer: `devices` selected with `CPUAccelerator` should",
+        f"{FIT} --trainer.strategy=fsdp": "trainer: The strategy `fsdp` requires a GPU accelerator",
+        f"{FIT} --model.network.dropout=3": "model.network: dropout probability has to be between",
+        f"{FIT} --model.network=EncoderUNet": "model.network EncoderUNet: not for a diffusion model"
+        "; give UNet, MLP, DiffusersUNet, or your own",
+        f"{FIT} --model=ClassifierModule": "model.network UNet: not for a classifier model; give ",
+        f"{FIT} --model=JudgeModule": "model.network UNet: not for a judge model; give ConvNet, or",
         f"{FIT} --trainer.accelerator=tpuu": "invalid accelerator name: `accelerator='tpuu'`. Avai",
         f"{FIT} --trainer.accelerator=gpu": "gpu backend found; give --trainer.accelerator auto",
         f"{FIT} --ckpt_path=runs/diffusion": "channel_mult [1] there, [1, 2] here, ",
