@@ -18,6 +18,7 @@ from cgd_lightning.data.pictures import decode_as_it_is
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.plots import to_picture
 from cgd_lightning.exchange.model_card import Measured, ModelCard, Part
+from cgd_lightning.sampling.preview import UNCLAMPED
 from cgd_lightning.sampling.record import read_json, read_options
 
 OF_A_TRAINING = {
@@ -78,7 +79,7 @@ def card_of(
     files = [weights] if other is None else [weights, other]
     parts = [Part(checkpoints.read(f), checkpoints.sizes(f), _training(f)) for f in files]
     samples = None if settings.samples in (None, "none") else Path(settings.samples)
-    out = Path(settings.out)
+    out, latents = Path(settings.out), not parts[0].card.image_range
     name = out.absolute().name
     return ModelCard(
         name=name if settings.push is None else settings.push.partition("/")[2],
@@ -89,6 +90,8 @@ def card_of(
         scale=settings.scale if samples is None else _scale(samples),
         measured=None if samples is None else _measured(samples),
         upsampler=upsampler,
+        # Of latents, which nothing clamps: that of the picture, unless the user gave one.
+        sampler=UNCLAMPED if parts[0].card.kind == "diffusion" and latents else None,
     )
 
 

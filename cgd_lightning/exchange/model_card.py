@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from cgd_lightning.checkpoints import Card
+from cgd_lightning.diffusion.samplers import Sampler
 
 SHOWN = 50
 """Of the names of classes, and of the arguments of a network."""
@@ -67,7 +68,7 @@ class ModelCard:
     name: of the model. place: what --ckpt takes. parts: its networks, the diffusion model first.
     license: as the user gives it. grid: what a picture grid.png shows, if there is one. scale: at
     which it is sampled. measured: of its samples, if they were. upsampler: whether it enlarges
-    images.
+    images. sampler: to sample it with, where the usual one does not do.
     """
 
     name: str
@@ -78,6 +79,7 @@ class ModelCard:
     scale: float | None = None
     measured: Measured | None = None
     upsampler: bool = False
+    sampler: Sampler | None = None
 
     def text(self) -> str:
         """The whole file."""
@@ -138,8 +140,7 @@ class ModelCard:
         extra = "[hub]" if place.startswith("hf://") else ""
         install = f"# with cgd-lightning{extra} installed"
         if kind == "diffusion":
-            command, python = f"cgd sample --ckpt {place}", self._python()
-            command += "".join(f" --{name} {value}" for name, value in self._options().items())
+            command, python = f"cgd sample --ckpt {place}{self._words()}", self._python()
         elif kind == "autoencoder":
             command, python = latent_training(self._main.image_shape, place), self._coding()
         else:
@@ -159,11 +160,24 @@ class ModelCard:
             return small if self.scale is None else {**small, "scale": f"{self.scale:g}"}
         return {**small, "scale": "0"}
 
+    def _words(self) -> str:
+        """The same as the words of a command line."""
+        options = self._options()
+        if self.sampler is not None:
+            options["sampler"] = type(self.sampler).__name__
+            options["sampler.steps"] = f"{self.sampler.steps}"
+        return "".join(f" --{name} {value}" for name, value in options.items())
+
     def _python(self) -> str:
         options = self._options().items()
         said = "".join(f", {n}={value if n == 'scale' else repr(value)}" for n, value in options)
+        names = "Request, sample"
+        if self.sampler is not None:
+            name = type(self.sampler).__name__
+            names = ", ".join(sorted([name, "Request", "sample"]))
+            said += f", sampler={name}(steps={self.sampler.steps})"
         return (
-            "from cgd_lightning import Request, sample\n\n"
+            f"from cgd_lightning import {names}\n\n"
             f"images = sample(Request({self.place!r}, num_samples=16{said}))  # uint8 (N, C, H, W)"
         )
 
@@ -217,9 +231,8 @@ class ModelCard:
         if self._main.kind == "classifier":
             told = f"`cgd diagnose --ckpt {place}` tells whether it is fit to guide."
             return f"## Measures\n\nNone were taken. {told}"
-        scale = "".join(f" --{name} {value}" for name, value in self._options().items())
         command = (
-            f"```sh\ncgd sample --ckpt {place}{scale} --num_samples 10000 --out samples\n"
+            f"```sh\ncgd sample --ckpt {place}{self._words()} --num_samples 10000 --out samples\n"
             "cgd evaluate --samples samples --judge JUDGE\n```"
         )
         if self.measured is None:

@@ -296,3 +296,18 @@ def test_an_autoencoder_of_an_own_class_is_read_where_it_is_trusted(
         assert "own_latents" in message(capsys, "sample", *quick)
         assert status("sample", *quick, "--sampler.steps=2", "--trust=own_latents") == 0
         assert status("validate", "--ckpt_path=runs/latent-diffusion", "--trust=own_latents") == 0
+
+
+def test_the_card_of_an_exported_pair_samples_as_its_picture_was_made(
+    latent: Path, tmp_path: Path
+) -> None:
+    with inside(latent):
+        out = tmp_path / "pair"
+        assert status("export", "runs/latent-diffusion", f"--out={out}", "--device=cpu") == 0
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "Samples of DPMSolverSDE(steps=20" in card
+    words = "cgd sample --ckpt pair --scale 5 --sampler DPMSolverSDE --sampler.steps 20"
+    assert f"\n{words}\n" in card
+    assert f"\n{words} --num_samples 10000 --out samples\n" in card
+    assert "from cgd_lightning import DPMSolverSDE, Request, sample\n" in card
+    assert "num_samples=16, scale=5, sampler=DPMSolverSDE(steps=20))" in card
