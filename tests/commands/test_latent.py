@@ -306,8 +306,8 @@ def test_the_card_of_an_exported_pair_samples_as_its_picture_was_made(
         assert status("export", "runs/latent-diffusion", f"--out={out}", "--device=cpu") == 0
     card = (out / "README.md").read_text(encoding="utf-8")
     assert "Samples of DPMSolverSDE(steps=20" in card
-    words = "cgd sample --ckpt pair --scale 5 --sampler DPMSolverSDE --sampler.steps 20"
+    words = "cgd sample --ckpt pair --scale 3 --sampler DPMSolverSDE --sampler.steps 20"
     assert f"\n{words}\n" in card
     assert f"\n{words} --num_samples 10000 --out samples\n" in card
     assert "from cgd_lightning import DPMSolverSDE, Request, sample\n" in card
-    assert "num_samples=16, scale=5, sampler=DPMSolverSDE(steps=20))" in card
+    assert "num_samples=16, scale=3, sampler=DPMSolverSDE(steps=20))" in card
