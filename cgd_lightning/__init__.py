@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cgd_lightning.data.datamodule import NoisingDataModule as NoisingDataModule
     from cgd_lightning.data.digits import Digits as Digits
     from cgd_lightning.data.folder import Folder as Folder
+    from cgd_lightning.data.lesions import Lesions as Lesions
     from cgd_lightning.data.vision import MNIST as MNIST
     from cgd_lightning.diffusion.autoencoder import Autoencoder as Autoencoder
     from cgd_lightning.diffusion.classifier import CleanClassifier as CleanClassifier
@@ -143,6 +144,7 @@ _HOMES = {
     "NoisingDataModule": "data.datamodule",
     "Digits": "data.digits",
     "Folder": "data.folder",
+    "Lesions": "data.lesions",
     "MNIST": "data.vision",
     "CleanClassifier": "diffusion.classifier",
     "NoisyClassifier": "diffusion.classifier",

@@ -50,6 +50,7 @@ OURS = {
     "evaluation.manifold": ("PrecisionRecall",),
     "data.digits": ("Digits",),
     "data.folder": ("Folder",),
+    "data.lesions": ("Lesions",),
     "data.vision": ("CIFAR10", "FashionMNIST", "MNIST"),
     "training.autoencoder": ("AutoencoderModule",),
     "training.modules": ("ClassifierModule", "DiffusionModule", "JudgeModule"),

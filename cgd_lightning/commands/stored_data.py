@@ -36,6 +36,7 @@ def add_data_option(
     # So that the short names of data sets are known.
     import cgd_lightning.data.digits
     import cgd_lightning.data.folder
+    import cgd_lightning.data.lesions
     import cgd_lightning.data.vision  # noqa: F401
     from cgd_lightning.data.datamodule import NoisingDataModule
 
@@ -79,6 +80,7 @@ def stored_data(path: Path, trust: Trust, named: bool = False) -> dict[str, Any]
     data = check_spec(
         stored, NoisingDataModule, f"{path}: its data set", trust, without=OF_THIS_MACHINE
     )
+    data["init_args"] = {name: _portable(value) for name, value in data["init_args"].items()}
     if not ours:  # what the texts of another class mean is not known: they may be paths
         data["init_args"] = {
             name: value
@@ -86,6 +88,18 @@ def stored_data(path: Path, trust: Trust, named: bool = False) -> dict[str, Any]
             if not isinstance(value, str | dict | list)
         }
     return data
+
+
+def _portable(value: Any) -> Any:
+    """An argument of a data set; one that is a data set itself without `OF_THIS_MACHINE`."""
+    if not isinstance(value, dict) or "init_args" not in value:
+        return value
+    kept = {
+        name: _portable(part)
+        for name, part in value["init_args"].items()
+        if name not in OF_THIS_MACHINE
+    }
+    return {**value, "init_args": kept}
 
 
 def stored_weighting(path: Path) -> float | None:

@@ -86,13 +86,17 @@ class Gate:
                 f"--{key.replace('.init_args', '')} true if you mean it"
             )
 
-    def keep_downloads_here(self, data: Any) -> None:
+    def keep_downloads_here(self, data: Any, key: str = "data") -> None:
         """Switch off the download of a data set that only a file can have placed elsewhere.
 
-        Elsewhere is outside of this folder. `data` is the description of the data set.
+        Elsewhere is outside of this folder. `data` is the description of the data set, or of one
+        in another, that the setting `key` gives.
         """
         arguments = (data or {}).get("init_args") or {}
-        typed = {"--data.download", "--data.init_args.download"} & self.options
+        for name, value in _items(arguments):
+            if _is_spec(value):
+                self.keep_downloads_here(value, f"{key}.{name}")
+        typed = f"--{key}.download" in {word.replace(".init_args", "") for word in self.options}
         if (
             "download" in arguments
             and "root" in arguments

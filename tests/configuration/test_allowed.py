@@ -373,13 +373,18 @@ def test_a_data_set_that_a_file_places_elsewhere_is_read_and_not_downloaded(
     workplace: Path, tmp_path: Path, cgd: Cgd
 ) -> None:
     elsewhere = tmp_path.parent / f"{tmp_path.name}-data"
-    Path("data.yaml").write_text(f"data: {{class_path: MNIST, init_args: {{root: {elsewhere}}}}}")
-    code, _, err = cgd(
-        "fit", *[word for word in TINY_CLASSIFIER if "image_size" not in word], "--config=data.yaml"
-    )
-    assert code == 1
-    assert "--data.download true" in err
-    assert not elsewhere.exists()
+    mnist = f"{{class_path: MNIST, init_args: {{root: {elsewhere}}}}}"
+    within = f"{{class_path: Lesions, init_args: {{of: {mnist}}}}}"
+    for data, option in ((mnist, "--data.download"), (within, "--data.of.download")):
+        Path("data.yaml").write_text(f"data: {data}")
+        code, _, err = cgd(
+            "fit",
+            *[word for word in TINY_CLASSIFIER if "image_size" not in word],
+            "--config=data.yaml",
+        )
+        assert code == 1
+        assert f"{option} true" in err
+        assert not elsewhere.exists()
 
 
 def test_the_gate_takes_what_a_namespace_holds() -> None:
