@@ -4,9 +4,7 @@
 
 A stroke grows from its middle along a bent line, a blot from its centre, both in a colour c of the
 image's own strokes; a gap grows from a pixel of a stroke, and c is the paper. k is 2 to 6% of the
-pixels. What is paper and what is stroke each image says itself: the paper is the median of its
-border, strokes are what differs from it by at least half of the most that anything does. So it
-makes no difference whether ink is darker than paper, or of a colour.
+pixels. What is paper and what is stroke each image says itself (`strokes`).
 """
 
 import math
@@ -14,6 +12,8 @@ import math
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from cgd_lightning.strokes import BLANK, ink_of, paper_of, strokes_of
 
 NONE, STROKE, BLOT, MISSING = range(4)
 KINDS = ("none", "stroke", "blot", "missing")
@@ -27,9 +27,6 @@ LEAST_SHARE, MOST_SHARE = 0.02, 0.06
 
 MOST_MISSING = 0.6
 """Share of the strokes' pixels that a gap may take."""
-
-BLANK = 16
-"""Grey levels from the paper, below which an image has no strokes."""
 
 CHUNK = 2**21
 """Pixels that are worked on at a time."""
@@ -52,10 +49,10 @@ def plant(images: Tensor, kinds: Tensor, numbers: Tensor) -> tuple[Tensor, Tenso
 def _planted(images: Tensor, kinds: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
     u = [column[:, None, None] for column in numbers.double().unbind(1)]
     x = images.double()
-    paper = _paper(x)
-    ink = (x - paper).abs().amax(dim=1)
+    paper = paper_of(x)
+    ink = ink_of(x, paper)
     peak = ink.amax(dim=(1, 2), keepdim=True)
-    strokes = ink >= torch.where(peak < BLANK, peak, peak / 2)
+    strokes = strokes_of(ink)
     least = (peak / 32).clamp(min=2)
     order = ink.flatten(1).argsort(dim=1, descending=True, stable=True)
     bold = strokes.sum(dim=(1, 2))[:, None]
@@ -91,12 +88,6 @@ def counts(pixels: int) -> tuple[int, int]:
     """The least and the most pixels that a lesion changes, at least one."""
     low = max(1, math.ceil(LEAST_SHARE * pixels))
     return low, max(low, math.floor(MOST_SHARE * pixels))
-
-
-def _paper(x: Tensor) -> Tensor:
-    """The colour (B, C, 1, 1) of the paper: the median of the border of (B, C, H, W)."""
-    sides = [x[:, :, 0], x[:, :, -1], x[:, :, :, 0], x[:, :, :, -1]]
-    return torch.cat(sides, dim=2).median(dim=2).values[:, :, None, None]
 
 
 def _colour(
@@ -173,7 +164,7 @@ def _first(distance: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     flat = (distance.flatten(1) * 2**16).round() / 2**16
     values, order = flat.sort(dim=1, stable=True)
     rank = torch.empty_like(order).scatter_(
-        1, order, torch.arange(order.shape[1]).expand_as(order).contiguous()
+        1, order, torch.arange(order.shape[1]).repeat(len(order), 1)
     )
     chosen = (rank < wanted[:, 0]) & flat.isfinite()
     last = (chosen.sum(dim=1, keepdim=True) - 1).clamp(min=0)
