@@ -24,7 +24,10 @@ CANDIDATES = 256
 
 @dataclass(frozen=True)
 class Threshold:
-    """The least value of a map that counts as lesion. dice: of the n images with a lesion that it was fixed on."""
+    """The least value of a map that counts as lesion.
+
+    dice: of the n images with a lesion that it was fixed on.
+    """
 
     value: float
     dice: float
@@ -75,7 +78,8 @@ class AnomalyReport:
 def fix_threshold(maps: Tensor, masks: Tensor) -> Threshold:
     """The threshold with the best mean Dice on validation images that have a lesion.
 
-    maps: (N, H, W). masks: bool, (N, H, W) or (N, 1, H, W). It is the least of equals. Raises InputError as `anomaly_report` does.
+    maps: (N, H, W). masks: bool, (N, H, W) or (N, 1, H, W). It is the
+    least of equals. Raises InputError as `anomaly_report` does.
     """
     masks = _checked(maps, masks)
     sick = masks.flatten(1).any(dim=1)

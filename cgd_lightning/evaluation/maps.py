@@ -79,6 +79,16 @@ def gradient_map(
     return blurred(torch.cat(parts).float(), blur)
 
 
+def unit_maps(maps: Tensor) -> Tensor:
+    """Maps (N, H, W), each by its own largest value, so that images count alike; 0 stays 0.
+
+    The gradient of log p vanishes where a classifier is sure: without this its maps are told apart
+    by how sure it is, and not by pixels.
+    """
+    largest = maps.amax(dim=(1, 2), keepdim=True)
+    return torch.where(largest > 0, maps / largest, maps)
+
+
 def blurred(maps: Tensor, blur: int) -> Tensor:
     """Maps (N, H, W), each pixel the mean of those at most `blur` rows and columns away."""
     if blur < 0:

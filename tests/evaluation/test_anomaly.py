@@ -12,7 +12,7 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.anomaly import Threshold, anomaly_report, dice, fix_threshold
 from cgd_lightning.evaluation.edit_measure import edit_report
 from cgd_lightning.evaluation.features import JudgeFeatures
-from cgd_lightning.evaluation.maps import blurred, difference_map, gradient_map
+from cgd_lightning.evaluation.maps import blurred, difference_map, gradient_map, unit_maps
 from cgd_lightning.evaluation.measure import Measure
 from cgd_lightning.networks.convnet import ConvNet
 from cgd_lightning.strokes import dilated_strokes
@@ -133,6 +133,11 @@ def test_a_map_is_the_largest_change_of_a_pixel_and_blurs_within_the_image() -> 
         difference_map(originals, edited[..., :3])
     with pytest.raises(InputError, match="blur -1"):
         difference_map(originals, edited, -1)
+
+
+def test_maps_count_alike_where_each_is_divided_by_its_largest_value() -> None:
+    maps = torch.tensor([[[0.0, 2.0], [4.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    assert unit_maps(maps).tolist() == [[[0, 0.5], [1, 0.25]], [[0, 0], [0, 0]]]
 
 
 def test_strokes_grow_by_so_many_pixels() -> None:
