@@ -13,7 +13,7 @@ demo: .venv/installed  ## train both networks on handwritten digits and show gui
 	$(BIN)/cgd demo
 
 test: .venv/installed-dev  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 fuzz: .venv/installed-dev  ## read 20,000 hostile files of every kind
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
