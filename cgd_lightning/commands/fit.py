@@ -126,7 +126,7 @@ class TrainingCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         if not self.parsers:  # of `fit`, the first command
             what = "Name of the run, kept in runs/NAME. Default: that of the first --config."
-            parser.add_argument("--name", type=str | None, help=what)
+            parser.add_argument("--name", type=str, default=None, help=what)
         self.parsers.append(parser)  # of a command, in the order of `subcommands`
         # Made later, when their folder is known.
         how: dict[str, Any] = {"instantiate": False, "fail_untyped": False, "sub_configs": True}

@@ -254,9 +254,9 @@ def _check_places(settings: Namespace, recorded: Mapping[str, Any], gate: Gate) 
             f"--ckpt {ckpt}: stands in a file, outside this folder; say where the images go, with "
             "--out FOLDER"
         )
-    if settings.out is None and (is_hub(ckpt) or Path(ckpt).exists()):
+    if settings.out is None and (is_hub(ckpt) or os.path.exists(ckpt)):
         gate.check_place(checkpoints.results_folder(checkpoints.find(ckpt)) / "samples", "out")
-    if ckpt == recorded.get("ckpt") and not Path(ckpt).exists():
+    if ckpt == recorded.get("ckpt") and not os.path.exists(ckpt):
         moved = "if it was moved, name it with --ckpt, and its classifier with --classifier"
         raise InputError(f"--from: its model {ckpt} is not there; {moved}")
     guide = recorded.get("classifier")

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from jsonargparse import ArgumentParser
 
-FILES = ("config", "from")
-"""Options that name a file of settings."""
+NO_SETTINGS = ("config", "from", "help", "print_config")
+"""Ends of the names of options that are no settings: files of them, and questions."""
 
 
 def with_environment(words: Sequence[str], parser: ArgumentParser) -> list[str]:
@@ -44,6 +44,6 @@ def _set_in_environment(parser: ArgumentParser) -> dict[str, str]:
     variables = {
         action.dest: (prefix + action.dest.replace(".", "__")).upper()
         for action in parser._actions
-        if action.option_strings and action.dest not in FILES
+        if action.option_strings and action.dest.rpartition(".")[2] not in NO_SETTINGS
     }
     return {name: os.environ[where] for name, where in variables.items() if where in os.environ}

@@ -31,6 +31,12 @@ Target: TypeAlias = int | tuple[float, ...]
 TOKEN = re.compile(r'(?:^|(?<=[,|+*!]))\s*"(?:[^"]|"")*"\s*(?=[,|+]|$)|.', re.DOTALL)
 """A name in quotes, which begins where a class may begin and ends where it may, or one sign."""
 
+NUMBER = re.compile(r"\s*(?:\d{1,9}(?:\.\d{1,9})?|\.\d{1,9})\s*")
+"""A proportion: 2, 0.25 or .25."""
+
+MOST_DIGITS = 9
+"""Of an index."""
+
 SIGNS = ',|+*!"'
 """With one of these in it a name could be read as something else."""
 
@@ -113,8 +119,9 @@ def _mixture(
 ) -> tuple[float, ...]:
     parts: dict[int, float] = {}
     for part in terms:
-        match = re.fullmatch(r"\s*(\d*\.?\d+)\s*\*\s*(.+)", part)
-        proportion, name = (float(match[1]), match[2]) if match else (1.0, part)
+        head, *rest = _split(part, "*")
+        number = NUMBER.fullmatch(head) if any(rest) else None
+        proportion, name = (float(head), "*".join(rest)) if number else (1.0, part)
         index = class_index(name.strip(), class_names)
         parts[index] = parts.get(index, 0.0) + proportion
     whole = sum(parts.values())
@@ -136,11 +143,12 @@ def class_index(word: str, class_names: Sequence[str]) -> int:
             return class_names.index(name)
     if word in class_names:
         return class_names.index(word)
-    if word.isdecimal() and int(word) < len(class_names):
+    if word.isdecimal() and len(word) <= MOST_DIGITS and int(word) < len(class_names):
         return int(word)
+    shown = word if len(word) <= 100 else f"{word[:97]}..."
     names = ", ".join(map(quoted, class_names[:20])) + (", ..." if len(class_names) > 20 else "")
     raise InputError(
-        f"label {word}: wanted a class name or an index from 0 to {len(class_names) - 1}, or "
+        f"label {shown}: wanted a class name or an index from 0 to {len(class_names) - 1}, or "
         f"several, as in 3|7, !3 or 3+7{_advice(word, class_names)}; the classes are {names}"
     )
 

@@ -28,13 +28,19 @@ def table(
     return _aligned(rows)
 
 
+CLASS_LETTERS = 40
+"""At most so much of a class's name stands in a table."""
+
+
 def class_table(by_class: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Lines: each class, its n, and its numbers."""
     names = list(dict.fromkeys(name for numbers in by_class.values() for name in numbers))
     rows = [["class", *names]]
     for label, numbers in by_class.items():
         cells = [_number(name, numbers[name]) if name in numbers else "" for name in names]
-        rows.append(["".join(c if c.isprintable() else "_" for c in label), *cells])
+        shown = "".join(c if c.isprintable() else "_" for c in label)
+        short = shown if len(shown) <= CLASS_LETTERS else f"{shown[: CLASS_LETTERS - 3]}..."
+        rows.append([short, *cells])
     return _aligned(rows)
 
 

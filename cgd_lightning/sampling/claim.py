@@ -34,6 +34,9 @@ FINAL = ("samples.json", "images", "samples.npz", "grid.png", "animation.gif", "
 
 REQUEST_BYTES = 2**20
 
+FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""Errors of a disk, file or account that takes no more, which do not say of what folder."""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -68,10 +71,14 @@ def claim(folder: Path, request: Mapping[str, Any]) -> Iterator[Claim]:
                 yield Claim(folder, pieces)
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
-    except BaseException:
+    except BaseException as error:
         if held:
             with suppress(OSError):
                 folder.rmdir()
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            raise OSError(
+                error.errno, f"{error.strerror}; none of it is kept", f"{folder}"
+            ) from error
         raise
 
 

@@ -20,6 +20,9 @@ from cgd_lightning.diffusion.targets import Target
 NAME_BYTES = 120
 """At most so much of what was asked stands in a file's name: some file systems take 143 in all."""
 
+MOST_LETTERS = 1000
+"""At most so much of what was asked is looked at; signs may be fewer letters in a file's name."""
+
 WORDS = {"!": "not-", "|": "-or-", "*": "x", '"': ""}
 """How the signs of the grammar of targets are written in a file's name."""
 
@@ -31,14 +34,18 @@ SAFE = "_-.,+()='@"
 def file_words(written: Mapping[Target, str]) -> dict[Target, str]:
     """How each target is called in names of files, all of them different."""
     taken: set[str] = set()
+    last: dict[str, int] = {}  # the number of the last one that begins so
     words: dict[Target, str] = {}
     for target, name in written.items():
+        name = name[:MOST_LETTERS]
         if not isinstance(target, int):
             name = re.sub(r'\s*([!|*+"])\s*', lambda sign: WORDS.get(sign[1], sign[1]), name)
-        word, number = _cut(_safe(name), NAME_BYTES), 1
+        letters = _safe(name)
+        word, stem = _cut(letters, NAME_BYTES), _cut(letters, NAME_BYTES - 8)
         while word.casefold() in taken:
-            number += 1
-            word = f"{_cut(_safe(name), NAME_BYTES - 8)}~{number}"
+            number = last.get(stem.casefold(), 1) + 1
+            last[stem.casefold()] = number
+            word = f"{stem}~{number}"
         taken.add(word.casefold())
         words[target] = word
     return words

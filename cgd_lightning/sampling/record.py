@@ -86,7 +86,7 @@ def _moved_along(model: Any, record: Path) -> Any:
     if not isinstance(model, str) or os.path.exists(model) or len(folders) <= RUNS_ABOVE:
         return model
     moved = folders[RUNS_ABOVE].joinpath(*Path(model).parts[-3:])
-    return str(moved) if moved.is_file() else model
+    return str(moved) if os.path.isfile(moved) else model
 
 
 def _check_nothing_is_fetched(value: Any, where: str) -> None:

@@ -53,6 +53,8 @@ class Run:
         done = f"{self.folder}: {', '.join([f'{trainer.global_step} steps', *told])}"
         if any(name.startswith("val/") for name in metrics):
             return done
+        if not any(self.folder.glob("*.ckpt")):
+            return f"{done}, and nothing of it is kept"
         return f"{done}, without a validation; cgd validate --ckpt_path {self.folder} measures it"
 
 
@@ -69,7 +71,11 @@ def claim(settings: Any, config: str, check_place: Callable[[Path, str], None]) 
             f"most {MOST_CONFIG:,}"
         )
     module, root = class_of(settings.model.class_path), settings.trainer.default_root_dir
-    name = plain_name(settings.name) if settings.name else run_name(settings.config, module)
+    name = (
+        plain_name(settings.name)
+        if settings.name is not None
+        else run_name(settings.config, module)
+    )
     check_place(Path(root) / name, "trainer.default_root_dir")
     kind = getattr(module, "kind", None)
     folder, ckpt_path = run_folder(root, name, settings.ckpt_path, kind)
@@ -79,7 +85,7 @@ def claim(settings: Any, config: str, check_place: Callable[[Path, str], None]) 
 
 def plain_name(name: str) -> str:
     """`name`; raises InputError unless it names a folder, and no way to one."""
-    if name in (".", "..") or not name.isprintable() or set(name) & set("/\\"):
+    if name in ("", ".", "..", "~") or not name.isprintable() or set(name) & set("/\\"):
         raise InputError(f"name {name!r}: wanted the name of a folder, as photos")
     return name
 

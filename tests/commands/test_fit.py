@@ -171,7 +171,7 @@ WRONG = {
     "no such data": (
         [*TINY_DIFFUSION, "--data=MNISTT"],
         "data: 'MNISTT' is not a NoisingDataModule; did you mean MNIST?; known here: CIFAR10, "
-        "Digits, FashionMNIST, Folder, MNIST",
+        "Digits, FashionMNIST, Folder, Lesions, MNIST",
     ),
     "no such device": ([*TINY_DIFFUSION, "--trainer.accelerator=gpu"], "gpu"),
     "noise alone, and eps to predict": (
@@ -247,3 +247,13 @@ def test_a_class_in_a_config_file_is_not_imported_unless_trusted(workplace: Path
         == 0
     )
     assert Path("imported").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("null", "runs/null/version_0: 0 steps, and nothing"), ("", "wanted the name")],
+)
+def test_a_name_is_taken_as_it_is_typed(workplace: Path, cgd: Cgd, name: str, said: str) -> None:
+    code, out, err = cgd("fit", *TINY_CLASSIFIER, f"--name={name}", "--trainer.max_steps=0")
+    assert (code, said in out + err) == (0 if name else 1, True), out + err
+    assert not Path("runs/null/version_0").exists()

@@ -598,6 +598,11 @@ def test_runs_that_were_moved_together_make_their_samples_again(
     code, _, err = cgd("sample", f"--from={record}", "--out=again")
     assert (code, "elsewhere/classifier/version_0/best.ckpt" in err) == (0, True), err
     assert {file.name: file.read_bytes() for file in Path("again").rglob("*.png")} == first
+    facts = json.loads(record.read_text())
+    facts["options"]["ckpt"] = "A" * 300
+    Path(record.parent, "long.json").write_text(json.dumps(facts))
+    code, _, err = cgd("sample", f"--from={record.parent / 'long.json'}", "--out=long")
+    assert (code, "is not there; if it was moved, name it with --ckpt" in err) == (1, True), err
     shutil.rmtree("elsewhere/classifier")
     code, _, err = cgd("sample", f"--from={record}", "--out=alone")
     assert (code, "is not there; if it was moved, name it with --classifier" in err) == (1, True)

@@ -45,3 +45,13 @@ def test_without_a_variable_a_file_counts(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     Path("some.yaml").write_text("part: {scale: 1}\n")
     assert scale("--config=some.yaml") == (1.0, 0)
+
+
+def test_questions_and_files_are_no_settings_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("some.yaml").write_text("part: {scale: 1}\n")
+    for name in ("HELP", "PRINT_CONFIG"):
+        monkeypatch.setenv(f"CGD_TRY__{name}", "1")
+    assert scale("--config=some.yaml") == (1.0, 0)

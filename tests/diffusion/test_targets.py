@@ -283,3 +283,23 @@ def test_a_model_without_classes_makes_what_it_was_trained_on() -> None:
     check_targets(targets, ())
     with pytest.raises(InputError, match="label 3: this model knows no classes; leave it out"):
         parse_targets("3", (), 2)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("a+" + "1" * 100_000 + "x", "wanted a class name"),  # looked at once, not at every split
+        ("1" * 400 + "*a+b", "wanted a class name"),
+        ("1" * 5000, "wanted a class name or an index"),
+        ("0*a+0*b", "wanted proportions above 0"),
+    ],
+)
+def test_numbers_without_end_are_no_proportions_and_no_classes(word: str, said: str) -> None:
+    with pytest.raises(InputError, match=said) as told:
+        parse_target(word, ("a", "b"))
+    assert len(str(told.value)) < 400
+
+
+def test_a_quoted_name_may_hold_a_line_break_behind_a_proportion() -> None:
+    assert parse_target('2*"x\ny"+a', ("a", "x\ny")) == pytest.approx((2 / 3, 4 / 3))
+    assert parse_target(' .5 * a + 1.5*"b*c"', ("a", "b*c")) == pytest.approx((0.5, 1.5))

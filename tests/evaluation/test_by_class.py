@@ -11,6 +11,7 @@ from torch import Tensor
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.by_class import ByClass, Distances, check_enough, error
 from cgd_lightning.evaluation.jackknife import BLOCKS
+from cgd_lightning.evaluation.table import class_table
 
 
 def normal(n: int, d: int, seed: int, mean: float = 0.0) -> Tensor:
@@ -131,3 +132,10 @@ def test_real_images_that_all_look_alike_are_refused(size: float) -> None:
     compare = Distances(real, torch.arange(60) % 2)
     with pytest.raises(InputError, match="the network sees the same in all real images of a class"):
         compare(torch.randn(40, 8), [0, 1] * 20)
+
+
+def test_a_long_name_of_a_class_does_not_widen_the_table() -> None:
+    lines = class_table({"x" * 900: {"n": 3.0}, "short": {"n": 4.0}})
+    assert max(map(len, lines)) < 60
+    assert lines[1].startswith("xxx")
+    assert "..." in lines[1]

@@ -56,3 +56,10 @@ def test_long_names_are_cut_between_letters_and_still_differ() -> None:
     assert made[0] == "\u732b" * (NAME_BYTES // 3)
     assert made[1].endswith("\u732b~2")
     assert made[3] == "%0A" * (NAME_BYTES // 3)
+
+
+def test_many_names_that_begin_alike_are_named_in_time_that_grows_with_their_number() -> None:
+    """Each is looked at once: with a search from 2 on for each this would take hours."""
+    made = words(*(f"{'x' * 900}{i}" for i in range(20_000)))
+    assert len(set(made)) == 20_000
+    assert made[-1] == f"{'x' * (NAME_BYTES - 8)}~20000"

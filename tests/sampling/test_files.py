@@ -1,5 +1,6 @@
 """A folder of samples belongs to one job at a time, and holds what its samples.json says."""
 
+import errno
 import json
 import os
 import signal
@@ -320,3 +321,18 @@ def test_a_new_folder_is_none_that_is_there_and_takes_no_name_for_a_number(tmp_p
     for name in ("0", "3", "\u00b2", "\u0667", "9" * 5000 if os.name == "nt" else "9" * 200):
         (tmp_path / name).mkdir()
     assert new_folder(tmp_path) == tmp_path / "4"
+
+
+def test_a_disk_that_takes_no_more_is_told_with_the_folder_of_which_nothing_is_left(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "samples"
+
+    def full() -> None:
+        with claim(folder, {}) as own:
+            (own.pieces / "0.npy").write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match=r"none of it is kept.*samples"):
+        full()
+    assert not folder.exists()
