@@ -34,7 +34,7 @@ tutorial: .venv/installed-dev  ## run docs/tutorial.ipynb and store what comes o
 	$(BIN)/python benchmarks/tutorial.py
 
 clean:  ## remove the virtual environment, runs and caches
-	rm -rf .venv runs build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv runs build dist site .cache *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml
