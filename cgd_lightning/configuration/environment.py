@@ -1,8 +1,8 @@
 """Settings from the environment: they win over configuration files, and what is typed over them."""
 
 import os
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
 
 from jsonargparse import ArgumentParser
 
@@ -13,18 +13,34 @@ NO_SETTINGS = ("config", "from", "help", "print_config")
 def with_environment(words: Sequence[str], parser: ArgumentParser) -> list[str]:
     """`words`, with what the environment says put behind the last `--config` among them.
 
-    Variables are called as CGD_FIT__TRAINER__MAX_STEPS.
-    The parser lets the last word count, and by itself lets files win over the environment. What is
-    typed before a file is not said again.
+    Variables are called as CGD_FIT__TRAINER__MAX_STEPS, CGD_FIT__DATA__BATCH_SIZE.
+    The parser lets the last word count, by itself lets files win over the environment, and knows
+    nothing there of the options of a class. What is typed before a file is not said again.
     """
-    end = _end_of_files(words)
+    end, known = _end_of_files(words), _known(parser)
     before = [word.partition("=")[0].lstrip("-") for word in words[:end] if word.startswith("--")]
     said = [
-        f"--{setting}={value}"
-        for setting, value in _set_in_environment(parser).items()
-        if not any(name == setting or name.startswith(f"{setting}.") for name in before)
+        f"--{setting}={os.environ[where]}"
+        for where, setting in known.items()
+        if where in os.environ
+        and not any(name == setting or name.startswith(f"{setting}.") for name in before)
     ]
-    return [*words[:end], *said, *words[end:]] if end else list(words)
+    out = [*words[:end], *(said if end else []), *words[end:]]
+    typed = {word.partition("=")[0] for word in words}
+    first = end + (len(said) if end else 0)
+    for setting, value in _of_classes(parser, known):
+        if f"--{setting}" not in typed:
+            # Behind the classes that it is of, wherever they are given.
+            heads = accumulate(setting.split(".")[:-1], lambda head, part: f"{head}.{part}")
+            places = [place for head in heads for place in _behind(f"--{head}", out)]
+            out.insert(max([first, *places]), f"--{setting}={value}")
+    return out
+
+
+def _behind(option: str, words: Sequence[str]) -> list[int]:
+    """The places in `words` behind `option` and its value."""
+    apart = [i + 2 for i, word in enumerate(words) if word == option]
+    return apart + [i + 1 for i, word in enumerate(words) if word.startswith(f"{option}=")]
 
 
 def _end_of_files(words: Sequence[str]) -> int:
@@ -38,12 +54,23 @@ def _is_joined(word: str) -> bool:
     return word.startswith("--config=") or (word.startswith("-c") and len(word) > 2)
 
 
-def _set_in_environment(parser: ArgumentParser) -> dict[str, str]:
-    """What the environment gives to settings of `parser`, as the user wrote it."""
-    prefix = f"{parser.env_prefix}_"
-    variables = {
-        action.dest: (prefix + action.dest.replace(".", "__")).upper()
+def _known(parser: ArgumentParser) -> dict[str, str]:
+    """{variable: setting} of what `parser` itself takes."""
+    return {
+        f"{parser.env_prefix}_{action.dest.replace('.', '__')}".upper(): action.dest
         for action in parser._actions
         if action.option_strings and action.dest.rpartition(".")[2] not in NO_SETTINGS
     }
-    return {name: os.environ[where] for name, where in variables.items() if where in os.environ}
+
+
+def _of_classes(parser: ArgumentParser, known: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(setting, value) of variables that set an option of the class that a known setting takes."""
+    prefix = f"{parser.env_prefix}_".upper()
+    found = []
+    for where in sorted(set(os.environ) - known.keys()):
+        parts = where.removeprefix(prefix).lower().split("__")
+        heads = (".".join(parts[:n]) for n in range(1, len(parts)))
+        named = where.startswith(prefix) and parts[-1] not in NO_SETTINGS
+        if named and any(f"--{head}.help" in parser._option_string_actions for head in heads):
+            found.append((".".join(parts), os.environ[where]))
+    return found

@@ -131,7 +131,10 @@ WRONG: dict[str, tuple[tuple[str, tuple[int, ...], dict[str, Any]], str]] = {
     "labels": (("Labels", SMALL, {}), "gives 3 int64 for an image"),
     "one logit": (("Plain", SMALL, {"classes": 1}), "gives 1 float32 for an image"),
     "noisy images": (("Timed", SMALL, {}), "Timed: TypeError: .*'t'"),
-    "names of other classes": (("Finished", SMALL, {"names": ["a"]}), "wanted logits .B, 1., one of each class"),
+    "names of other classes": (
+        ("Finished", SMALL, {"names": ["a"]}),
+        "wanted logits .B, 1., one of each class",
+    ),
     "another size": (
         ("Finished", SMALL, {"names": ["a", "b", "c"], "shape": (1, 8, 8)}),
         r"was trained on images of shape \(1, 8, 8\), and these are \(1, 16, 16\)",

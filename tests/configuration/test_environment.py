@@ -1,9 +1,11 @@
 """A typed option wins over a variable of the environment, and that over a configuration file."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from cgd_lightning.commands import sample
 from cgd_lightning.commands.measuring import command_parser
 from cgd_lightning.configuration.environment import with_environment
 
@@ -55,3 +57,38 @@ def test_questions_and_files_are_no_settings_of_the_environment(
     for name in ("HELP", "PRINT_CONFIG"):
         monkeypatch.setenv(f"CGD_TRY__{name}", "1")
     assert scale("--config=some.yaml") == (1.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "steps"),
+    [
+        ((), "DDIM", 3),
+        (("--sampler=Heun",), "Heun", 3),
+        (("--sampler", "Heun", "--seed=1"), "Heun", 3),
+        (("--sampler.steps=5",), "DDIM", 5),
+        (("--config=some.yaml",), "Euler", 3),
+        (("--config=some.yaml", "--sampler.steps=5"), "Euler", 5),
+    ],
+)
+def test_variables_set_the_options_of_a_class_wherever_it_is_given(
+    words: tuple[str, ...],
+    name: str,
+    steps: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("some.yaml").write_text("sampler: {class_path: Euler, init_args: {steps: 7}}\n")
+    monkeypatch.setenv("CGD_SAMPLE__SAMPLER__STEPS", "3")
+    request = sample.read(["--ckpt=runs/diffusion", *words]).request
+    assert (type(request.sampler).__name__, request.sampler.steps) == (name, steps)
+
+
+def test_a_variable_names_no_class_that_a_file_may_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cgd: Callable[..., tuple[int, str, str]]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("evil.py").write_text("raise SystemExit(77)\n")
+    monkeypatch.setenv("CGD_FIT__MODEL__NETWORK", "evil.Network")
+    code, _, err = cgd("fit", "--config=diffusion.yaml", "--print_config")
+    assert (code, "'evil' is not trusted" in err) == (2, True), err
