@@ -20,6 +20,8 @@ from jsonargparse._actions import _ActionHelpClassPath, _ActionPrintConfig
 from jsonargparse._formatters import get_env_var
 from jsonargparse._typehints import ActionTypeHint, get_all_subclass_paths, get_help_types
 
+from cgd_lightning.configuration.refusals import no_name
+
 WIDTH = 100
 FEW = 12
 """Names of classes that stand in the help of an option; of more, `--OPTION.help` tells."""
@@ -218,6 +220,11 @@ class HelpfulParser(ArgumentParser):
             if bare and isinstance(action, _ActionHelpClassPath) and action.nargs != 0:
                 print(listed(names_of(action._typehint), _asked.get() or option))
                 self.exit()
+            name = value or after
+            if isinstance(action, _ActionHelpClassPath) and name.isidentifier():
+                known = names_of(action._typehint)
+                if name not in known:
+                    self.error(f"{option[2:]}: {no_name(name, list(known))}")
             nested = action is None and any(
                 option.startswith(f"{known}.") for known in self._option_string_actions
             )

@@ -62,9 +62,14 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
     text = " ".join(message.split())
     if refused := refusal(text):
         return refused
-    if unknown := re.search(r"[Uu]nrecognized arguments: (\S+)", text):
-        near = meant_place(unknown[1], options) or meant_option(unknown[1], options)
-        return text + (f"; did you mean {near}?" if near else "")
+    if unknown := re.search(r"[Uu]nrecognized arguments: (.+)", text):
+        words = unknown[1].split(" ")
+        given = [words[0], *(word for word in words[1:] if word.startswith("--"))]
+        near = {word: meant_place(word, options) or meant_option(word, options) for word in given}
+        meant = [f"{ours} for {word.partition('=')[0]}" for word, ours in near.items() if ours]
+        if len(given) == 1:
+            meant = [ours for ours in near.values() if ours]
+        return text + (f"; did you mean {', '.join(meant)}?" if meant else "")
     if required := re.fullmatch(r"the following arguments are required: ([a-z_]+)", text):
         return f"{required[1].upper()} is missing"
     if required := re.search(r"arguments are required: (.*)", text):

@@ -6,7 +6,7 @@ perhaps another key. What the user did wrong stands innermost.
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from inspect import isabstract
 
 from cgd_lightning.configuration.allowed import LIGHTNING, OPTIMIZERS, OWN_OPTIMIZERS, SCHEDULERS
@@ -34,9 +34,7 @@ NAMED = re.compile(r"given class_path '([\w.]+)'")
 
 def refusal(text: str) -> str | None:
     """The line for a `text` of the parser that is understood here, or None."""
-    rules: tuple[Callable[[str], str | None], ...] = (
-        *(_no_option, _nothing_chosen, _required, _no_list),
-    )
+    rules = (_no_option, _nothing_chosen, _required, _no_list)
     return next(filter(None, (rule(text) for rule in rules)), None)
 
 

@@ -28,7 +28,7 @@ OPTIONS = {
     "classes": "labels",
     "classifier_path": "classifier",
     "classifier_scale": "scale",
-    "data_dir": "data.root",
+    "data_dir": "data Folder --data.root",
     "dataloader_num_workers": "data.num_workers",
     "dataset": "data",
     "dataset_name": "data",
@@ -85,19 +85,20 @@ OPTIONS = {
     "seed": "seed_everything",
     "spacing": "sampler.spacing",
     "steps": "sampler.steps",
-    "timestep_respacing": "sampler.steps",
+    "timestep_respacing": "sampler.spacing",
     "train_batch_size": "data.batch_size",
-    "train_data_dir": "data.root",
-    "use_ddim": "sampler",
-    "use_fp16": "precision",
+    "train_data_dir": "data Folder --data.root",
+    "use_ddim": "sampler DDIM",
+    "use_fp16": "precision bf16",
     "weight_decay": "model.optimizer.weight_decay",
 }
-"""Options of theirs, without the dashes, by what ours is called."""
+"""Options of theirs, without the dashes, by what ours is called, some with the value it wants."""
 
 TRAINING = {
     "ckpt": "ckpt_path",
     "out": "trainer.default_root_dir",
     "precision": "trainer.precision",
+    "precision bf16": "trainer.precision bf16-mixed",
     "sampler.steps": "trainer.max_steps",
     "scale": "guided_sampler.scale",
     "sampler": "guided_sampler.sampler",
@@ -114,7 +115,6 @@ VALUES = {
     "start_x": "x0",
     "v_prediction": "v",
     "velocity": "v",
-    "ddpm++": "DDPM",
     "dpm++": "DPMSolver",
     "dpmsolver++": "DPMSolver",
     "cfg": "ClassifierFree",
@@ -172,8 +172,9 @@ def _candidates(word: str) -> Iterable[str]:
 
 def _is_known(ours: str, known: Sequence[str]) -> bool:
     """Whether there is such an option, or one of a class whose setting it may be."""
-    head = ours.partition(".")[0]
-    return f"--{ours}" in known or (f"--{head}" in known and f"--{head}.help" in known)
+    option = ours.partition(" ")[0]
+    head = option.partition(".")[0]
+    return f"--{option}" in known or (f"--{head}" in known and f"--{head}.help" in known)
 
 
 def meant_value(given: str, known: Sequence[str]) -> str | None:

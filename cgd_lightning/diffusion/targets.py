@@ -122,6 +122,10 @@ def _mixture(
         head, *rest = _split(part, "*")
         number = NUMBER.fullmatch(head) if any(rest) else None
         proportion, name = (float(head), "*".join(rest)) if number else (1.0, part)
+        if not name.strip():
+            raise InputError(
+                f"label {word!r}: a class is missing; wanted one on each side, as in 3+7"
+            )
         index = class_index(name.strip(), class_names)
         parts[index] = parts.get(index, 0.0) + proportion
     whole = sum(parts.values())

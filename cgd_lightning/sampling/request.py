@@ -30,6 +30,9 @@ ClampPlace = Literal["outside", "inside", "off"]
 Weights = Literal["ema", "raw"]
 
 
+OF_RULES = "a Rule, as ClassifierGuidance(scale=5), or a list of them"
+
+
 class RequestError(InputError):
     """A request that cannot be met.
 
@@ -122,7 +125,7 @@ class Request:
             ),
             ("sampler", isinstance(self.sampler, Sampler), "a Sampler, as DDIM(steps=20)"),
             ("start", isinstance(self.start, Start | None), "a Start, as Start(strength=0.5)"),
-            ("guidance", all(isinstance(rule, Rule) for rule in rules), "a Rule, or a list"),
+            ("guidance", all(isinstance(rule, Rule) for rule in rules), OF_RULES),
         ):
             if not right:
                 raise RequestError(f" {getattr(self, name)!r}: wanted {wanted}", name)

@@ -337,3 +337,8 @@ def test_a_class_whose_module_is_gone_is_not_listed(cgd: Cgd) -> None:
     gone = type("Gone", (Euler,), {"__module__": "no_such_module", "__doc__": "Not to be had."})
     code, out, err = cgd("sample", "--sampler.help")
     assert (code, gone.__name__ in out, "Euler" in out) == (0, False, True), err
+
+
+def test_a_name_that_is_misspelt_in_help_is_answered_with_those_there_are(cgd: Cgd) -> None:
+    code, _, err = cgd("sample", "--sampler.help", "ddim")
+    assert (code, "no class 'ddim'; did you mean DDIM?; give DDIM, DDPM, " in err) == (2, True), err

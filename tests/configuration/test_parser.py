@@ -73,3 +73,12 @@ def test_a_name_of_others_is_answered_with_ours(option: str, said: str) -> None:
     with pytest.raises(ArgumentError) as caught:
         parser.parse_args([option])
     assert one_line(str(caught.value)).startswith(said)
+
+
+def test_each_of_several_unknown_options_is_answered() -> None:
+    said = one_line(
+        "Unrecognized arguments: --guidance_scale 3 --num_inference_steps=20 --wingspan 3",
+        ["--scale", "--sampler", "--sampler.help"],
+    )
+    meant = "--scale for --guidance_scale, --sampler.steps for --num_inference_steps"
+    assert said.endswith(f"; did you mean {meant}?")

@@ -56,6 +56,10 @@ SAMPLES = [
         ("--output_dir", "--trainer.default_root_dir", "--out"),
         ("--seed", "--seed_everything", "--seed"),
         ("--sclae", None, "--scale"),
+        ("--timestep_respacing", None, "--sampler.spacing"),
+        ("--use_ddim", None, "--sampler DDIM"),
+        ("--use_fp16", "--trainer.precision bf16-mixed", "--precision bf16"),
+        ("--data_dir", "--data Folder --data.root", None),
         ("--wingspan", None, None),
     ],
 )

@@ -292,6 +292,7 @@ def test_a_model_without_classes_makes_what_it_was_trained_on() -> None:
         ("1" * 400 + "*a+b", "wanted a class name"),
         ("1" * 5000, "wanted a class name or an index"),
         ("0*a+0*b", "wanted proportions above 0"),
+        ("a+", "label 'a.': a class is missing"),
     ],
 )
 def test_numbers_without_end_are_no_proportions_and_no_classes(word: str, said: str) -> None:

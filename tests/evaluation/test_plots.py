@@ -73,3 +73,9 @@ def test_a_grid_has_a_row_a_class_and_its_first_images() -> None:
 def test_a_picture_keeps_every_byte() -> None:
     image: Tensor = torch.randint(256, (3, 5, 4), dtype=torch.uint8)
     assert torch.equal(stack([to_picture(image)])[0], image)
+
+
+def test_the_word_in_the_corner_has_room_of_its_own() -> None:
+    block = Block([torch.zeros(2, 1, 8, 8, dtype=torch.uint8)], "0")
+    plain, told = (sheet([block], [""], corner=word) for word in ("", "a long word"))
+    assert told.width > plain.width + 40
