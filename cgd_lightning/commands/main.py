@@ -15,6 +15,7 @@ commands:
   fit         train a network:                    cgd fit --config diffusion.yaml
                                                   cgd fit --config classifier.yaml
   sample      make guided images:                 cgd sample --ckpt runs/diffusion --scale 5
+  edit        real images as another class:       cgd edit --ckpt RUN --images FILE --to 9
   validate    measure on held-out images:         cgd validate --ckpt_path runs/classifier
   test        the same on test images:            cgd test --ckpt_path runs/classifier
   predict     class probabilities, as CSV:        cgd predict --ckpt_path runs/classifier
@@ -43,6 +44,7 @@ COMMANDS = {
     "test": "fit",
     "predict": "fit",
     "sample": "sample",
+    "edit": "edit",
     "evaluate": "evaluate",
     "sweep": "sweep",
     "likelihood": "likelihood",

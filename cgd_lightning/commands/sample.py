@@ -69,29 +69,29 @@ def read(words: Sequence[str], prog: str = "cgd sample") -> Asked:
 
     Raises InputError for options that cannot be met, as they are written on the command line.
     """
-    rest, gate = take_trusted([_in_full(word) for word in words])
+    rest, gate = take_trusted([in_full(word) for word in words])
     rest, recorded = _take_recorded(rest, gate)
     with tempfile.TemporaryDirectory(prefix=OWN_FILES) as folder:
-        options = parser(_sampler_of(rest, recorded), prog)
+        options = parser(sampler_of(rest, recorded), prog)
         said = with_environment(rest, options)
-        settings = options.parse_args([*_as_config(recorded, Path(folder)), *said])
+        settings = options.parse_args([*as_config(recorded, Path(folder)), *said])
     gate.check(vars(settings), "")
-    _check_places(settings, recorded, gate)
+    check_places(settings, recorded, gate)
     ready = instantiate(options, settings)
-    ready.classifier = _plain(ready.classifier)
-    _check_described([ready.sampler, ready.guidance])
+    ready.classifier = plain(ready.classifier)
+    check_described([ready.sampler, ready.guidance])
     if settings["from"] not in (None, os.environ.get("CGD_SAMPLE__FROM")):
         raise InputError("from: stands in a file; give it on the command line, --from FILE")
-    _settle_scale(ready, rest, recorded)
+    settle_scale(ready, rest, recorded)
     unchanged = [name for name in ("classifier", "labels") if settings[name] == recorded.get(name)]
     place = Place(**{field.name: ready[field.name] for field in fields(Place)})
     with in_words():
         given = [field.name for field in fields(Request) if field.name != "start"]
         request = Request(**{name: ready[name] for name in given})
-    return Asked(request, place, _trust(request, gate), tuple(unchanged))
+    return Asked(request, place, trust_of(request, gate), tuple(unchanged))
 
 
-def _in_full(word: str) -> str:
+def in_full(word: str) -> str:
     """`word`, in full if it is a short option."""
     name, joined, value = word.removeprefix("--").partition("=")
     long = SHORT.get(name) if word.startswith("--") else None
@@ -107,7 +107,7 @@ def in_words() -> Iterator[None]:
         raise InputError(in_flags(f"--{error}" if error.setting else str(error))) from error
 
 
-def _trust(request: Request, gate: Gate) -> Trust:
+def trust_of(request: Request, gate: Gate) -> Trust:
     """What is trusted: what `--trust` names, and a classifier's class that is typed."""
     if not isinstance(request.classifier, Mapping):
         return gate.trust
@@ -147,19 +147,8 @@ def parser(sampler: str = "DDIM", prog: str = "cgd sample") -> OneLineErrors:
     options.add_argument("--config", action=PackagedConfigFile, help=file)
     options.add_argument("--from", metavar="samples.json", help=again)
     options.add_class_arguments(Request, skip={"sampler", "guidance", "start"}, instantiate=False)
-    try:
-        options.add_subclass_arguments(
-            Sampler, "sampler", default={"class_path": sampler}, help="sampler and its options."
-        )
-    except (ValueError, AttributeError, ImportError):  # no such class: said when they are parsed
+    if not add_sampler_and_guidance(options, sampler):
         return parser(prog=prog)
-    rules = options.add_argument_group("What steers the walk towards the labels")
-    rules.add_argument(
-        "--guidance",
-        type=Rule | list[Rule],
-        default={"class_path": "ClassifierGuidance"},
-        help="guidance rule, or a list of them, the first innermost; takes --scale.",
-    )
     options.add_class_arguments(Place, skip={"animate", "compile", "trainer"}, instantiate=False)
     options.add_class_arguments(Devices, "trainer")
     switch: dict[str, Any] = {"type": bool, "nargs": "?", "const": True, "default": False}
@@ -169,26 +158,46 @@ def parser(sampler: str = "DDIM", prog: str = "cgd sample") -> OneLineErrors:
     return options
 
 
-def _sampler_of(words: Sequence[str], recorded: Mapping[str, Any]) -> str:
+def add_sampler_and_guidance(options: OneLineErrors, sampler: str) -> bool:
+    """Add `--sampler` and `--guidance`; whether `sampler`, whose defaults count, is a class."""
+    try:
+        options.add_subclass_arguments(
+            Sampler, "sampler", default={"class_path": sampler}, help="sampler and its options."
+        )
+    except (ValueError, AttributeError, ImportError):  # no such class: said when they are parsed
+        return False
+    rules = options.add_argument_group("What steers the walk towards the labels")
+    rules.add_argument(
+        "--guidance",
+        type=Rule | list[Rule],
+        default={"class_path": "ClassifierGuidance"},
+        help="guidance rule, or a list of them, the first innermost; takes --scale.",
+    )
+    return True
+
+
+def sampler_of(
+    words: Sequence[str], recorded: Mapping[str, Any], variable: str = "CGD_SAMPLE__SAMPLER"
+) -> str:
     """The class of sampler that is asked for.
 
     Its own defaults count, not those of the class that it takes the place of.
     """
     asked: list[Any] = [recorded.get("sampler", {}).get("class_path")]
-    files = _values_of("--config", words)
+    files = values_of("--config", words)
     for file in files:
         if os.path.isfile(file) and os.path.getsize(file) <= MOST_BYTES:
             with suppress(OSError, yaml.YAMLError, TypeError, KeyError):
                 contents = load_yaml(Path(file).read_text(encoding="utf-8"))
                 asked.append(contents["sampler"]["class_path"])
     # Over the files that are typed, and under the recorded one.
-    asked.insert(len(asked) if files else 0, os.environ.get("CGD_SAMPLE__SAMPLER"))
-    asked += _values_of("--sampler", words)
+    asked.insert(len(asked) if files else 0, os.environ.get(variable))
+    asked += values_of("--sampler", words)
     names = [name for name in asked if isinstance(name, str) and re.fullmatch(r"[\w.]+", name)]
     return names[-1] if names else "DDIM"
 
 
-def _values_of(option: str, words: Sequence[str]) -> list[str]:
+def values_of(option: str, words: Sequence[str]) -> list[str]:
     """The values that `words` give to `option`, in order."""
     found = []
     for word, after in zip(words, [*words[1:], ""]):
@@ -223,16 +232,17 @@ def _not_given(recorded: dict[str, Any], words: Sequence[str]) -> dict[str, Any]
     if "start" in recorded:
         raise InputError("--from: records an edit of images, not samples; cgd edit makes it again")
     for whole, given in (("--guidance", ("guidance", "scale")), ("--sampler", ("sampler",))):
-        if _is_given(whole, words):
+        if is_given(whole, words):
             recorded = {name: value for name, value in recorded.items() if name not in given}
     return recorded
 
 
-def _is_given(option: str, words: Sequence[str]) -> bool:
+def is_given(option: str, words: Sequence[str]) -> bool:
+    """Whether `words` give `option` a value."""
     return any(word == option or word.startswith(f"{option}=") for word in words)
 
 
-def _as_config(recorded: dict[str, Any], folder: Path) -> list[str]:
+def as_config(recorded: dict[str, Any], folder: Path) -> list[str]:
     """What gives `recorded` options to the parser, before the user's own, by a file in `folder`."""
     if not recorded:
         return []
@@ -241,10 +251,17 @@ def _as_config(recorded: dict[str, Any], folder: Path) -> list[str]:
     return ["--config", str(config)]
 
 
-def _check_places(settings: Namespace, recorded: Mapping[str, Any], gate: Gate) -> None:
+def check_places(
+    settings: Namespace,
+    recorded: Mapping[str, Any],
+    gate: Gate,
+    under: str = "samples",
+    option: str = "from",
+) -> None:
     """Raises InputError if only a file can have said where the images go.
 
-    Also for a recorded model that is not there any more.
+    Also for a recorded model that is not there any more. under: the folder of results, by default.
+    option: names the record.
     """
     ckpt = settings.ckpt
     if ckpt is None:
@@ -255,35 +272,35 @@ def _check_places(settings: Namespace, recorded: Mapping[str, Any], gate: Gate) 
             "--out FOLDER"
         )
     if settings.out is None and (is_hub(ckpt) or os.path.exists(ckpt)):
-        gate.check_place(checkpoints.results_folder(checkpoints.find(ckpt)) / "samples", "out")
+        gate.check_place(checkpoints.results_folder(checkpoints.find(ckpt)) / under, "out")
     if ckpt == recorded.get("ckpt") and not os.path.exists(ckpt):
         moved = "if it was moved, name it with --ckpt, and its classifier with --classifier"
-        raise InputError(f"--from: its model {ckpt} is not there; {moved}")
+        raise InputError(f"--{option}: its model {ckpt} is not there; {moved}")
     guide = recorded.get("classifier")
     named = guide == settings.classifier and isinstance(guide, str) and os.path.isabs(guide)
     if named and not os.path.exists(str(guide)):
         raise InputError(
-            f"--from: its classifier {guide} is not there; if it was moved, name it with "
+            f"--{option}: its classifier {guide} is not there; if it was moved, name it with "
             "--classifier"
         )
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """`value`, of a parser, as plain data."""
     if isinstance(value, Namespace | Mapping):
         items = vars(value) if isinstance(value, Namespace) else value
-        return {name: _plain(part) for name, part in items.items()}
-    return [_plain(part) for part in value] if isinstance(value, list) else value
+        return {name: plain(part) for name, part in items.items()}
+    return [plain(part) for part in value] if isinstance(value, list) else value
 
 
-def _check_described(values: Sequence[Any]) -> None:
+def check_described(values: Sequence[Any]) -> None:
     """Raises InputError for an object that was described and not made.
 
     Nothing says there what it is to be: the argument of a user's class has no type.
     """
     for value in values:
         if isinstance(value, list | tuple):
-            _check_described(value)
+            check_described(value)
         elif isinstance(value, Value):
             for name, part in arguments(value).items():
                 if isinstance(part, Namespace | Mapping) and "class_path" in part:
@@ -291,10 +308,10 @@ def _check_described(values: Sequence[Any]) -> None:
                         f"{type(value).__name__}.{name}: describes an object, and its type is not "
                         "declared; annotate it, as Rule"
                     )
-                _check_described([part])
+                check_described([part])
 
 
-def _settle_scale(ready: Namespace, words: Sequence[str], recorded: Mapping[str, Any]) -> None:
+def settle_scale(ready: Namespace, words: Sequence[str], recorded: Mapping[str, Any]) -> None:
     """Leave one scale of the outermost rule; a recorded one gives way to one that is typed.
 
     Raises InputError if the user gives two.
@@ -306,7 +323,7 @@ def _settle_scale(ready: Namespace, words: Sequence[str], recorded: Mapping[str,
     typed = any(SCALE_OF_A_RULE.match(word) for word in words)
     if ready.scale is None or not (typed or own not in (None, 1, usual, recorded.get("scale"))):
         return
-    if _is_given("--scale", words) or ready.scale != recorded.get("scale"):
+    if is_given("--scale", words) or ready.scale != recorded.get("scale"):
         raise InputError(
             "the scale of the outermost guidance rule is given twice; give it once, as --scale or "
             "in --guidance"

@@ -112,6 +112,8 @@ READ_ONLY = (
     "samples",
     "ckpt",
     "low_res",
+    "images",
+    "mask",
     "from",
     "root",
 )

@@ -29,8 +29,14 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-FINAL = ("samples.json", "images", "samples.npz", "grid.png", "animation.gif", ".samples.json.tmp")
+FINAL = (
+    *("samples.json", "images", "samples.npz", "grid.png", "animation.gif", ".samples.json.tmp"),
+    *("edits.json", "originals", "edited", "differences", "changes", "masks", "edits.npz"),
+)
 """What a job puts into its folder when it is done, or when it was killed while it did so."""
+
+RECORDS = ("samples.json", "edits.json")
+"""What comes last into a folder that is whole."""
 
 REQUEST_BYTES = 2**20
 
@@ -85,14 +91,15 @@ def claim(folder: Path, request: Mapping[str, Any]) -> Iterator[Claim]:
 def check_free(folder: Path) -> None:
     """Raises InputError if `folder` holds any of the names that a finished job has there."""
     there = [name for name in FINAL if os.path.lexists(folder / name)]
-    if "samples.json" in there:
+    whole = [name.removesuffix(".json") for name in RECORDS if name in there]
+    if whole:
         raise InputError(
-            f"--out {folder}: holds samples already; give another folder, or remove it first"
+            f"--out {folder}: holds {whole[0]} already; give another folder, or remove it first"
         )
     if there:
         raise InputError(
-            f"--out {folder}: holds {', '.join(there)}, but no samples.json: of a job that was "
-            "killed, or of something else; give another folder, or remove them first"
+            f"--out {folder}: holds {', '.join(there)}, but no {' or '.join(RECORDS)}: of a job "
+            "that was killed, or of something else; give another folder, or remove them first"
         )
 
 

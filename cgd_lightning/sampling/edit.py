@@ -39,7 +39,13 @@ def edits_of(job: Job) -> Edits:
     """The edits that `job` makes. Raises RequestError for one that edits no images."""
     if job.images is None:
         raise RequestError("a job of samples: give it images, by job.editing(images)")
-    edited, rule = job.samples(), job.rule
+    return said_of(job, job.samples())
+
+
+def said_of(job: Job, edited: Tensor) -> Edits:
+    """What `job` made, `edited`, beside its images, with what its classifier says of both."""
+    assert job.images is not None
+    rule = job.rule
     told = job.denoiser.conditional or rule.reads_labels or job.request.labels is not None
     targets = job.targets if told else None
     size = job.request.batch_size

@@ -11,6 +11,9 @@ from cgd_lightning.diffusion.guidance.rule import Guide
 from cgd_lightning.diffusion.targets import Target, as_labels, hit, log_target
 from cgd_lightning.errors import InputError
 
+VISIBLE = 8
+"""Grey levels of 255 by which a value changes at least where an image is said to have changed."""
+
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
@@ -70,6 +73,13 @@ class Edits:
     def distance(self) -> Tensor:
         """Mean absolute difference of each image, in grey levels: float32 (N,)."""
         return self.difference.float().abs().flatten(1).mean(dim=1)
+
+    def changed(self, least: int = VISIBLE) -> Tensor:
+        """Share of each image's pixels that changed by `least` grey levels or more: float32 (N,).
+
+        In any channel.
+        """
+        return (self.difference.abs() >= least).any(dim=1).float().flatten(1).mean(dim=1)
 
     def judged(self, judge: Guide, batch_size: int = 256) -> "Edits":
         """The same, with what `judge` says. Raises InputError if it knows other classes."""

@@ -82,7 +82,7 @@ class SampleFolder:
     def add(self, start: int, images: Tensor) -> None:
         """Keep a chunk, whose first image has index `start`."""
         if self.kind == "npz":
-            np.save(self.pieces / f"{start:08}.npy", images.permute(0, 2, 3, 1).numpy())
+            write_piece(self.pieces, start, images)
             return
         for index, image in enumerate(images, start):
             target = self.targets[index]
@@ -97,7 +97,7 @@ class SampleFolder:
         """
         places = grid_places(self.targets)
         if self.kind == "npz":
-            array = self._array()
+            array = read_pieces(self.folder, self.pieces, len(self.targets))
             rows = [
                 torch.from_numpy(array[chosen]).permute(0, 3, 1, 2) for chosen in places.values()
             ]
@@ -127,36 +127,45 @@ class SampleFolder:
         os.replace(self.unfinished / "samples.json", self.folder / "samples.json")
         return self.folder / "grid.png"
 
-    def _array(self) -> NDArray[np.uint8]:
-        parts: list[NDArray[np.uint8]] = []
-        end = 0
-        for file in sorted(self.pieces.iterdir()):
-            if file.name != f"{end:08}.npy":
-                raise self._not_whole(f"{file.name} where {end:08}.npy was wanted")
-            try:
-                parts.append(np.load(file))
-            except (EOFError, ValueError) as error:
-                raise self._not_whole(f"{file.name} is damaged") from error
-            end += len(parts[-1])
-        if end != len(self.targets):
-            raise self._not_whole(f"{end} images where {len(self.targets)} were wanted")
-        return np.concatenate(parts)
-
     def _check_pictures(self) -> None:
         wanted = {self._file(index) for index in range(len(self.targets))}
         # Some file systems take letters with accents apart.
         there = {normalize("NFC", name) for name in os.listdir(self.pieces)}
         if wanted != there:
             first = min(wanted ^ there)
-            raise self._not_whole(
-                f"{first} {'is missing' if first in wanted else 'is not its own'}"
+            raise _not_whole(
+                self.folder, f"{first} {'is missing' if first in wanted else 'is not its own'}"
             )
-
-    def _not_whole(self, what: str) -> InputError:
-        return InputError(
-            f"{self.folder}: the pieces of this job are not whole: {what}; run it again"
-        )
 
     def _file(self, index: int) -> str:
         digits = max(4, len(str(len(self.targets) - 1)))
         return f"{index:0{digits}}-{self.words[self.targets[index]]}.png"
+
+
+def write_piece(pieces: Path, start: int, images: Tensor) -> None:
+    """Keep a uint8 chunk (B, C, H, W), whose first image has index `start`, in `pieces`."""
+    np.save(pieces / f"{start:08}.npy", images.permute(0, 2, 3, 1).numpy())
+
+
+def read_pieces(folder: Path, pieces: Path, count: int) -> NDArray[np.uint8]:
+    """The `count` images (N, H, W, C) of all chunks in `pieces`.
+
+    Raises InputError, naming `folder`, if some are missing or damaged.
+    """
+    parts: list[NDArray[np.uint8]] = []
+    end = 0
+    for file in sorted(pieces.iterdir()):
+        if file.name != f"{end:08}.npy":
+            raise _not_whole(folder, f"{file.name} where {end:08}.npy was wanted")
+        try:
+            parts.append(np.load(file))
+        except (EOFError, ValueError) as error:
+            raise _not_whole(folder, f"{file.name} is damaged") from error
+        end += len(parts[-1])
+    if end != count:
+        raise _not_whole(folder, f"{end} images where {count} were wanted")
+    return np.concatenate(parts)
+
+
+def _not_whole(folder: Path, what: str) -> InputError:
+    return InputError(f"{folder}: the pieces of this job are not whole: {what}; run it again")

@@ -106,7 +106,13 @@ OPTIONS: dict[str, Check] = {
     "device": _text,
     "precision": _text,
     "start": _start,
+    "images": _text,
+    "mask": _optional,
+    "keep": _one_of("outside", "inside"),
+    "judge": _optional,
+    "resize": _switch,
     "compile": _switch,
     "animate": _switch,
 }
-"""The options that may stand in samples.json: `animate` in older ones, `start` in an edit's."""
+"""The options that may stand in samples.json: `animate` in older ones, `start` and its images in
+an edit's."""

@@ -25,7 +25,10 @@ SCALE = (
     "likeness"
 )
 
-MODELS = {"ckpt", "classifier"}
+RECORDS = {"from": ("samples.json", "cgd sample"), "again": ("edits.json", "cgd edit")}
+"""The options that take a record: its name, and what writes it."""
+
+MODELS = {"ckpt", "classifier", "judge"}
 """Options that name a checkpoint."""
 
 RUNS_ABOVE = 4
@@ -46,25 +49,26 @@ def read_request(name: str | Path, trust: Trust | str | Sequence[str] = NO_TRUST
     return Request.from_plain(read_options(name, trust), name, trust).scaled()
 
 
-def read_options(name: str | Path, trust: Trust) -> dict[str, Any]:
-    """The options in the samples.json called `name`, as plain data.
+def read_options(name: str | Path, trust: Trust, option: str = "from") -> dict[str, Any]:
+    """The options in the samples.json, or edits.json, called `name`, as plain data.
 
-    Raises InputError if there is no such file, it is none of ours, or it says what it may not;
-    nothing was made of it.
+    option: the user named the file by it. Raises InputError if there is no such file, it is none of
+    ours, or it says what it may not; nothing was made of it.
     """
-    path, where = Path(name), f"--from {name}"
+    path, where = Path(name), f"--{option} {name}"
+    record, command = RECORDS[option]
     if not path.is_file():
         raise InputError(
-            f"{where}: no such file; give the samples.json that an earlier cgd sample wrote"
+            f"{where}: no such file; give the {record} that an earlier {command} wrote"
         )
     if path.stat().st_size > MOST_BYTES:
         raise InputError(
-            f"{where}: {path.stat().st_size} bytes; a samples.json has at most {MOST_BYTES}"
+            f"{where}: {path.stat().st_size} bytes; a {record} has at most {MOST_BYTES}"
         )
     try:
         options = schema.mapping(read_json(Path(os.path.realpath(path)))["options"])
     except (KeyError, TypeError, ValueError, RecursionError, OSError) as error:
-        raise InputError(f"{where}: not a samples.json written by cgd sample") from error
+        raise InputError(f"{where}: not a {record} written by {command}") from error
     checked = _checked(options, where, trust)
     _check_nothing_is_fetched(checked, where)
     if checked.pop("compile", False):

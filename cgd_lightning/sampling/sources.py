@@ -31,12 +31,13 @@ Shape = tuple[int, int, int]
 class Samples:
     """uint8 images (N, C, H, W), and what each was asked to be, where that is known.
 
-    ours: whether cgd sample wrote them.
+    ours: whether cgd sample wrote them. files: those of a folder of images, in it.
     """
 
     images: Tensor
     targets: list[Target] | None
     ours: bool = False
+    files: tuple[str, ...] = ()
 
 
 def read_source(
@@ -46,21 +47,23 @@ def read_source(
     option: str = "--samples",
     resize: bool = False,
     advice: str = ", or --resize to bring images to it",
+    most: int | None = None,
 ) -> Samples:
     """The images at `path`.
 
     image_shape: the (C, H, W) that is wanted; that of the first image if it is None. class_names:
     classes that targets must know, and by which sub-folders of images are known; empty if there are
     none. option: the user named the path by it. resize: whether images of a folder are brought to
-    that shape. advice: what the user can do where they are of another. Raises InputError, which
-    begins with the option, if there are no such images.
+    that shape. advice: what the user can do where they are of another. most: of a folder of images,
+    so many are read, the first by name. Raises InputError, which begins with the option, if there
+    are no such images.
     """
     if path.is_dir() and os.path.lexists(path / "samples.json"):
         return Samples(*read_samples(path, image_shape, class_names or None, option), ours=True)
     where = f"{option} {path}"
     try:
         if path.is_dir():
-            return _read_folder(path, image_shape, class_names, resize, advice)
+            return _read_folder(path, image_shape, class_names, resize, advice, most)
         if path.suffix == ".npz" and os.path.lexists(path):
             return _read_npz(path, image_shape, class_names)
     except InputError as error:
@@ -95,7 +98,12 @@ def _read_npz(path: Path, image_shape: Shape | None, class_names: Sequence[str])
 
 
 def _read_folder(
-    root: Path, image_shape: Shape | None, class_names: Sequence[str], resize: bool, advice: str
+    root: Path,
+    image_shape: Shape | None,
+    class_names: Sequence[str],
+    resize: bool,
+    advice: str,
+    most: int | None,
 ) -> Samples:
     if (root / "metrics.csv").is_file() or any(root.glob("version_*/metrics.csv")):
         raise InputError("a run; its samples are in folders of their own, as version_0/samples/0")
@@ -108,6 +116,7 @@ def _read_folder(
         and path.parent not in own  # what an earlier evaluation drew
         and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
+    files = files[:most]
     if not files:
         raise InputError(f"no images in it; wanted files that end in {', '.join(sorted(ENDINGS))}")
     shape = image_shape or _shape_of(decode_as_it_is(files[0]))
@@ -117,11 +126,12 @@ def _read_folder(
         )
 
     def read(file: Path) -> Tensor:
-        return decode(file, shape) if resize else _exactly(file, shape, advice)
+        return decode(file, shape) if resize else exactly(file, shape, advice)
 
     with ThreadPoolExecutor() as pool:
         images = torch.stack(list(pool.map(read, files)))
-    return Samples(images, _targets_of_folders(files, root, class_names))
+    targets = _targets_of_folders(files, root, class_names)
+    return Samples(images, targets, files=tuple(f.relative_to(root).as_posix() for f in files))
 
 
 def _shape_of(image: Tensor) -> Shape:
@@ -129,7 +139,8 @@ def _shape_of(image: Tensor) -> Shape:
     return channels, height, width
 
 
-def _exactly(file: Path, shape: Shape, advice: str) -> Tensor:
+def exactly(file: Path, shape: Shape, advice: str) -> Tensor:
+    """The image in `file`, uint8 of `shape`. Raises InputError, with `advice`, for another."""
     image = decode_as_it_is(file)
     if _shape_of(image) != tuple(shape):
         raise InputError(

@@ -1,0 +1,199 @@
+"""The images that `cgd edit` begins with, where each comes from, and where it may change.
+
+They are a file, a folder or an npz, or images of a split of a data set, whose classes are known.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from cgd_lightning.data.images import ImageBatch, sample_images
+from cgd_lightning.data.pictures import ENDINGS, decode, decode_as_it_is
+from cgd_lightning.errors import InputError
+from cgd_lightning.sampling.request import MOST_SAMPLES
+from cgd_lightning.sampling.sources import Samples, Shape, exactly, read_source
+
+SPLITS = ("train", "val", "test")
+
+OF_A_SPLIT = 64
+"""Images, unless the user says another number."""
+
+ADVICE = ", or --resize to bring images to it"
+
+WHITE = 128
+"""A mask's grey level from which an image may change."""
+
+
+@dataclass(frozen=True)
+class EditImages:
+    """Which images are edited.
+
+    Raises InputError for values out of range.
+
+    Args:
+        images: the images: a file, a folder, an npz with arr_0, or train, val or test of the data
+            set, with its classes; a folder called test is ./test.
+        num_images: images at most, by default all; of a split 64, always the same ones.
+        resize: bring images, and masks, of another size or with other channels to those of the
+            model as data sets of folders do.
+        mask: picture of what may change, white on black, one for all images, or a folder of
+            pictures with the same names as these have.
+        keep: the side of the mask that is kept bit for bit: outside the white, or inside.
+    """
+
+    images: str | None = None
+    num_images: int | None = None
+    resize: bool = False
+    mask: str | None = None
+    keep: Literal["outside", "inside"] = "outside"
+
+    def __post_init__(self) -> None:
+        number = self.num_images
+        if self.images is None:
+            raise InputError(
+                "which images? give --images FILE, --images FOLDER, or --images test for those of "
+                "the data set"
+            )
+        if number is not None and not 1 <= number <= MOST_SAMPLES:
+            raise InputError(f"--num_images {number}: wanted 1 to {MOST_SAMPLES:,}")
+        if self.keep == "inside" and self.mask is None:
+            raise InputError(f"--keep {self.keep}: of which mask? give it with --mask FILE")
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Images to edit, uint8 (N, C, H, W), and what is known of them.
+
+    names: what each is called: a file, or a number in a split or an array. labels: the class that
+    each shows; None where nobody says. masks: where they may change, bool (N, 1, H, W) or
+    (1, 1, H, W); None for everywhere.
+    """
+
+    images: Tensor = field(repr=False)
+    names: tuple[str, ...] = field(repr=False)
+    labels: list[int] | None = field(repr=False)
+    masks: Tensor | None = field(repr=False)
+
+
+def read_given(
+    wanted: EditImages,
+    shape: Sequence[int],
+    class_names: Sequence[str],
+    split: Dataset[ImageBatch] | None = None,
+) -> Given:
+    """The images that are `wanted`, of `shape` (C, H, W), with classes of `class_names`.
+
+    split: of the data set, if they are of one. Raises InputError, which begins with the option, for
+    images and masks that are not there, and for such of another shape.
+    """
+    if split is not None:
+        batch = sample_images(split, wanted.num_images or OF_A_SPLIT)
+        names = tuple(f"{wanted.images}-{index}" for index in batch.indices.tolist())
+        return _with_masks(wanted, batch.images, names, batch.labels.tolist(), files=False)
+    channels, height, width = shape
+    found = _read(wanted, (channels, height, width), class_names)
+    images = found.images[: wanted.num_images]
+    names = found.files or tuple(str(index) for index in range(len(images)))
+    return _with_masks(wanted, images, names, _classes(found, len(images)), bool(found.files))
+
+
+def _read(wanted: EditImages, shape: Shape, class_names: Sequence[str]) -> Samples:
+    path, option = Path(str(wanted.images)), "--images"
+    if not (path.suffix.lower() in ENDINGS and path.is_file()):
+        most = wanted.num_images
+        return read_source(path, shape, class_names, option, wanted.resize, ADVICE, most)
+    try:
+        image = decode(path, shape) if wanted.resize else exactly(path, shape, ADVICE)
+    except InputError as error:
+        raise InputError(f"{option} {path}: {error}") from error
+    return Samples(image[None], None, files=(path.name,))
+
+
+def _classes(found: Samples, count: int) -> list[int] | None:
+    """The classes of the first images, where all are known and single."""
+    classes = [target for target in (found.targets or ())[:count] if isinstance(target, int)]
+    return classes if len(classes) == count else None
+
+
+def _with_masks(
+    wanted: EditImages,
+    images: Tensor,
+    names: tuple[str, ...],
+    labels: list[int] | None,
+    files: bool,
+) -> Given:
+    if wanted.mask is None:
+        return Given(images, names, labels, None)
+    path, size = Path(wanted.mask), (images.shape[-2], images.shape[-1])
+    if path.is_dir() and not files:
+        raise InputError(
+            f"--mask {path}: a folder, and --images {wanted.images} has no files whose names it "
+            "could share; give one mask for all"
+        )
+    places = [_mask_of(path, name) for name in names] if path.is_dir() else [path]
+    masks = torch.stack([_read_mask(place, size, wanted.resize) for place in places])
+    return Given(images, names, labels, masks if wanted.keep == "outside" else ~masks)
+
+
+def _mask_of(folder: Path, name: str) -> Path:
+    """The mask of the image `name`: of that name, or of another kind of picture."""
+    if (folder / name).is_file():
+        return folder / name
+    for ending in sorted(ENDINGS):
+        if (folder / name).with_suffix(ending).is_file():
+            return (folder / name).with_suffix(ending)
+    raise InputError(f"--mask {folder}: no mask for the image {name!a}; wanted one of that name")
+
+
+def _read_mask(file: Path, size: tuple[int, int], resize: bool) -> Tensor:
+    """Where `file` is white, bool (1, H, W). Raises InputError for another size, and for grey."""
+    if not file.is_file():
+        raise InputError(f"--mask {file}: no such file or folder")
+    try:
+        found = size if resize else tuple(decode_as_it_is(file).shape[1:])
+        if found != size:
+            raise InputError(
+                f"{file}: {found[0]} x {found[1]} pixels, and the images have {size[0]} x "
+                f"{size[1]}; wanted the same, or --resize to bring both to those of the model"
+            )
+        grey = decode(file, (1, *size))
+    except InputError as error:
+        raise InputError(f"--mask {error}") from error
+    if 0 < grey.max() < WHITE:
+        raise InputError(
+            f"--mask {file}: no grey level above {int(grey.max())}; wanted white, 255, where an "
+            "image may change, and black elsewhere"
+        )
+    return grey >= WHITE
+
+
+def in_full(
+    word: str | None, shift: int, labels: Sequence[int] | None, class_names: Sequence[str]
+) -> str:
+    """The labels of images that show the classes `labels`, each further by `shift`, in turn.
+
+    word: how the user writes that, for errors. Raises InputError where their classes are not known.
+    """
+    if labels is None or not class_names:
+        raise InputError(
+            f"{word}: wants the class that each image shows; take --images test, or sub-folders "
+            "that are called as the classes are"
+        )
+    classes = [(label + shift) % len(class_names) for label in labels]
+    known = {k: _written(k, class_names) for k in dict.fromkeys(classes)}
+    return ",".join(known[k] for k in classes)
+
+
+def _written(index: int, class_names: Sequence[str]) -> str:
+    """The class `index` as it is written among labels, which commas stand between."""
+    name = class_names[index]
+    if name and name == name.strip() and "," not in name:
+        return name
+    if str(index) in class_names:  # which then means that one
+        raise InputError(f"class {name!r}: cannot be written in a list; give its images alone")
+    return str(index)

@@ -1,0 +1,190 @@
+"""The edits of a request as files, made in one process or in many."""
+
+from collections.abc import Collection
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from cgd_lightning import checkpoints
+from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
+from cgd_lightning.checkpoints.runs import results_folder
+from cgd_lightning.data.images import ImageBatch
+from cgd_lightning.diffusion.classifier import CleanClassifier
+from cgd_lightning.errors import InputError
+from cgd_lightning.sampling.claim import claim
+from cgd_lightning.sampling.edit import said_of
+from cgd_lightning.sampling.edit_facts import facts_of, summary_of, told
+from cgd_lightning.sampling.edit_files import EditFolder
+from cgd_lightning.sampling.edit_images import SPLITS, EditImages, Given, in_full, read_given
+from cgd_lightning.sampling.edits import Edits
+from cgd_lightning.sampling.files import new_folder
+from cgd_lightning.sampling.job import Job
+from cgd_lightning.sampling.pair import Pair, Say, find_pair, silent
+from cgd_lightning.sampling.processes import Processes, start_processes
+from cgd_lightning.sampling.record import write_record
+from cgd_lightning.sampling.request import Request
+from cgd_lightning.sampling.resolve import Loader, load_pair
+from cgd_lightning.sampling.write import Place
+
+NEXT, TRUE = "next", "true"
+"""Labels that mean the class after that of the image, and its own."""
+
+RESIZED = (
+    "note: images are brought to {} as data sets of folders do it: upright, the shorter side "
+    "resized, the middle cut out, {}"
+)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: the path of the sheet, and in one line what became of the images."""
+
+    sheet: Path
+    summary: str
+
+
+def write_edits(
+    request: Request,
+    wanted: EditImages,
+    place: Place,
+    judge: str | None = None,
+    split: Dataset[ImageBatch] | None = None,
+    trust: Trust = NO_TRUST,
+    lenient: Collection[str] = (),
+    say: Say = silent,
+) -> Written | None:
+    """Edit the images that are `wanted` as `request` says, with a progress bar.
+
+    Gives None in other processes than the first. Labels of the request, and the source of its
+    start, may be `NEXT` and `TRUE`, where the classes of the images are known.
+
+    judge: a run or file; by default the newest beside the run that fits. split: of the data set,
+    where images of one are wanted. lenient: fields of the request that nobody asked for now. Raises
+    InputError as `resolve`, `read_given` and `claim` do; then nothing is left behind.
+    """
+    pair = find_pair(request, lenient, say)
+    eye = _find_judge(judge, pair)
+    say(f"judge: {eye}" if eye else NO_JUDGE)
+    processes = start_processes(place.device, place.trainer)
+    job = load_pair(request, pair, Loader(processes.device, trust, place.compile), lenient, say)
+    names = (job.classifier or job.denoiser).class_names
+    given = read_given(wanted, job.denoiser.data.shape, names, split)
+    if wanted.resize and split is None:
+        channels, *sides = given.images.shape[1:]
+        size, grey = " x ".join(map(str, sides)), channels == 1
+        say(RESIZED.format(size, "in grey" if grey else "in colour"))
+    asked = _in_full(job.request, given, names)
+    job = replace(job, request=asked).editing(given.images, given.masks)
+    network = None
+    if eye and processes.rank == 0:
+        network = checkpoints.load(eye, CleanClassifier, device=processes.device, trust=trust)
+    others = _others(wanted, eye, place)
+    under = results_folder(pair.path) / "edits"
+    heading = _heading(request)
+    made = _make(job, given, network, others, place, processes, under, heading)
+    return None if made is None else Written(made[0], told(summary_of(made[1])))
+
+
+NO_JUDGE = (
+    "judge: none fits beside the run, so that the guide alone says what the images show; train one "
+    "(cgd fit --config judge.yaml) or name one (--judge RUN)"
+)
+
+
+def _find_judge(named: str | None, pair: Pair) -> Path | None:
+    """The file of the judge; None if there is none beside the run, or it is the guide itself.
+
+    Raises InputError for one that is named and does not fit.
+    """
+    mine = (pair.path, pair.card)
+    found = checkpoints.find_judge(*mine) if named is None else checkpoints.find(named)
+    if found is None:
+        return None
+    checkpoints.check_judge((found, checkpoints.read(found)), mine)
+    guide = pair.classifier
+    if not (isinstance(guide, Path) and guide.samefile(found)):
+        return found
+    if named is not None:
+        raise InputError(f"--judge {named}: guides these edits itself; give another one")
+    return None
+
+
+def _in_full(request: Request, given: Given, names: tuple[str, ...]) -> Request:
+    """`request` with labels in the place of `NEXT` and `TRUE`; a class of that name wins."""
+    start = request.start
+    if start is not None and start.source == TRUE and TRUE not in names:
+        source = in_full(f"--from {TRUE}", 0, given.labels, names)
+        request = replace(request, start=replace(start, source=source))
+    for word, shift in ((NEXT, 1), (TRUE, 0)):
+        if request.labels == word and word not in names:
+            return replace(request, labels=in_full(f"--to {word}", shift, given.labels, names))
+    return request
+
+
+def _others(wanted: EditImages, judge: Path | None, place: Place) -> dict[str, Any]:
+    """What edits.json says of the options beside the request."""
+    images = str(wanted.images)
+    return {
+        "images": images if images in SPLITS else str(Path(images).absolute()),
+        "mask": None if wanted.mask is None else str(Path(wanted.mask).absolute()),
+        "keep": wanted.keep,
+        "resize": wanted.resize,
+        "judge": None if judge is None else str(judge.absolute()),
+        **place.recorded(),
+    }
+
+
+def _make(
+    job: Job,
+    given: Given,
+    judge: CleanClassifier | None,
+    others: dict[str, Any],
+    place: Place,
+    processes: Processes,
+    under: Path,
+    heading: str,
+) -> tuple[Path, Edits] | None:
+    first, shard = processes.rank == 0, (processes.rank, processes.count)
+    start, starts = job.request.start, job.starts(shard)
+    steps = 0 if start is None else start.count(job.request.sampler)
+    # Before anything is written: settings that do not go together are said here.
+    chunks = job.chunks(shard, progress=lambda: bar.update())
+    record = write_record(job.request, **others)
+    folder = (Path(place.out) if place.out else new_folder(under)) if first else None
+    with (
+        claim(folder, record["options"]) if folder else nullcontext() as own,
+        tqdm(total=len(starts) * steps, unit="step", desc="editing", disable=not first) as bar,
+    ):
+        files = EditFolder(processes.broadcast(own), given, place.format)
+        for number, (index, chunk) in enumerate(chunks, start=1):
+            files.add(index, chunk)
+            bar.set_postfix_str(f"batch {number} of {len(starts)}")
+        processes.barrier()
+        if not first:
+            return None
+        edits = said_of(job, files.edited())
+        edits = edits if judge is None else edits.judged(judge, job.request.batch_size)
+        known = (job.classifier or job.denoiser).class_names
+        facts = {**record, **facts_of(edits, given, job.written, known)}
+        return files.finish(facts, edits, heading), edits
+
+
+def _heading(request: Request) -> str:
+    """What was asked, for the sheet."""
+    start = request.start
+    assert start is not None
+    source = f", from {_short(start.source)}" if start.source else ""
+    to = f"to {_short(request.labels)}" if request.labels else "unguided"
+    if request.labels is None and start.source:
+        to = "to any other"
+    scale = "" if request.strength is None else f", scale {request.strength:g}"
+    return f"{to}{source}, strength {start.strength:g} by {start.by}{scale}"
+
+
+def _short(text: str) -> str:
+    shown = text if len(text) <= 40 else f"{text[:37]}..."
+    return "".join(letter if letter.isprintable() else "_" for letter in shown)
