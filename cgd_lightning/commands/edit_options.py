@@ -19,6 +19,14 @@ OTHERS = {"sampler", "guidance", "start", "labels", "low_res", "num_samples"}
 """Fields of a request that are written otherwise here, or say nothing of an edit."""
 
 
+SWITCH: dict[str, Any] = {"type": bool, "nargs": "?", "const": True, "default": False}
+
+RESIZE = (
+    "bring images, and masks, of another size or with other channels to those of the model, as "
+    "data sets of folders do."
+)
+
+
 def parser(words: Sequence[str], trust: Trust = NO_TRUST, sampler: str = "DDIM") -> OneLineErrors:
     """The options of `cgd edit`; `sampler` is the class whose defaults count.
 
@@ -35,7 +43,8 @@ def parser(words: Sequence[str], trust: Trust = NO_TRUST, sampler: str = "DDIM")
         "cgd edit --ckpt runs/diffusion --images FOLDER --to 9 --mask mask.png",
     )
     _add_words(options)
-    options.add_class_arguments(EditImages, instantiate=False)
+    options.add_class_arguments(EditImages, skip={"resize"}, instantiate=False)
+    (options.groups or {})["EditImages"].add_argument("--resize", **SWITCH, help=RESIZE)
     options.add_class_arguments(Start, skip={"source"}, instantiate=False)
     options.add_class_arguments(Request, skip=OTHERS, instantiate=False)
     if not add_sampler_and_guidance(options, sampler):
@@ -77,9 +86,8 @@ def _add_places(options: OneLineErrors) -> None:
         Place, skip={"animate", "compile", "trainer", "format"}, instantiate=False
     )
     options.add_class_arguments(Devices, "trainer")
-    switch: dict[str, Any] = {"type": bool, "nargs": "?", "const": True, "default": False}
     place = (options.groups or {})["Place"]
-    place.add_argument("--compile", **switch, help="torch.compile the networks.")
+    place.add_argument("--compile", **SWITCH, help="torch.compile the networks.")
     place.add_argument(
         "--format",
         choices=["png", "npz"],
