@@ -16,6 +16,7 @@ from cgd_lightning.checkpoints.listed import NO_TRUST, OURS
 from cgd_lightning.commands import (
     convert_options,
     diagnose_options,
+    edit_options,
     evaluate_options,
     export_options,
     fit,
@@ -37,6 +38,7 @@ MEASURING = {
     "evaluate": evaluate_options.parser,
     "likelihood": likelihood.parser,
     "sweep": sweep_options.parser,
+    "edit": edit_options.parser,
     "diagnose": diagnose_options.parser,
 }
 """Those whose default data set is that of a checkpoint."""

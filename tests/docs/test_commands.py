@@ -11,6 +11,7 @@ from cgd_lightning.checkpoints.classes import NO_TRUST
 from cgd_lightning.commands import (
     convert_options,
     diagnose_options,
+    edit_options,
     evaluate_options,
     export_options,
     likelihood,
@@ -27,6 +28,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PARSERS = {
     "convert": convert_options.parser,
     "diagnose": lambda: diagnose_options.parser([], NO_TRUST),
+    "edit": lambda: edit_options.parser([], NO_TRUST),
     "evaluate": lambda: evaluate_options.parser([], NO_TRUST),
     "export": export_options.parser,
     "likelihood": lambda: likelihood.parser([], NO_TRUST),

@@ -1,0 +1,124 @@
+"""The images that an edit begins with, and its masks, from files and from a data set."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cgd_lightning.data.images import ImageTensors
+from cgd_lightning.errors import InputError
+from cgd_lightning.sampling.edit_images import EditImages, Given, in_full, read_given
+
+SHAPE, NAMES = (1, 8, 8), ("a", "b", "c")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with images of two classes and pictures that are no masks."""
+    monkeypatch.chdir(tmp_path)
+    for index, name in enumerate(("c", "a", "a")):
+        Path("scans", name).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 10 * index).save(Path("scans", name, f"{index}.png"))
+    Path("empty").mkdir()
+    Image.new("L", (8, 8), 1).save("dark.png")
+    Image.new("L", (8, 4), 255).save("wide.png")
+    white = Image.new("L", (4, 4), 0)
+    white.paste(255, (0, 0, 2, 4))
+    white.save("small.png")
+    Image.new("RGB", (8, 8), "red").save("red.png")
+
+
+def read(**wanted: object) -> Given:
+    return read_given(EditImages(**wanted), SHAPE, NAMES)  # type: ignore[arg-type]
+
+
+def test_images_of_a_folder_keep_names_and_classes() -> None:
+    given = read(images="scans")
+    assert given.names == ("a/1.png", "a/2.png", "c/0.png")
+    assert given.labels == [0, 0, 2]
+    assert given.images[:, 0, 0, 0].tolist() == [10, 20, 0]
+    assert given.masks is None
+    few = read(images="scans", num_images=2)
+    assert few.names == given.names[:2]
+    assert torch.equal(few.images, given.images[:2])
+    assert few.labels == [0, 0]
+
+
+def test_images_of_a_file_or_an_array_have_no_classes_unless_it_tells_them() -> None:
+    assert read(images="scans/a/1.png").names == ("1.png",)
+    array = np.arange(2 * 64, dtype=np.uint8).reshape(2, 8, 8, 1)
+    np.savez("two.npz", arr_0=array)
+    given = read(images="two.npz")
+    assert (given.names, given.labels) == (("0", "1"), None)
+    assert np.array_equal(given.images.permute(0, 2, 3, 1).numpy(), array)
+    np.savez("told.npz", arr_0=array, arr_1=np.array([2, 1]))
+    assert read(images="told.npz", num_images=1).labels == [2]
+
+
+def test_images_of_a_split_are_always_the_same_and_keep_their_classes() -> None:
+    images = torch.arange(100, dtype=torch.uint8).reshape(100, 1, 1, 1).repeat(1, 1, 8, 8)
+    split = ImageTensors(images, torch.arange(100) % 3)
+    given = read_given(EditImages("test", num_images=5), SHAPE, NAMES, split)
+    places = given.images[:, 0, 0, 0].tolist()
+    assert given.names == tuple(f"test-{place}" for place in places)
+    assert given.labels == [place % 3 for place in places]
+    again = read_given(EditImages("test"), SHAPE, NAMES, split)
+    assert len(again.names) == 64
+    assert set(given.names) <= set(again.names)
+
+
+def test_a_mask_is_brought_to_the_size_of_the_images_with_them() -> None:
+    given = read(images="small.png", mask="small.png", resize=True)
+    assert given.masks is not None
+    assert given.masks.shape == (1, 1, 8, 8)
+    assert given.masks[0, 0].all(dim=0).tolist() == [True] * 4 + [False] * 4
+    inside = read(images="small.png", mask="small.png", resize=True, keep="inside")
+    assert inside.masks is not None
+    assert torch.equal(inside.masks, ~given.masks)
+
+
+WRONG: dict[str, dict[str, object]] = {
+    "which images": {"images": None},
+    "--num_images 0: wanted 1 to": {"num_images": 0},
+    "--keep inside: of which mask": {"keep": "inside"},
+    "--mask no.png: no such file": {"mask": "no.png"},
+    "--mask wide.png: 4 x 8 pixels, and the images have 8 x 8": {"mask": "wide.png"},
+    "--mask dark.png: no grey level above 1; wanted white": {"mask": "dark.png"},
+    "--mask empty: no mask for the image 'a/1.png'": {"mask": "empty"},
+    "--mask .*not-a-mask.png: not an image": {"mask": "not-a-mask.png"},
+    "--mask scans: a folder, and --images two.npz has no files": {
+        "images": "two.npz",
+        "mask": "scans",
+    },
+    "--images empty: no images in it": {"images": "empty"},
+    "--images nowhere: not there": {"images": "nowhere"},
+    r"--images red.png: 'red.png' has shape \[3, 8, 8\]; wanted \[1, 8, 8\], or --resize": {
+        "images": "red.png"
+    },
+    "--images not-a-mask.png: .*not an image": {"images": "not-a-mask.png"},
+}
+
+
+@pytest.mark.parametrize(("says", "wanted"), WRONG.items(), ids=WRONG)
+def test_what_is_no_image_and_no_mask_is_refused(says: str, wanted: dict[str, object]) -> None:
+    np.savez("two.npz", arr_0=np.zeros((2, 8, 8, 1), dtype=np.uint8))
+    Path("not-a-mask.png").write_text("hello")
+    with pytest.raises(InputError, match=says):
+        read(**{"images": "scans", **wanted})
+
+
+def test_a_mask_with_too_many_pixels_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cgd_lightning.data.pictures.MOST_PIXELS", 40)
+    with pytest.raises(InputError, match=r"--mask dark.png: 8 x 8 pixels; wanted at most 40"):
+        read(images="small.png", mask="dark.png", resize=True)
+
+
+def test_labels_are_written_so_that_they_come_back() -> None:
+    names = ("a", "b, or c", "!d")
+    assert in_full("--to next", 1, [0, 1, 2], names) == "1,!d,a"
+    with pytest.raises(InputError, match="cannot be written in a list"):
+        in_full("--to next", 1, [0], ("1", "x,y"))
+    with pytest.raises(InputError, match="--to next: wants the class"):
+        in_full("--to next", 1, None, names)
