@@ -41,8 +41,8 @@ def commands(page: Path) -> Iterator[list[str]]:
     """The words of each command on `page`, with the variables that it sets put in."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     variables = dict(re.findall(r'`?\b([A-Z]+)="([^"]*)"', text))
-    for block in re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-        for line in block.splitlines():
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        for line in block.splitlines() if not language else ():
             plain = re.sub(r"\$([A-Z]+)\b", lambda found: variables[found[1]], line)
             words = shlex.split(plain, comments=True)
             starts = [i for i, word in enumerate(words) if word == "cgd"]
