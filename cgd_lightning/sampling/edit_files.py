@@ -11,7 +11,6 @@ Files get their final names when all are whole, and edits.json comes last.
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +24,8 @@ from cgd_lightning.sampling.claim import Claim, check_free
 from cgd_lightning.sampling.edit_images import Given
 from cgd_lightning.sampling.edit_maps import absolute_maps, full_colour, sheet, signed_maps
 from cgd_lightning.sampling.edits import Edits
-from cgd_lightning.sampling.files import read_pieces, storable, write_piece
+from cgd_lightning.sampling.file_names import file_word
+from cgd_lightning.sampling.files import read_pieces, write_piece
 
 WHITE = 255
 
@@ -102,5 +102,5 @@ class EditFolder:
 
     def _file(self, index: int) -> str:
         digits = max(4, len(str(len(self.given.names) - 1)))
-        stem = storable(re.sub(r"[^\w.+-]", "_", Path(self.given.names[index]).stem))
+        stem = file_word(Path(self.given.names[index]).stem)
         return f"{index:0{digits}}-{stem}.png"

@@ -51,6 +51,11 @@ def file_words(written: Mapping[Target, str]) -> dict[Target, str]:
     return words
 
 
+def file_word(name: str) -> str:
+    """How one `name` is written there."""
+    return _cut(_safe(name[:MOST_LETTERS]), NAME_BYTES)
+
+
 def _safe(name: str) -> list[str]:
     """`name`, letter by letter, each as a file's name has it."""
     return [_letter(letter) for letter in normalize("NFC", name)]
