@@ -20,7 +20,7 @@ from jsonargparse._actions import _ActionHelpClassPath, _ActionPrintConfig
 from jsonargparse._formatters import get_env_var
 from jsonargparse._typehints import ActionTypeHint, get_all_subclass_paths, get_help_types
 
-from cgd_lightning.configuration.refusals import no_name
+from cgd_lightning.configuration.refusals import OTHERS, no_name
 
 WIDTH = 100
 FEW = 12
@@ -149,6 +149,9 @@ def names_of(typehint: Any) -> dict[str, str]:
     bases = get_help_types(typehint) or ()
     paths = get_all_subclass_paths(typehint, closed_types=False)
     paths = [path for path in paths if is_there(path) and class_at(path) not in bases]
+    for base in bases:
+        if others := OTHERS.get(base.__name__):  # more of Lightning and torch is known than taken
+            paths = [path for path in paths if path.rpartition(".")[2] in others]
     bare = [path.rpartition(".")[2] for path in paths]
     return {
         name if bare.count(name) == 1 else path: path

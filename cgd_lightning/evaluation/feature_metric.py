@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.doubles import WITHOUT_FLOAT64, DoubleMetric, copied, moved
 from cgd_lightning.evaluation.estimate import Estimate
-from cgd_lightning.evaluation.features import LARGEST
+from cgd_lightning.evaluation.features import LARGEST, not_finite
 
 T = TypeVar("T")
 
@@ -170,11 +170,6 @@ class FeatureMetric(DoubleMetric):
 
 
 _SIDES = ("real", "generated")
-
-
-def not_finite(features: Tensor) -> Tensor:
-    """How many rows of `features` (N, d) are not finite, or beyond `LARGEST`: a scalar."""
-    return (~(features.abs() < LARGEST).all(dim=1)).sum()
 
 
 def check_none(bad: int, count: int, side: str) -> None:

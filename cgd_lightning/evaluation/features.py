@@ -95,13 +95,18 @@ class FeatureNetwork(ABC):
         return seen
 
 
+def not_finite(numbers: Tensor) -> Tensor:
+    """How many rows of `numbers` (N, d) have one that is not finite, or above LARGEST; int64 ()."""
+    return (~(numbers.abs() < LARGEST).all(dim=1)).sum()
+
+
 def check_finite(seen: Seen, what: str, network: str) -> None:
     """Raises InputError, about images called `what`, if a feature or logit is not finite.
 
     Nor may one be so large that its powers overflow. network: the name of what saw them.
     """
     for kind, numbers in (("features", seen.features), ("logits", seen.logits)):
-        bad = int((~(numbers.abs() < LARGEST).all(dim=1)).sum())
+        bad = int(not_finite(numbers))
         if bad:
             raise InputError(
                 f"{network}: the {kind} of {bad} of {len(numbers)} {what} are not finite, or above "

@@ -16,7 +16,8 @@ from torch import Tensor
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.all_features import AllFeatures
 from cgd_lightning.evaluation.estimate import Estimate, about, share
-from cgd_lightning.evaluation.feature_metric import check_none, double, not_finite
+from cgd_lightning.evaluation.feature_metric import check_none, double
+from cgd_lightning.evaluation.features import not_finite
 from cgd_lightning.evaluation.neighbours import nearest
 
 NEAR = 0.01

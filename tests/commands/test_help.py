@@ -30,6 +30,7 @@ from cgd_lightning.commands.several import read_options
 from cgd_lightning.commands.sweep import _plan
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.parser import take_trusted
+from cgd_lightning.configuration.refusals import OTHERS as OTHERS_OF_LIBRARIES
 from cgd_lightning.diffusion.samplers import Euler
 
 Cgd = Callable[..., tuple[int, str, str]]
@@ -344,3 +345,19 @@ def test_a_class_whose_module_is_gone_is_not_listed(cgd: Cgd) -> None:
 def test_a_name_that_is_misspelt_in_help_is_answered_with_those_there_are(cgd: Cgd) -> None:
     code, _, err = cgd("sample", "--sampler.help", "ddim")
     assert (code, "no class 'ddim'; did you mean DDIM?; give DDIM, DDPM, " in err) == (2, True), err
+
+
+@pytest.mark.parametrize(
+    ("option", "base"),
+    [
+        ("trainer.callbacks", "Callback"),
+        ("trainer.logger", "Logger"),
+        ("model.optimizer", "Optimizer"),
+    ],
+)
+def test_of_others_help_lists_only_classes_that_may_be_typed(
+    cgd: Cgd, option: str, base: str
+) -> None:
+    names = listed_in(cgd("fit", "--config=diffusion.yaml", f"--{option}.help")[1])
+    assert len(names) > 2
+    assert names.keys() <= set(OTHERS_OF_LIBRARIES[base])
