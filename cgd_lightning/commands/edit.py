@@ -21,7 +21,8 @@ from cgd_lightning.commands.stored_data import with_data
 from cgd_lightning.configuration.environment import with_environment
 from cgd_lightning.configuration.files import OWN_FILES
 from cgd_lightning.configuration.gate import Gate
-from cgd_lightning.configuration.parser import OneLineErrors, instantiate, take_trusted
+from cgd_lightning.configuration.parser import OneLineErrors, instantiate
+from cgd_lightning.configuration.trusted import take_trusted
 from cgd_lightning.data.images import ImageBatch
 from cgd_lightning.diffusion.start import Start
 from cgd_lightning.errors import InputError

@@ -14,7 +14,7 @@ from cgd_lightning.checkpoints.folder_form import AUTOENCODER, write_folder
 from cgd_lightning.commands.export_card import card_of, shown, told_training
 from cgd_lightning.commands.export_options import NONE, parser
 from cgd_lightning.configuration.gate import Gate
-from cgd_lightning.configuration.parser import take_trusted
+from cgd_lightning.configuration.trusted import take_trusted
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.errors import InputError, printable
 from cgd_lightning.exchange import adm_write, diffusers, hub

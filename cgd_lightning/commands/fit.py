@@ -28,7 +28,8 @@ from cgd_lightning.commands.own_config import with_own_config
 from cgd_lightning.configuration.environment import with_environment
 from cgd_lightning.configuration.files import OWN_FILES, PackagedConfigFile
 from cgd_lightning.configuration.gate import Gate
-from cgd_lightning.configuration.parser import OneLineErrors, instantiate, take_trusted
+from cgd_lightning.configuration.parser import OneLineErrors, instantiate
+from cgd_lightning.configuration.trusted import take_trusted
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.errors import InputError
 from cgd_lightning.training.callbacks import callbacks_of

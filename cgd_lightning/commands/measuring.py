@@ -11,7 +11,8 @@ from cgd_lightning.checkpoints.classes import Trust
 from cgd_lightning.configuration.environment import with_environment
 from cgd_lightning.configuration.files import PackagedConfigFile
 from cgd_lightning.configuration.gate import Gate
-from cgd_lightning.configuration.parser import OneLineErrors, take_trusted
+from cgd_lightning.configuration.parser import OneLineErrors
+from cgd_lightning.configuration.trusted import take_trusted
 from cgd_lightning.evaluation.features import Bar
 
 Parser = Callable[[list[str], Trust], OneLineErrors]

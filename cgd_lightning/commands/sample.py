@@ -26,7 +26,8 @@ from cgd_lightning.configuration.files import (
     load_yaml,
 )
 from cgd_lightning.configuration.gate import Gate
-from cgd_lightning.configuration.parser import OneLineErrors, instantiate, take_trusted
+from cgd_lightning.configuration.parser import OneLineErrors, instantiate
+from cgd_lightning.configuration.trusted import take_trusted
 from cgd_lightning.diffusion.guidance import Chain, Rule
 from cgd_lightning.diffusion.samplers import Sampler
 from cgd_lightning.errors import InputError, printable

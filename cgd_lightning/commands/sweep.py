@@ -17,7 +17,8 @@ from cgd_lightning.commands.stored_data import with_data
 from cgd_lightning.commands.sweep_options import SAMPLES, divided, parser, scales_of
 from cgd_lightning.configuration.environment import with_environment
 from cgd_lightning.configuration.gate import Gate
-from cgd_lightning.configuration.parser import OneLineErrors, take_trusted
+from cgd_lightning.configuration.parser import OneLineErrors
+from cgd_lightning.configuration.trusted import take_trusted
 from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import InputError

@@ -29,8 +29,8 @@ from cgd_lightning.commands.own_config import with_own_config
 from cgd_lightning.commands.several import read_options
 from cgd_lightning.commands.sweep import _plan
 from cgd_lightning.configuration.gate import Gate
-from cgd_lightning.configuration.parser import take_trusted
 from cgd_lightning.configuration.refusals import OTHERS as OTHERS_OF_LIBRARIES
+from cgd_lightning.configuration.trusted import take_trusted
 from cgd_lightning.diffusion.samplers import Euler
 
 Cgd = Callable[..., tuple[int, str, str]]

@@ -25,7 +25,8 @@ from cgd_lightning.checkpoints.listed import LISTED, OURS
 from cgd_lightning.commands import fit  # noqa: F401  (all short names are known then)
 from cgd_lightning.configuration.allowed import LIGHTNING, OPTIMIZERS, SCHEDULERS, lightning_classes
 from cgd_lightning.configuration.gate import Gate
-from cgd_lightning.configuration.parser import OneLineErrors, instantiate, take_trusted
+from cgd_lightning.configuration.parser import OneLineErrors, instantiate
+from cgd_lightning.configuration.trusted import take_trusted
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.diffusion.codec import Codec

@@ -3,7 +3,8 @@
 import pytest
 from jsonargparse import ArgumentError, ArgumentParser
 
-from cgd_lightning.configuration.parser import allow_imports, one_line
+from cgd_lightning.configuration.one_line import one_line
+from cgd_lightning.configuration.trusted import allow_imports
 from cgd_lightning.diffusion.denoiser import PredictionType
 from cgd_lightning.diffusion.guidance import Rule
 from cgd_lightning.diffusion.samplers import Sampler
