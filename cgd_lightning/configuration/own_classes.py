@@ -50,5 +50,7 @@ def not_there(path: str) -> str | None:
         return f"no module {module} is in this folder or installed"
     if name in dir(loaded):
         return None
-    near = get_close_matches(name, dir(loaded), 1, ALIKE)
-    return f"module {module} has none" + (f"; did you mean {module}.{near[0]}?" if near else "")
+    own = [key for key, value in vars(loaded).items() if getattr(value, "__module__", "") == module]
+    near = get_close_matches(name, dir(loaded), 1, ALIKE) or own[:1]
+    perhaps = f"; did you mean {module}.{near[0]}?" if near else ""
+    return f"module {module} has no {name!r}{perhaps}"

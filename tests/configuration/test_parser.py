@@ -26,7 +26,7 @@ BEGIN = ["--model=cgd_lightning.ClassifierModule", "--model.network=cgd_lightnin
         ("--model.network=unet", "model.network: no class 'unet'; did you mean UNet?"),
         (
             "--model.network=pathlib.Pth",
-            "model.network: no class 'pathlib.Pth': module pathlib has none; did you mean "
+            "model.network: no class 'pathlib.Pth': module pathlib has no 'Pth'; did you mean "
             "pathlib.Path?",
         ),
         (
@@ -60,7 +60,10 @@ def test_a_value_that_is_none_of_its_kind_is_named_with_its_whole_key(
     [
         ("--sampler=ddim", "sampler: no class 'ddim'; did you mean DDIM?; give AnnealedLangevin, "),
         ("--sampler=nowhere.Own", "sampler: no class 'nowhere.Own': no module nowhere is in this"),
-        ("--sampler=pathlib.Pth", "sampler: no class 'pathlib.Pth': module pathlib has none; did"),
+        (
+            "--sampler=pathlib.Pth",
+            "sampler: no class 'pathlib.Pth': module pathlib has no 'Pth'; did",
+        ),
         ("--prediction=noise", "prediction: 'noise' is none of eps, x0, v; did you mean eps?"),
         ("--rule=classifierfree", "rule: 'classifierfree' is not a Rule; did you mean Classifier"),
     ],

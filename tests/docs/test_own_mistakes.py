@@ -282,7 +282,8 @@ class NoNetwork(nn.Module):
 """
 TYPED = {
     "sampler=mistaken.NoWalk": "sampler: mistaken.NoWalk does not fill walk, which Sampler",
-    "sampler=mistaken.NoWolk": "sampler: no class 'mistaken.NoWolk': module mistaken has none; did",
+    "sampler=mistaken.py": "no class 'mistaken.py': module mistaken has no 'py'; did you mean mis",
+    "sampler=mistaken.NoWolk": "sampler: no class 'mistaken.NoWolk': module mistaken has no 'No",
     "guidance=mistaken.NoBind": "guidance: mistaken.NoBind does not fill bind, which Rule leaves",
     "data.schedule=mistaken.NoTables": "data.schedule: mistaken.NoTables does not fill from_angle",
     "data.schedule=mistaken.Tables": "data.schedule: no class 'mistaken.Tables': module mistaken",
