@@ -205,7 +205,7 @@ VALUES = {
     "weights 'best': wanted one of ema, raw": {"weights": "best"},
     r"guidance \[\]: no rule": {"guidance": []},
     "guidance: Rescale alone guides nowhere": {"guidance": Rescale()},
-    "guidance 'Rescale': wanted a Rule, or a list": {"guidance": "Rescale"},
+    "guidance 'Rescale': wanted a Rule, as ClassifierGuidance": {"guidance": "Rescale"},
     "scale 'high': wanted a finite number": {"scale": "high"},
     "scale nan: wanted a finite number": {"scale": float("nan")},
     "scale inf: wanted a finite number": {"scale": float("inf")},
