@@ -7,7 +7,7 @@ does not belong there, or a part of its strokes is missing. The pixels that diff
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -26,6 +26,14 @@ SPLITS = ("train", "val", "test")
 
 BATCH = 1024
 """Images that are looked at at a time."""
+
+
+class Images(Protocol):
+    """A split, as data sets here give it: torch's own class declares neither of these."""
+
+    def __len__(self) -> int: ...
+
+    def __getitems__(self, indices: list[int], /) -> ImageBatch: ...
 
 
 class Lesions(NoisingDataModule):
@@ -93,7 +101,7 @@ class Lesions(NoisingDataModule):
 
     def masks(self, split: str) -> Tensor:
         """The pixels that a lesion changed, bool (N, 1, H, W); none of a healthy image."""
-        pairs = zip(_batches(self._healthy(split)), _batches(self.split(split)))
+        pairs = zip(_batches(self._healthy(split)), _batches(cast(Images, self.split(split))))
         return torch.cat([(a.images != b.images).any(dim=1, keepdim=True) for a, b in pairs])
 
     def kinds(self, split: str) -> Tensor:
@@ -104,9 +112,9 @@ class Lesions(NoisingDataModule):
         assert isinstance(data, Planted)
         return torch.cat([data.planted(part).kinds for part in _parts(len(data))])
 
-    def _healthy(self, split: str) -> Dataset[ImageBatch]:
+    def _healthy(self, split: str) -> Images:
         with _named_by("of"):
-            return self.of.split(split)
+            return cast(Images, self.of.split(split))
 
 
 @contextmanager
@@ -132,9 +140,9 @@ class Planted(Dataset[ImageBatch]):
     1 for sick.
     """
 
-    def __init__(self, healthy: Dataset[ImageBatch], seed: int, part: int) -> None:
+    def __init__(self, healthy: Images, seed: int, part: int) -> None:
         self.healthy, self.seed, self.part = healthy, seed, part
-        self.labels = (self._kinds(torch.arange(len(healthy))) > 0).long()  # type: ignore[arg-type]
+        self.labels = (self._kinds(torch.arange(len(healthy))) > 0).long()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -152,7 +160,7 @@ class Planted(Dataset[ImageBatch]):
 
     def planted(self, indices: Sequence[int]) -> Lesioned:
         """The images of these indices, and what lesions they have."""
-        images, _, index = self.healthy.__getitems__(list(indices))  # type: ignore[attr-defined]
+        images, _, index = self.healthy.__getitems__(list(indices))
         numbers = torch.cat([self._numbers(index, draw) for draw in range(DRAWS // 4)], dim=1)
         images, kinds = plant(images, self._kinds(index), numbers)
         return Lesioned(ImageBatch(images, (kinds > 0).long(), index), kinds)
@@ -188,6 +196,6 @@ def _parts(count: int) -> Iterator[list[int]]:
         yield list(range(start, min(start + BATCH, count)))
 
 
-def _batches(data: Dataset[ImageBatch]) -> Iterator[ImageBatch]:
-    for part in _parts(len(data)):  # type: ignore[arg-type]
-        yield data.__getitems__(part)  # type: ignore[attr-defined]
+def _batches(data: Images) -> Iterator[ImageBatch]:
+    for part in _parts(len(data)):
+        yield data.__getitems__(part)

@@ -97,7 +97,7 @@ class EditFolder:
         }
         if self.given.labels is not None:
             stored["labels"] = np.array(self.given.labels)
-        np.savez(self.unfinished / "edits.npz", **stored)  # type: ignore[arg-type]
+        np.savez(self.unfinished / "edits.npz", **stored)  # type: ignore[arg-type]  # allow_pickle is none of these
         return ["edits.npz"]
 
     def _file(self, index: int) -> str:
