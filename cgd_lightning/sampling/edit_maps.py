@@ -5,7 +5,7 @@ absolute one holds the change itself, as grey levels. Both are means over the ch
 """
 
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
 from cgd_lightning.evaluation.plots import grid
@@ -52,14 +52,4 @@ def sheet(edits: Edits, heading: str) -> Image.Image:
         rows += [image.expand(-1, 3, -1, -1) for image in images]
         rows.append(signed_maps(edits.difference[part], full))
     names = ["original", "edited", "difference"] * (len(rows) // 3)
-    return _headed(grid(rows, names), heading)
-
-
-def _headed(picture: Image.Image, heading: str) -> Image.Image:
-    """`picture` below a line of text."""
-    box = ImageDraw.Draw(picture).textbbox((8, 6), heading)
-    right, below = int(box[2]) + 8, int(box[3]) + 6
-    canvas = Image.new("RGB", (max(picture.width, right), picture.height + below), "white")
-    canvas.paste(picture, (0, below))
-    ImageDraw.Draw(canvas).text((8, 6), heading, fill="black")
-    return canvas
+    return grid(rows, names, heading)
