@@ -107,9 +107,9 @@ def test_of_two_jobs_on_one_folder_one_is_refused_and_the_other_is_right(
 def test_a_job_is_refused_while_another_is_at_work_and_an_interrupted_one_leaves_nothing(
     workplace: Path, cgd: Cgd
 ) -> None:
-    job = start(*SLOW, "--num_samples=3000", "--out=D")
+    job = start(*SLOW, "--num_samples=100000", "--out=D")
     wait_for_pieces(Path("D"), job)
-    code, out, err = cgd(*SLOW, "--num_samples=3000", "--out=D")
+    code, out, err = cgd(*SLOW, "--num_samples=100000", "--out=D")
     assert (code, out) == (1, "")
     assert "--out D: another command is at work there; give another folder" in error_of(err)
     job.send_signal(signal.SIGINT)
