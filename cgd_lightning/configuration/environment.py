@@ -22,12 +22,11 @@ def with_environment(words: Sequence[str], parser: ArgumentParser) -> list[str]:
     said = [
         f"--{setting}={os.environ[where]}"
         for where, setting in known.items()
-        if where in os.environ
-        and not any(name == setting or name.startswith(f"{setting}.") for name in before)
+        if end and where in os.environ
+        if not any(name == setting or name.startswith(f"{setting}.") for name in before)
     ]
-    out = [*words[:end], *(said if end else []), *words[end:]]
+    out, first = [*words[:end], *said, *words[end:]], end + len(said)
     typed = {word.partition("=")[0] for word in words}
-    first = end + (len(said) if end else 0)
     for setting, value in _of_classes(parser, known):
         if f"--{setting}" not in typed:
             # Behind the classes that it is of, wherever they are given.

@@ -220,20 +220,23 @@ class HelpfulParser(ArgumentParser):
                 continue
             bare = not value and bool(joined or after.startswith("-"))
             action = self._option_string_actions.get(option)
-            if bare and isinstance(action, _ActionHelpClassPath) and action.nargs != 0:
-                print(listed(names_of(action._typehint), _asked.get() or option))
-                self.exit()
-            name = value or after
-            if isinstance(action, _ActionHelpClassPath) and name.isidentifier():
-                known = names_of(action._typehint)
-                if name not in known:
-                    self.error(f"{option[2:]}: {no_name(name, list(known))}")
+            if isinstance(action, _ActionHelpClassPath) and action.nargs != 0:
+                self._tell(option, action, "" if bare else value or after)
             nested = action is None and any(
                 option.startswith(f"{known}.") for known in self._option_string_actions
             )
             if nested:
                 _asked.set(option)
             yield f"{option}=" if nested and bare else word
+
+    def _tell(self, option: str, action: _ActionHelpClassPath, name: str) -> None:
+        """List the classes that `option` is the help of, or correct a `name` that is none."""
+        known = names_of(action._typehint)
+        if not name:
+            print(listed(known, _asked.get() or option))
+            self.exit()
+        if name.isidentifier() and name not in known:
+            self.error(f"{option[2:]}: {no_name(name, list(known))}")
 
     def format_help(self, *args: Any) -> str:
         about = re.fullmatch(r"Help for (\S+)\.help=([\w.]+)", self.description or "")

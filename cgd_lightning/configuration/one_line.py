@@ -27,20 +27,8 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
     text = " ".join(message.split())
     if refused := refusal(text):
         return refused
-    if unknown := re.search(r"[Uu]nrecognized arguments: (.+)", text):
-        words = unknown[1].split(" ")
-        given = [words[0], *(word for word in words[1:] if word.startswith("--"))]
-        near = {word: meant_place(word, options) or meant_option(word, options) for word in given}
-        meant = [f"{ours} for {word.partition('=')[0]}" for word, ours in near.items() if ours]
-        if len(given) == 1:
-            meant = [ours for ours in near.values() if ours]
-        return text + (f"; did you mean {', '.join(meant)}?" if meant else "")
-    if required := re.fullmatch(r"the following arguments are required: ([a-z_]+)", text):
-        return f"{required[1].upper()} is missing"
-    if required := re.search(r"arguments are required: (.*)", text):
-        absent = " and ".join(f"--{name.split('.')[-1]}" for name in required[1].split(", "))
-        names = ", ".join(file.name for file in packaged_configs())
-        return f"{absent} missing; give --config FILE; packaged: {names}"
+    if simple := _unknown(text, options) or _missing(text):
+        return simple
     if foreign := re.match(r"Option '([\w.]+)' is not accepted", text):
         first = foreign[1].partition(".")[0]
         return f"{first}: no option of this command, for which the file is not"
@@ -53,26 +41,58 @@ def one_line(message: str, options: Sequence[str] = ()) -> str:
         return name + unusable
     if misspelt := unknown_class(text):
         return misspelt
-    if simple := _refused(text, name) or _wrong_value(text, name):
+    if simple := _refused(text, name) or _wrong_value(text, name) or _other_class(text, name):
         return simple
+    unclear = re.search(r"Expected a dot import path string: (\S+)", text)
+    nowhere = re.search(r"class_path '([\w.]+)': (?:No module named|module '.*' has no)", text)
+    if found := nowhere or unclear:
+        return _no_class(found[1], name, None)
+    return text if len(text) < 400 else f"{text[:180]} ... {text[-200:]}"
+
+
+def _unknown(text: str, options: Sequence[str]) -> str | None:
+    """The line for words that are no options, each with the one of `options` that it may mean."""
+    unknown = re.search(r"[Uu]nrecognized arguments: (.+)", text)
+    if not unknown:
+        return None
+    words = unknown[1].split(" ")
+    given = [words[0], *(word for word in words[1:] if word.startswith("--"))]
+    near = {word: meant_place(word, options) or meant_option(word, options) for word in given}
+    meant = [
+        ours if len(given) == 1 else f"{ours} for {word.partition('=')[0]}"
+        for word, ours in near.items()
+        if ours
+    ]
+    return text + (f"; did you mean {', '.join(meant)}?" if meant else "")
+
+
+def _missing(text: str) -> str | None:
+    """The line for what a command cannot do without."""
+    if required := re.fullmatch(r"the following arguments are required: ([a-z_]+)", text):
+        return f"{required[1].upper()} is missing"
+    if required := re.search(r"arguments are required: (.*)", text):
+        absent = " and ".join(f"--{name.split('.')[-1]}" for name in required[1].split(", "))
+        names = ", ".join(file.name for file in packaged_configs())
+        return f"{absent} missing; give --config FILE; packaged: {names}"
+    return None
+
+
+def _other_class(text: str, name: str) -> str | None:
+    """The line for a value that is no class of the kind that is wanted."""
     value = re.search(r"(?:Given value|Got value): (.*)$", text)
     wanted = [
         path
         for path in re.findall(r"(?:<class '|list\[)([\w.]+)(?:'>|\])", text)
         if path not in ("NoneType", "str", "list")
     ]
-    if value and wanted:
-        shown, known = value[1][:100], known_names(wanted[0])
-        if missing := not_there(shown):
-            return f"{name}no class {shown!r}: {missing}"
-        told = f"; known here: {', '.join(known)}" if "." in wanted[0] else ""
-        kind = wanted[0].rpartition(".")[2]
-        return f"{name}{shown!r} is not a {kind}{_perhaps(shown, known)}{told}"
-    unclear = re.search(r"Expected a dot import path string: (\S+)", text)
-    nowhere = re.search(r"class_path '([\w.]+)': (?:No module named|module '.*' has no)", text)
-    if found := nowhere or unclear:
-        return _no_class(found[1], name, None)
-    return text if len(text) < 400 else f"{text[:180]} ... {text[-200:]}"
+    if not value or not wanted:
+        return None
+    shown, known = value[1][:100], known_names(wanted[0])
+    if missing := not_there(shown):
+        return f"{name}no class {shown!r}: {missing}"
+    told = f"; known here: {', '.join(known)}" if "." in wanted[0] else ""
+    kind = wanted[0].rpartition(".")[2]
+    return f"{name}{shown!r} is not a {kind}{_perhaps(shown, known)}{told}"
 
 
 MOST = 12

@@ -19,12 +19,9 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.accuracy import accuracy_of
 from cgd_lightning.evaluation.estimate import Estimate
 from cgd_lightning.evaluation.features import FeatureNetwork
-from cgd_lightning.evaluation.maps import check_pair, difference_map
+from cgd_lightning.evaluation.maps import VISIBLE, check_pair, difference_map
 from cgd_lightning.evaluation.measure import Measure
 from cgd_lightning.evaluation.report import Report
-
-CHANGED = 16
-"""Grey levels; a pixel that was changed by more of them counts as changed."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class EditReport:
     before. guide_flips: of the guiding classifier. l1: mean absolute difference of an image, in
     grey levels. feature_distance: between the judge's features of original and edited image, as a
     share of the length of the original's. changed: share of the pixels changed by more than
-    `changed_above` grey levels in any channel. samples: what a `Measure` says of the edited images.
+    `changed_from` grey levels in any channel. samples: what a `Measure` says of the edited images.
     """
 
     n: int
@@ -47,7 +44,7 @@ class EditReport:
     l1_mean: float
     feature_distance: float
     changed: float
-    changed_above: int
+    changed_from: int
     samples: Report | None = None
 
     def to_plain(self) -> dict[str, Any]:
@@ -66,7 +63,7 @@ def edit_report(
     judge: FeatureNetwork,
     guide: FeatureNetwork | None = None,
     measure: Measure | None = None,
-    changed_above: int = CHANGED,
+    changed_from: int = VISIBLE,
 ) -> EditReport:
     """The report of `edited` images of `originals`, uint8 (N, C, H, W) both.
 
@@ -92,7 +89,7 @@ def edit_report(
         l1.quantile(0.5).item(),
         l1.mean().item(),
         (apart / length).quantile(0.5).item(),
-        (difference_map(originals, edited) > changed_above).double().mean().item(),
-        changed_above,
+        (difference_map(originals, edited) >= changed_from).double().mean().item(),
+        changed_from,
         None if measure is None else measure(edited, targets),
     )

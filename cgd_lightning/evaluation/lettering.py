@@ -91,7 +91,7 @@ class Lettering:
 
 
 def readable(text: str) -> str:
-    """`text` in one line, with \\uXXXX for what cannot be printed, or what no font here has."""
+    """`text` in one line; what cannot be printed, or what no font here has, by its code."""
     line = " ".join(normalize("NFC", text).split(" "))
     return "".join(letter if _font(letter) else ascii(letter)[1:-1] for letter in line)
 

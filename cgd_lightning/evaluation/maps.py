@@ -16,6 +16,9 @@ from cgd_lightning.diffusion.codec import PIXELS
 from cgd_lightning.diffusion.guidance.classifier import input_gradient
 from cgd_lightning.errors import InputError
 
+VISIBLE = 8
+"""Grey levels of 255 by which a pixel changes at least where it is said to have changed."""
+
 
 def difference_map(originals: Tensor, edited: Tensor, blur: int = 0) -> Tensor:
     """How many grey levels were changed, float32 (N, H, W), of uint8 images (N, C, H, W).

@@ -6,10 +6,11 @@ from typing import Any
 from torch import Tensor
 
 from cgd_lightning.diffusion.targets import Target, as_labels
+from cgd_lightning.evaluation.maps import VISIBLE
 from cgd_lightning.evaluation.reference import hash_of
 from cgd_lightning.sampling.edit_images import Given
 from cgd_lightning.sampling.edit_maps import full_colour
-from cgd_lightning.sampling.edits import VISIBLE, Edits, Verdicts
+from cgd_lightning.sampling.edits import Edits, Verdicts
 
 DIGITS = 6
 """Of a number in edits.json, after the point."""

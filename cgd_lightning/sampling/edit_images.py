@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from cgd_lightning.data.images import ImageBatch, sample_images
 from cgd_lightning.data.pictures import ENDINGS, decode, decode_as_it_is
+from cgd_lightning.diffusion.targets import quoted
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.request import MOST_SAMPLES
 from cgd_lightning.sampling.sources import Samples, Shape, exactly, read_source
@@ -185,15 +186,4 @@ def in_full(
             "that are called as the classes are"
         )
     classes = [(label + shift) % len(class_names) for label in labels]
-    known = {k: _written(k, class_names) for k in dict.fromkeys(classes)}
-    return ",".join(known[k] for k in classes)
-
-
-def _written(index: int, class_names: Sequence[str]) -> str:
-    """The class `index` as it is written among labels, which commas stand between."""
-    name = class_names[index]
-    if name and name == name.strip() and "," not in name:
-        return name
-    if str(index) in class_names:  # which then means that one
-        raise InputError(f"class {name!r}: cannot be written in a list; give its images alone")
-    return str(index)
+    return ",".join(quoted(class_names[k]) for k in classes)

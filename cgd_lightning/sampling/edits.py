@@ -10,9 +10,7 @@ from cgd_lightning.diffusion.classifier import CleanClassifier, check_statistics
 from cgd_lightning.diffusion.guidance.rule import Guide
 from cgd_lightning.diffusion.targets import Target, as_labels, hit, log_target
 from cgd_lightning.errors import InputError
-
-VISIBLE = 8
-"""Grey levels of 255 by which a value changes at least where an image is said to have changed."""
+from cgd_lightning.evaluation.maps import VISIBLE, difference_map
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +77,8 @@ class Edits:
 
         In any channel.
         """
-        return (self.difference.abs() >= least).any(dim=1).float().flatten(1).mean(dim=1)
+        far = difference_map(self.originals, self.edited) >= least
+        return far.float().flatten(1).mean(dim=1)
 
     def judged(self, judge: Guide, batch_size: int = 256) -> "Edits":
         """The same, with what `judge` says. Raises InputError if it knows other classes."""

@@ -28,9 +28,7 @@ def preview(
     trust: Trust = NO_TRUST,
     progress: Progress | None = None,
 ) -> tuple[Image.Image, Request]:
-    """(grid of samples of the model `ckpt`, what they were asked for).
-
-    A heading tells the scale.
+    """(grid of samples of the model `ckpt` under their scale, what they were asked for).
 
     Two of each of the first ten classes, a class a row; eight where there are no classes to ask
     for. scale: of the guidance by the classifier that goes with it; 0 for none.

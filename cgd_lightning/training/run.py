@@ -71,11 +71,8 @@ def claim(settings: Any, config: str, check_place: Callable[[Path, str], None]) 
             f"most {MOST_CONFIG:,}"
         )
     module, root = class_of(settings.model.class_path), settings.trainer.default_root_dir
-    name = (
-        plain_name(settings.name)
-        if settings.name is not None
-        else run_name(settings.config, module)
-    )
+    usual = settings.name is None
+    name = run_name(settings.config, module) if usual else plain_name(settings.name)
     check_place(Path(root) / name, "trainer.default_root_dir")
     kind = getattr(module, "kind", None)
     folder, ckpt_path = run_folder(root, name, settings.ckpt_path, kind)

@@ -191,7 +191,8 @@ def test_edits_are_measured_by_what_a_judge_sees_and_what_was_changed() -> None:
     assert report.flips.value == report.guide_flips.value == 0.75
     assert report.flips.low == pytest.approx(0.598, abs=1e-3)  # Wilson's of 30 in 40
     assert (report.l1_mean, report.l1_median) == (8, 8)
-    assert report.changed == 0.125
+    assert report.changed == 0.375
+    assert edit_report(originals, edited, targets, judge, changed_from=17).changed == 0.125
     assert report.samples is not None
     assert report.samples["fid_lite"] == pytest.approx(measure(edited)["fid_lite"])
     plain = json.loads(json.dumps(report.to_plain()))

@@ -1,6 +1,7 @@
 """The images that an edit begins with, and its masks, from files and from a data set."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from cgd_lightning.data.images import ImageTensors
+from cgd_lightning.diffusion.targets import parse_targets
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.edit_images import EditImages, Given, in_full, read_given
 
@@ -30,8 +32,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (8, 8), "red").save("red.png")
 
 
-def read(**wanted: object) -> Given:
-    return read_given(EditImages(**wanted), SHAPE, NAMES)  # type: ignore[arg-type]
+def read(**wanted: Any) -> Given:
+    return read_given(EditImages(**wanted), SHAPE, NAMES)
 
 
 def test_images_of_a_folder_keep_names_and_classes() -> None:
@@ -117,8 +119,9 @@ def test_a_mask_with_too_many_pixels_is_not_decoded(monkeypatch: pytest.MonkeyPa
 
 def test_labels_are_written_so_that_they_come_back() -> None:
     names = ("a", "b, or c", "!d")
-    assert in_full("--to next", 1, [0, 1, 2], names) == "1,!d,a"
-    with pytest.raises(InputError, match="cannot be written in a list"):
-        in_full("--to next", 1, [0], ("1", "x,y"))
+    assert in_full("--to next", 1, [0, 1, 2], names) == '"b, or c","!d",a'
+    for known in (names, ("1", "x,y", "0")):
+        written = in_full("--to next", 1, [0, 1, 2], known)
+        assert parse_targets(written, known, 3)[0] == [1, 2, 0]
     with pytest.raises(InputError, match="--to next: wants the class"):
         in_full("--to next", 1, None, names)
