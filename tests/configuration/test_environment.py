@@ -92,3 +92,13 @@ def test_a_variable_names_no_class_that_a_file_may_not(
     monkeypatch.setenv("CGD_FIT__MODEL__NETWORK", "evil.Network")
     code, _, err = cgd("fit", "--config=diffusion.yaml", "--print_config")
     assert (code, "'evil' is not trusted" in err) == (2, True), err
+
+
+def test_variables_of_a_class_that_only_a_word_names_come_behind_it(
+    monkeypatch: pytest.MonkeyPatch, cgd: Callable[..., tuple[int, str, str]]
+) -> None:
+    for name, value in (("DATA__BATCH_SIZE", "7"), ("MODEL__NETWORK__WIDTH", "24")):
+        monkeypatch.setenv(f"CGD_FIT__{name}", value)
+    words = ("--data=Digits", "--model", "DiffusionModule", "--model.network=MLP")
+    code, out, err = cgd("fit", *words, "--print_config=skip_default")
+    assert (code, "batch_size: 7" in out, "width: 24" in out) == (0, True, True), err
