@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cgd_lightning.diffusion.denoiser import Denoise, Denoiser
 from cgd_lightning.diffusion.guidance.keep import keep
+from cgd_lightning.diffusion.guidance.proximal import proximal
 from cgd_lightning.diffusion.guidance.rule import Chain, Guide, Rule, singles
 from cgd_lightning.diffusion.level import Level
 from cgd_lightning.diffusion.originals import Originals
@@ -70,9 +71,14 @@ class Editing:
         return limiters.bind(self.denoiser.bind(nothing), None, nothing)
 
     def keep(self, denoise: Denoise, index: Tensor) -> Denoise:
-        """`denoise` of the images `index` (B,), which stay where they may not change."""
+        """`denoise` of the images `index` (B,), which stay near them as the start says.
+
+        Where they may not change they stay as they are.
+        """
         chosen = self.originals.chosen(index)
         x0 = self.denoiser.data.codec.encode(chosen.images)
+        if self.start.shrinkage:
+            denoise = proximal(denoise, x0, self.start.shrinkage)
         changes = chosen.changes(x0.shape[-2:])
         return denoise if changes is None else keep(denoise, x0, changes)
 

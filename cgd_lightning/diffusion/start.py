@@ -7,6 +7,9 @@ The first keeps what it can of the image; under the guidance of the class that t
 and the way back are a dual diffusion bridge, Su et al. 2023 (arXiv:2203.08382), unguided, DDIM
 inversion, Song et al. 2021 (arXiv:2010.02502), section 4.3. The second draws: SDEdit, Meng et al.
 2022 (arXiv:2108.01073). How far up, t of T, decides how much may change.
+
+What came back may go up again. A guide is asked anew from an image near the goal, so that several
+rounds of less strength reach it with less change than one of more.
 """
 
 from collections.abc import Iterator
@@ -47,6 +50,9 @@ class Start(Value):
             without any if none is given. Labels that are not given are then all other classes.
         resamplings: times that every step of the way back is undone by fresh noise and taken
             again, by which what a mask keeps and what it lets change come to agree (RePaint).
+        rounds: times that an image goes up and comes back, each from where the last one ended.
+        shrinkage: by how much of the image's range, -1 to 1, every change that a step predicts is
+            lessened; smaller ones are undone.
     """
 
     strength: float = 0.5
@@ -54,6 +60,8 @@ class Start(Value):
     refinements: int = 0
     source: str | None = None
     resamplings: int = 0
+    rounds: int = 1
+    shrinkage: float = 0.0
 
     def __post_init__(self) -> None:
         """Raises InputError for values out of range."""
@@ -64,10 +72,15 @@ class Start(Value):
             )
         if self.by not in get_args(Way):
             raise InputError(f"by {self.by!r}: wanted one of {', '.join(get_args(Way))}")
-        for name in ("refinements", "resamplings"):
+        for name, least in (("refinements", 0), ("resamplings", 0), ("rounds", 1)):
             value = getattr(self, name)
-            if type(value) is not int or not 0 <= value <= MOST_ROUNDS:
-                raise InputError(f"{name} {value!r}: wanted an integer, 0 to {MOST_ROUNDS:,}")
+            if type(value) is not int or not least <= value <= MOST_ROUNDS:
+                raise InputError(f"{name} {value!r}: wanted an integer, {least} to {MOST_ROUNDS:,}")
+        if type(self.shrinkage) not in (int, float) or not 0 <= self.shrinkage <= 2:
+            raise InputError(
+                f"shrinkage {self.shrinkage!r}: wanted a part of the range from -1 to 1, between "
+                "0 (off) and 2, as 0.05"
+            )
         if not isinstance(self.source, str | None):
             raise InputError(f"source {self.source!r}: wanted a class as text, as '3'")
         if self.by == "noise" and self.refinements:
@@ -113,7 +126,8 @@ class Start(Value):
         """How many times `walk` yields: the steps of the way up and down."""
         if self.strength == 0:
             return 0
-        return sampler.steps + (sampler.steps if self.by == "inversion" else 1)
+        up = sampler.steps if self.by == "inversion" else 1
+        return self.rounds * (up + sampler.steps)
 
     def walk(
         self,
@@ -129,9 +143,11 @@ class Start(Value):
         inverted: what the inversion asks. denoise: what `sampler` asks on the way back.
         """
         x = x0
-        for x in self.rise(x0, levels, inverted, noise):
-            yield x
-        yield from resampled(sampler, self.resamplings, denoise, x, levels, noise)
+        for _ in range(self.rounds):
+            for x in self.rise(x, levels, inverted, noise):
+                yield x
+            for x in resampled(sampler, self.resamplings, denoise, x, levels, noise):
+                yield x
 
     def rise(
         self, x0: Tensor, levels: list[Level], inverted: Denoise, noise: Noise

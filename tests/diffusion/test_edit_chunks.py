@@ -70,7 +70,13 @@ def test_at_strength_0_images_come_back_bit_for_bit(pair) -> None:
 
 @pytest.mark.parametrize(
     ("start", "sampler"),
-    [(UP, DDIM(6)), (UP, DDPM(6)), (DRAWN, DDIM(6)), (Start(0.6, resamplings=2), DDPM(6))],
+    [
+        (UP, DDIM(6)),
+        (UP, DDPM(6)),
+        (DRAWN, DDIM(6)),
+        (Start(0.6, resamplings=2), DDPM(6)),
+        (Start(0.6, "noise", rounds=2, shrinkage=0.1), DDIM(6)),
+    ],
     ids=repr,
 )
 def test_every_image_is_edited_by_itself_whatever_the_chunks(pair, start, sampler) -> None:
@@ -97,6 +103,14 @@ def test_the_seed_changes_what_is_drawn_and_nothing_of_an_inversion(pair) -> Non
     own = SeededNoise(7 ^ EDITING, torch.arange(7), SHAPE)()
     x0 = PIXELS.encode(pictures())
     torch.testing.assert_close(seen[0], level.alpha * x0 + level.sigma * own)
+
+
+def test_the_more_changes_shrink_the_nearer_an_edit_stays(pair) -> None:
+    far = [
+        (edited(pair, Start(0.6, shrinkage=by)).int() - pictures().int()).abs().float().mean()
+        for by in (0, 0.2, 0.5, 2)
+    ]
+    assert far[0] > far[1] > far[2] > far[3] == 0
 
 
 def test_what_an_image_shows_decides_its_inversion(pair) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor
 from cgd_lightning.diffusion.denoiser import Denoise, Prediction
 from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierGuidance
 from cgd_lightning.diffusion.guidance.keep import keep
+from cgd_lightning.diffusion.guidance.proximal import proximal
 from cgd_lightning.diffusion.level import CLEAN, Level
 from cgd_lightning.diffusion.samplers import (
     DDIM,
@@ -69,6 +70,41 @@ def test_at_strength_0_nothing_is_asked_and_nothing_changes(by: str) -> None:
     assert start.levels(DDIM(20), Cosine()) == [CLEAN]
     assert torch.equal(edited(start, DDIM(20), Cosine(), x0, denoiser), x0)
     assert denoiser.network.calls == start.count(DDIM(20)) == 0
+
+
+@pytest.mark.parametrize("by", ["inversion", "noise"])
+def test_a_round_goes_up_from_where_the_last_one_ended(by: str) -> None:
+    schedule, x0, sampler = Cosine(), images(Cosine()), DDIM(6)
+    up, down = guided(schedule, 0), guided(schedule, 1)
+    twice, draws, x = Start(0.6, by, rounds=2), Draws(3), x0
+    levels = twice.levels(sampler, schedule)
+    for _ in range(2):
+        *_, x = Start(0.6, by).walk(x, levels, up, sampler, down, draws)
+    found = list(twice.walk(x0, levels, up, sampler, down, Draws(3)))
+    torch.testing.assert_close(found[-1], x, rtol=0, atol=0)
+    assert len(found) == twice.count(sampler)
+    assert len([*Start(0, rounds=3).walk(x0, [CLEAN], up, sampler, down, Draws(3))]) == 0
+
+
+@pytest.mark.parametrize("sampler", [DDIM(6), DDPM(6), DPMSolver(6)], ids=kind)
+def test_shrinkage_is_what_a_predicted_change_loses(sampler: Sampler) -> None:
+    schedule, x0 = Cosine(), images(Cosine())
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def near(x_t: Tensor, level: Level) -> Prediction:
+        far, close = down(x_t, level), proximal(down, x0, 0.2)(x_t, level)
+        again = level.alpha * close.x0 + level.sigma * close.eps
+        torch.testing.assert_close(again, x_t)
+        assert close.base is not None
+        seen.append((far.x0 - x0, close.x0 - x0))
+        return close
+
+    down = guided(schedule, 1)
+    ended = edited(Start(0.6), sampler, schedule, x0, guided(schedule, 0), near)
+    for change, left in seen:
+        torch.testing.assert_close(left, change.sign() * (change.abs() - 0.2).clamp(min=0))
+    torch.testing.assert_close(ended, x0 + seen[-1][1])
+    assert 0 < (seen[-1][1] == 0).double().mean() < 1
 
 
 @pytest.mark.parametrize("schedule", SOME, ids=kind)
@@ -255,6 +291,10 @@ WRONG = {
     "refinements -1: wanted an integer, 0 to 10,000": {"refinements": -1},
     "refinements 2.0: wanted": {"refinements": 2.0},
     "resamplings 10001: wanted": {"resamplings": 10001},
+    "rounds 0: wanted an integer, 1 to 10,000": {"rounds": 0},
+    "shrinkage -0.1: wanted a part": {"shrinkage": -0.1},
+    "shrinkage nan: wanted a part": {"shrinkage": float("nan")},
+    "shrinkage True: wanted a part": {"shrinkage": True},
     "source 3: wanted a class as text": {"source": 3},
     "refinements 2: are of an inversion": {"by": "noise", "refinements": 2},
 }
