@@ -144,9 +144,11 @@ class Start(Value):
         """
         x = x0
         for _ in range(self.rounds):
-            for x in self.rise(x, levels, inverted, noise):
+            up = self.rise(x, levels, inverted, noise)
+            for x in up:
                 yield x
-            for x in resampled(sampler, self.resamplings, denoise, x, levels, noise):
+            down = resampled(sampler, self.resamplings, denoise, x, levels, noise)
+            for x in down:
                 yield x
 
     def rise(
