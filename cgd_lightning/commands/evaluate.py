@@ -1,4 +1,7 @@
-"""`cgd evaluate`: what networks see in samples, beside what they see in as many real images."""
+"""`cgd evaluate`: what networks see in samples, beside what they see in as many real images.
+
+Of edits, which have an option of their own, see `evaluate_edits`.
+"""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -7,16 +10,15 @@ from typing import Any
 from jsonargparse import Namespace
 
 from cgd_lightning.checkpoints.listed import not_listed
+from cgd_lightning.commands.evaluate_edits import check_edits, run_edits
 from cgd_lightning.commands.evaluate_eyes import Eyes, eyes_of
 from cgd_lightning.commands.evaluate_options import JUDGE, parser
+from cgd_lightning.commands.evaluate_real import kept_in, listed, reference_of
 from cgd_lightning.commands.measuring import read_words, shown_bar
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.parser import instantiate
 from cgd_lightning.errors import InputError
-from cgd_lightning.evaluation.features import FeatureNetwork
-from cgd_lightning.evaluation.kept import cache_folder, is_lasting
-from cgd_lightning.evaluation.measure import MetricFactory
-from cgd_lightning.evaluation.reference import Reference, hash_of, reference_of
+from cgd_lightning.evaluation.reference import Reference, hash_of
 from cgd_lightning.sampling.evaluated import (
     contact_sheet,
     free_place,
@@ -25,7 +27,7 @@ from cgd_lightning.sampling.evaluated import (
     write_evaluation,
 )
 from cgd_lightning.sampling.evaluation import Evaluation, Training, evaluate
-from cgd_lightning.sampling.references import read_reference, write_reference
+from cgd_lightning.sampling.references import write_reference
 from cgd_lightning.sampling.sources import Samples, read_source
 
 
@@ -33,6 +35,9 @@ def run(args: list[str]) -> None:
     """Run `args`: "evaluate" and its options."""
     settings, options, gate = read_words(args, parser)
     _check(settings, gate)
+    if settings.edits is not None:
+        run_edits(settings, options, gate)
+        return
     eyes = eyes_of(settings, gate)
     if settings.reference is not None and not any(w.startswith("--data") for w in gate.options):
         settings.data = None  # the judge's, for which nobody asked
@@ -41,15 +46,15 @@ def run(args: list[str]) -> None:
     shape = eyes.image_shape or (None if data is None else data.image_shape)
     samples = read_source(Path(settings.samples), shape, names, resize=settings.resize)
     out = _place(settings, samples, gate)
-    reference = _reference(settings, eyes, samples, data)
+    reference, _ = reference_of(settings, eyes, samples.images.shape[1:], data)
     evaluation = evaluate(
         eyes.features,
         reference,
         samples,
         _training(settings, samples, data),
-        _listed(ready.metrics),
+        listed(ready.metrics),
         eyes.judge,
-        _keep(settings, eyes.features),
+        kept_in(settings, eyes.features),
         shown_bar,
     )
     out = _write(settings, out, evaluation, samples, reference, eyes, names)
@@ -58,8 +63,9 @@ def run(args: list[str]) -> None:
 
 def _check(settings: Namespace, gate: Gate) -> None:
     """Raises InputError for settings that do not suffice, or that a file may not give."""
+    check_edits(settings)
     without_judge = settings.judge is None and settings.features == JUDGE
-    if settings.samples is None or without_judge:
+    if settings.edits is None and (settings.samples is None or without_judge):
         raise InputError(
             "wanted the samples and the judge: cgd evaluate --samples "
             "runs/diffusion/version_0/samples/0 --judge runs/judge; or, without a judge, other "
@@ -88,43 +94,10 @@ def _place(settings: Namespace, samples: Samples, gate: Gate) -> Path:
     return out
 
 
-def _reference(settings: Namespace, eyes: Eyes, samples: Samples, data: Any) -> Reference:
-    keep, bar = _keep(settings, eyes.features), shown_bar("real images")
-    shape: Any = tuple(samples.images.shape[1:])
-    if settings.reference is not None:
-        path, names = Path(settings.reference), eyes.class_names(data)
-        return read_reference(path, eyes.features, shape, names, settings.resize, keep, bar)
-    if data is None:
-        raise InputError(
-            f"{settings.judge}: does not tell its data set; give it with --data, or real images "
-            "with --reference"
-        )
-    if tuple(data.image_shape) != shape:
-        raise InputError(
-            f"--data {data.name}: images of shape {list(data.image_shape)}; the samples are of "
-            f"shape {list(shape)}"
-        )
-    from cgd_lightning.data.images import sample_images
-
-    test = data.split("test")
-    real = sample_images(test, len(test))
-    name = f"test images of {data.name}"
-    return reference_of(eyes.features, real.images, real.labels, name, keep, bar)
-
-
 def _training(settings: Namespace, samples: Samples, data: Any) -> Training | None:
     if data is None:
         return None
     return Training.of(data.split("train"), len(samples.images), settings.num_training)
-
-
-def _keep(settings: Namespace, features: FeatureNetwork) -> Path | None:
-    return cache_folder() if not settings.no_cache and is_lasting(features) else None
-
-
-def _listed(metrics: Any) -> list[MetricFactory]:
-    given = metrics if isinstance(metrics, list) else [metrics]
-    return [metric for metric in given if metric is not None]
 
 
 def _write(
@@ -158,5 +131,6 @@ def _write(
         write_reference(Path(settings.write_reference), reference, eyes.features)
     if settings.out is None:
         out = free_place(out, about)
-    write_evaluation(out, facts, contact_sheet(samples.images, samples.targets, names), nearest)
+    contact = contact_sheet(samples.images, samples.targets, names)
+    write_evaluation(out, facts, {"contact": contact, "nearest": nearest})
     return out

@@ -7,6 +7,7 @@ from cgd_lightning.commands.measuring import command_parser
 from cgd_lightning.commands.stored_data import add_data_option
 from cgd_lightning.configuration.parser import OneLineErrors
 from cgd_lightning.evaluation.measure import MetricFactory
+from cgd_lightning.sampling.edit_evaluation import NEAR
 
 JUDGE = "judge"
 """The name of the features that are the judge's."""
@@ -19,12 +20,13 @@ def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
     """
     description = (
         "Distances, precision, recall and class accuracy of samples of any origin, by a judge or "
-        "another network, against real images that nothing was trained on."
+        "another network, against real images that nothing was trained on; or of edits: flips, "
+        "what was changed, and what difference maps find."
     )
     options = command_parser("evaluate", description)
     options.examples = (
         "cgd evaluate --samples runs/diffusion/version_0/samples/0 --judge runs/judge",
-        "cgd evaluate --samples FOLDER --features efficientnet-lite0 --reference FOLDER",
+        "cgd evaluate --edits runs/diffusion/version_0/edits/0 --judge runs/judge --masks FOLDER",
     )
     options.add_argument(
         "--samples",
@@ -36,6 +38,7 @@ def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
         type=str | None,
         help="Run, version folder or file of the judge; without one there is no accuracy.",
     )
+    _add_edits(options)
     _add_networks(options)
     _add_places(options)
     options.add_argument(
@@ -45,6 +48,35 @@ def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
     )
     add_data_option(options, words, "judge", "the judge", trust)
     return options
+
+
+def _add_edits(options: OneLineErrors) -> None:
+    add = options.add_argument_group("edits, in the place of samples").add_argument
+    add("--edits", type=str | None, help="Folder that cgd edit wrote.")
+    add(
+        "--masks",
+        type=str | None,
+        help="True masks of what difference maps should find, white on black: a folder of pictures "
+        "with the names of the images, or one with masks/ and, of each file its kind, kinds.csv.",
+    )
+    add(
+        "--validation",
+        type=str | None,
+        help="Edits of other images, on which the threshold of the maps is fixed, for Dice.",
+    )
+    add("--validation_masks", type=str | None, help="True masks of these, as --masks.")
+    add(
+        "--blur",
+        type=int,
+        default=0,
+        help="Maps are averaged over squares of 2 BLUR + 1 pixels.",
+    )
+    add(
+        "--near",
+        type=int,
+        default=NEAR,
+        help="Maps are also measured inside what was drawn: at most so many pixels from a stroke.",
+    )
 
 
 def _add_networks(options: OneLineErrors) -> None:
@@ -87,8 +119,8 @@ def _add_places(options: OneLineErrors) -> None:
     options.add_argument(
         "--out",
         type=str | None,
-        help="Folder of the results; by default evaluation in the folder of samples of ours, else "
-        "evaluation/NAME; with -2, -3, ... where one of other things is there.",
+        help="Folder of the results; by default evaluation in the folder of samples or edits of "
+        "ours, else evaluation/NAME; with -2, -3, ... where one of other things is there.",
     )
     switch: dict[str, Any] = {"type": bool, "nargs": "?", "const": True, "default": False}
     options.add_argument("--resize", **switch, help="bring images of a folder to the wanted size")

@@ -38,12 +38,13 @@ class Threshold:
 class Found:
     """What maps find of the lesions of n images.
 
-    prevalence: share of the pixels that are lesion, which is the average precision of chance; and
-    the same three inside the region; None where a region holds pixels of one kind alone.
+    dice: at the threshold; None without one. prevalence: share of the pixels that are lesion, which
+    is the average precision of chance; and the same three inside the region; None where a region
+    holds pixels of one kind alone.
     """
 
     n: int
-    dice: float
+    dice: float | None
     auroc: float | None
     average_precision: float | None
     prevalence: float
@@ -54,13 +55,13 @@ class Found:
 
 @dataclass(frozen=True)
 class AnomalyReport:
-    """What maps find, at a threshold of other images.
+    """What maps find, at a threshold of other images, if there is one.
 
     by_kind: of each kind of lesion by its name. healthy: images without a lesion, and what share of
-    their pixels the threshold takes; None where there are none.
+    their pixels the threshold takes; None where there are none, or no threshold.
     """
 
-    threshold: Threshold
+    threshold: Threshold | None
     found: Found
     by_kind: Mapping[str, Found]
     healthy: int
@@ -69,7 +70,7 @@ class AnomalyReport:
     def to_plain(self) -> dict[str, Any]:
         """All of it as plain data, as a JSON holds it."""
         return vars(self) | {
-            "threshold": vars(self.threshold).copy(),
+            "threshold": None if self.threshold is None else vars(self.threshold).copy(),
             "found": vars(self.found).copy(),
             "by_kind": {name: vars(own).copy() for name, own in self.by_kind.items()},
         }
@@ -107,17 +108,17 @@ def dice(found: Tensor, masks: Tensor) -> Tensor:
 def anomaly_report(
     maps: Tensor,
     masks: Tensor,
-    threshold: Threshold,
+    threshold: Threshold | None = None,
     region: Tensor | None = None,
     kinds: Tensor | None = None,
     kind_names: tuple[str, ...] = (),
 ) -> AnomalyReport:
     """What `maps` (N, H, W) find of lesions in `masks`, bool (N, H, W) or (N, 1, H, W).
 
-    threshold: fixed on other images, by `fix_threshold`. region: bool (N, H, W), inside the digit,
-    as `dilated_strokes` gives it; the whole image if none is given. kinds: (N,) int64 places in
-    `kind_names`. Raises InputError for other sizes, maps that are not finite, and where no image
-    has a lesion.
+    threshold: fixed on other images, by `fix_threshold`; without one there is no Dice. region: bool
+    (N, H, W), inside the digit, as `dilated_strokes` gives it; the whole image if none is given.
+    kinds: (N,) int64 places in `kind_names`. Raises InputError for other sizes, maps that are not
+    finite, and where no image has a lesion.
     """
     masks = _checked(maps, masks)
     region = torch.ones_like(masks) if region is None else region
@@ -135,7 +136,7 @@ def anomaly_report(
         raise InputError("no lesion in any mask: wanted at least one image with a lesion")
 
     def of(chosen: Tensor) -> Found:
-        return _found(maps[chosen], masks[chosen], region[chosen], threshold.value)
+        return _found(maps[chosen], masks[chosen], region[chosen], threshold)
 
     by_kind = (
         {}
@@ -145,14 +146,16 @@ def anomaly_report(
         }
     )
     healthy = maps[~sick]
-    false_share = (healthy >= threshold.value).double().mean().item() if len(healthy) else None
+    false_share = None
+    if len(healthy) and threshold is not None:
+        false_share = (healthy >= threshold.value).double().mean().item()
     return AnomalyReport(threshold, of(sick), by_kind, len(healthy), false_share)
 
 
-def _found(maps: Tensor, masks: Tensor, region: Tensor, cut: float) -> Found:
+def _found(maps: Tensor, masks: Tensor, region: Tensor, threshold: Threshold | None) -> Found:
     return Found(
         len(maps),
-        dice(maps >= cut, masks).mean().item(),
+        None if threshold is None else dice(maps >= threshold.value, masks).mean().item(),
         *_ranked(maps.flatten(), masks.flatten()),
         *_ranked(maps[region], masks[region]),
     )

@@ -30,6 +30,20 @@ def difference_map(originals: Tensor, edited: Tensor, blur: int = 0) -> Tensor:
     return blurred((edited.float() - originals.float()).abs().amax(dim=1), blur)
 
 
+def distances(originals: Tensor, edited: Tensor) -> Tensor:
+    """Mean absolute difference of each image, in grey levels: float32 (N,)."""
+    check_pair(originals, edited)
+    return (edited.float() - originals.float()).abs().flatten(1).mean(dim=1)
+
+
+def changed_shares(originals: Tensor, edited: Tensor, least: int = VISIBLE) -> Tensor:
+    """Share of each image's pixels that changed by `least` grey levels or more: float32 (N,).
+
+    In any channel.
+    """
+    return (difference_map(originals, edited) >= least).float().flatten(1).mean(dim=1)
+
+
 def check_pair(originals: Tensor, edited: Tensor) -> None:
     """Raises InputError unless these are uint8 images of one shape (N, C, H, W), N > 0."""
     for images in (originals, edited):

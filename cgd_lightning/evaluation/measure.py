@@ -111,7 +111,16 @@ class Measure:
         targets: Sequence[Target] | Tensor | None = None,
         judged: Seen | None = None,
     ) -> Report:
-        """The same of images that were looked at already; `judged` is what the judge saw."""
+        """The same of images that were looked at already; `judged` is what the judge saw.
+
+        Raises InputError also for features of another width than those of the reference.
+        """
+        if seen.features.shape[1] != self.known.width:
+            raise InputError(
+                f"{self.known.name}: {self.known.width} features of an image, and "
+                f"{self.features.name} makes {seen.features.shape[1]}: of another network, or "
+                "damaged (--no_cache looks again)"
+            )
         asked = {}
         if targets is not None:
             asked["accuracy"] = accuracy_of((judged or seen).classes, targets)

@@ -25,7 +25,7 @@ def table(
         if real is not None:
             own.append(told(name, real.estimates[name]) if name in real.estimates else "")
         rows.append(own)
-    return _aligned(rows)
+    return aligned(rows)
 
 
 CLASS_LETTERS = 40
@@ -41,7 +41,7 @@ def class_table(by_class: Mapping[str, Mapping[str, float]]) -> list[str]:
         shown = "".join(c if c.isprintable() else "_" for c in label)
         short = shown if len(shown) <= CLASS_LETTERS else f"{shown[: CLASS_LETTERS - 3]}..."
         rows.append([short, *cells])
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def told(name: str, estimate: Estimate) -> str:
@@ -56,7 +56,8 @@ def _number(name: str, value: float) -> str:
     return f"{value:.2%}" if name in SHARES else f"{value:.4g}"
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Lines: each of `rows`, its cells below each other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(_padded(row, widths)).rstrip() for row in rows]
 

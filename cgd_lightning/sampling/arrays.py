@@ -30,32 +30,35 @@ def read_arrays(
 
 
 def read_images(
-    arrays: Arrays, image_shape: Sequence[int] | None, count: int | None = None
+    arrays: Arrays,
+    image_shape: Sequence[int] | None,
+    count: int | None = None,
+    name: str = "arr_0",
 ) -> Tensor:
-    """The images arr_0, uint8 (N, C, H, W), of which there must be `count`, if that is given.
+    """The images called `name`, uint8 (N, C, H, W), of which there must be `count`, if it is given.
 
     Raises InputError for other shapes than `image_shape` (C, H, W), and ValueError for what are no
     images.
     """
-    shape, dtype = arrays.header("arr_0")
+    shape, dtype = arrays.header(name)
     if dtype != np.uint8 or len(shape) != 4:
-        raise ValueError(f"arr_0 is {dtype} of shape {list(shape)}; wanted uint8 (N, H, W, C)")
+        raise ValueError(f"{name} is {dtype} of shape {list(shape)}; wanted uint8 (N, H, W, C)")
     n, height, width, channels = shape
     check_shape([channels, height, width], image_shape)
     if count is not None and n != count:
         raise ValueError(f"{n} images and {count} targets")
     # As pictures lie, so that networks round the same.
-    return torch.from_numpy(arrays.read("arr_0")).permute(0, 3, 1, 2).contiguous()
+    return torch.from_numpy(arrays.read(name)).permute(0, 3, 1, 2).contiguous()
 
 
-def read_labels(arrays: Arrays, count: int) -> Tensor:
-    """The classes arr_1, int64 (N,), of `count` images. Raises ValueError for others."""
-    shape, dtype = arrays.header("arr_1")
+def read_labels(arrays: Arrays, count: int, name: str = "arr_1") -> Tensor:
+    """The classes called `name`, int64 (N,), of `count` images. Raises ValueError for others."""
+    shape, dtype = arrays.header(name)
     if dtype.kind not in "iu" or shape != (count,):
-        raise ValueError(f"arr_1 is {dtype} of shape {list(shape)}; wanted {count} classes")
-    labels = arrays.read("arr_1")
+        raise ValueError(f"{name} is {dtype} of shape {list(shape)}; wanted {count} classes")
+    labels = arrays.read(name)
     if count and not (labels.min() >= -(2**31) and labels.max() < 2**31):
-        raise ValueError(f"arr_1 has the label {labels.max()}; wanted classes")
+        raise ValueError(f"{name} has the label {labels.max()}; wanted classes")
     return torch.from_numpy(labels.astype(np.int64))
 
 

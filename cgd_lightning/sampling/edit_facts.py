@@ -30,6 +30,7 @@ def facts_of(
             "hash": hash_of(given.images),
             "masks_hash": None if masks is None else hash_of(masks),
             "full_colour": full_colour(edits),
+            "class_names": list(class_names),
         },
         "summary": summary_of(edits),
         "edits": _each(edits, given, written, class_names),
@@ -44,13 +45,12 @@ def summary_of(edits: Edits) -> dict[str, Any]:
     """
     said = edits.judge or edits.guide
     known = said is not None and edits.targets is not None
-    before = int(said.met_before.sum()) if said is not None and known else None
-    flipped = int((said.met & ~said.met_before).sum()) if said is not None and known else None
+    flips = said.flips if said is not None and known else None
     return {
         "n": len(edits.originals),
         "by": None if not known else "guide" if edits.judge is None else "judge",
-        "met_before": before,
-        "flipped": flipped,
+        "met_before": None if flips is None else int(flips.before.sum()),
+        "flipped": None if flips is None else int(flips.flipped.sum()),
         "median_distance": _rounded(edits.distance.quantile(0.5)),
         "median_changed": _rounded(edits.changed().quantile(0.5)),
         "changed_from": VISIBLE,

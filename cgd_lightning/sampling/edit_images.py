@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cgd_lightning.data.images import ImageBatch, sample_images
-from cgd_lightning.data.pictures import ENDINGS, decode, decode_as_it_is
+from cgd_lightning.data.pictures import ENDINGS, decode
 from cgd_lightning.diffusion.targets import quoted
 from cgd_lightning.errors import InputError
+from cgd_lightning.sampling.masks import mask_of, read_mask
 from cgd_lightning.sampling.request import MOST_SAMPLES
 from cgd_lightning.sampling.sources import Samples, Shape, exactly, read_source
 
@@ -25,9 +26,6 @@ OF_A_SPLIT = 64
 """Images, unless the user says another number."""
 
 ADVICE = ", or --resize to bring images to it"
-
-WHITE = 128
-"""A mask's grey level from which an image may change."""
 
 
 @dataclass(frozen=True)
@@ -136,41 +134,10 @@ def _with_masks(
             f"--mask {path}: a folder, and --images {wanted.images} has no files whose names it "
             "could share; give one mask for all"
         )
-    places = [_mask_of(path, name) for name in names] if path.is_dir() else [path]
-    masks = torch.stack([_read_mask(place, size, wanted.resize) for place in places])
+    option, white = "--mask", "where an image may change"
+    places = [mask_of(path, name, option) for name in names] if path.is_dir() else [path]
+    masks = torch.stack([read_mask(p, size, option, white, wanted.resize) for p in places])
     return Given(images, names, labels, masks if wanted.keep == "outside" else ~masks)
-
-
-def _mask_of(folder: Path, name: str) -> Path:
-    """The mask of the image `name`: of that name, or of another kind of picture."""
-    if (folder / name).is_file():
-        return folder / name
-    for ending in sorted(ENDINGS):
-        if (folder / name).with_suffix(ending).is_file():
-            return (folder / name).with_suffix(ending)
-    raise InputError(f"--mask {folder}: no mask for the image {name!a}; wanted one of that name")
-
-
-def _read_mask(file: Path, size: tuple[int, int], resize: bool) -> Tensor:
-    """Where `file` is white, bool (1, H, W). Raises InputError for another size, and for grey."""
-    if not file.is_file():
-        raise InputError(f"--mask {file}: no such file or folder")
-    try:
-        found = size if resize else tuple(decode_as_it_is(file).shape[1:])
-        if found != size:
-            raise InputError(
-                f"{file}: {found[0]} x {found[1]} pixels, and the images have {size[0]} x "
-                f"{size[1]}; wanted the same, or --resize to bring both to those of the model"
-            )
-        grey = decode(file, (1, *size))
-    except InputError as error:
-        raise InputError(f"--mask {error}") from error
-    if 0 < grey.max() < WHITE:
-        raise InputError(
-            f"--mask {file}: no grey level above {int(grey.max())}; wanted white, 255, where an "
-            "image may change, and black elsewhere"
-        )
-    return grey >= WHITE
 
 
 def in_full(

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from cgd_lightning.diffusion.classifier import CleanClassifier, check_statistics
 from cgd_lightning.diffusion.guidance.rule import Guide
-from cgd_lightning.diffusion.targets import Target, as_labels, hit, log_target
+from cgd_lightning.diffusion.targets import Target, as_labels, log_target
 from cgd_lightning.errors import InputError
-from cgd_lightning.evaluation.maps import VISIBLE, difference_map
+from cgd_lightning.evaluation.flips import Flips
+from cgd_lightning.evaluation.maps import VISIBLE, changed_shares, distances
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +30,18 @@ class Verdicts:
     @property
     def met(self) -> Tensor:
         """Whether each image shows its target after the edit: bool (N,)."""
-        return hit(self.after.argmax(dim=1), self._targets())
+        return self.flips.after
 
     @property
     def met_before(self) -> Tensor:
         """Whether each image showed its target already: bool (N,)."""
-        return hit(self.before.argmax(dim=1), self._targets())
+        return self.flips.before
+
+    @property
+    def flips(self) -> Flips:
+        """Which images show their target, before and after."""
+        classes = self.before.argmax(dim=1), self.after.argmax(dim=1)
+        return Flips.of(*classes, self._targets())
 
     @property
     def log_p(self) -> tuple[Tensor, Tensor]:
@@ -70,15 +77,14 @@ class Edits:
     @property
     def distance(self) -> Tensor:
         """Mean absolute difference of each image, in grey levels: float32 (N,)."""
-        return self.difference.float().abs().flatten(1).mean(dim=1)
+        return distances(self.originals, self.edited)
 
     def changed(self, least: int = VISIBLE) -> Tensor:
         """Share of each image's pixels that changed by `least` grey levels or more: float32 (N,).
 
         In any channel.
         """
-        far = difference_map(self.originals, self.edited) >= least
-        return far.float().flatten(1).mean(dim=1)
+        return changed_shares(self.originals, self.edited, least)
 
     def judged(self, judge: Guide, batch_size: int = 256) -> "Edits":
         """The same, with what `judge` says. Raises InputError if it knows other classes."""

@@ -27,11 +27,11 @@ from cgd_lightning.sampling.record import read_json
 
 
 def write_evaluation(
-    folder: Path, facts: Mapping[str, Any], contact: Image.Image, nearest: Image.Image | None
+    folder: Path, facts: Mapping[str, Any], pictures: Mapping[str, Image.Image | None]
 ) -> None:
-    """Write the pictures and `facts` into `folder`, which is made if it is not there."""
+    """Write `pictures`, by name, and `facts` into `folder`, which is made if it is not there."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in (("contact", contact), ("nearest", nearest)):
+    for name, picture in pictures.items():
         if picture is None:  # of an earlier evaluation
             (folder / f"{name}.png").unlink(missing_ok=True)
             continue

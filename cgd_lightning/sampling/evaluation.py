@@ -102,11 +102,6 @@ def evaluate(
         training=None if known is None else known.features,
     )
     seen = features(samples.images, bars("samples"), "samples")
-    if seen.features.shape[1] != reference.width:
-        raise InputError(
-            f"{reference.name}: {reference.width} features of an image, and {features.name} makes "
-            f"{seen.features.shape[1]}: of another network, or damaged (--no_cache looks again)"
-        )
     asks_judge = judge is not None and judge is not features and samples.targets is not None
     judged = (
         judge(samples.images, bars("judge"), "samples")

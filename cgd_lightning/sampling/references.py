@@ -8,6 +8,7 @@ also say of how many images they are, and what network saw these.
 
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -40,13 +41,35 @@ def read_reference(
     image_shape, class_names, resize: as `read_source` takes them. keep, bar: as `reference_of`
     does. Raises InputError if there are none, and for statistics of other features.
     """
-    moments = _read_moments(path, features)
+    moments = read_moments(path, features)
     if moments is not None:
         return moments
+    return read_real(path, image_shape, class_names, resize).seen_by(features, keep, bar)
+
+
+@dataclass(frozen=True, eq=False)
+class RealImages:
+    """uint8 images (R, C, H, W), their classes (R,) where these are known, and what they are."""
+
+    images: Tensor = field(repr=False)
+    labels: Tensor | None = field(repr=False)
+    name: str
+
+    def seen_by(
+        self, features: FeatureNetwork, keep: Path | None = None, bar: Bar = iter
+    ) -> Reference:
+        """What `features` sees in them; keep, bar: as `reference_of` takes them."""
+        return reference_of(features, self.images, self.labels, self.name, keep, bar)
+
+
+def read_real(
+    path: Path, image_shape: Shape | None, class_names: Sequence[str], resize: bool
+) -> RealImages:
+    """The real images at `path`, as `read_source` reads them."""
     real = read_source(path, image_shape, class_names, "--reference", resize)
     plain = real.targets is not None and all(isinstance(t, int) for t in real.targets)
     labels = torch.tensor(real.targets) if plain else None
-    return reference_of(features, real.images, labels, f"images of {path}", keep, bar)
+    return RealImages(real.images, labels, f"images of {path}")
 
 
 def write_reference(path: Path, reference: Reference, features: FeatureNetwork) -> None:
@@ -71,8 +94,11 @@ def write_reference(path: Path, reference: Reference, features: FeatureNetwork) 
         )
 
 
-def _read_moments(path: Path, features: FeatureNetwork) -> Reference | None:
-    """The statistics in `path`; None if that is no npz, or one that holds images."""
+def read_moments(path: Path, features: FeatureNetwork) -> Reference | None:
+    """The statistics in `path`; None if that is no npz, or one that holds images.
+
+    Raises InputError for what cannot be read, and for statistics of other features.
+    """
     if path.suffix != ".npz" or not path.is_file():
         return None
     try:

@@ -61,6 +61,11 @@ def read_source(
     if path.is_dir() and os.path.lexists(path / "samples.json"):
         return Samples(*read_samples(path, image_shape, class_names or None, option), ours=True)
     where = f"{option} {path}"
+    if path.is_dir() and os.path.lexists(path / "edits.json"):
+        raise InputError(
+            f"{where}: a folder that cgd edit wrote; wanted images; give it as --edits, or its "
+            f"{path / 'edited'} as {option}"
+        )
     try:
         if path.is_dir():
             return _read_folder(path, image_shape, class_names, resize, advice, most)

@@ -10,7 +10,7 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import BadZipFile
@@ -52,7 +52,8 @@ def read_samples(
         if os.path.lexists(folder / "samples.npz"):
             with open_plain(folder / "samples.npz") as file:
                 return read_arrays(file, targets, image_shape), targets
-        return _read_pictures(folder / "images", len(targets), image_shape), targets
+        files = list_pictures(folder / "images", len(targets), "CLASS")
+        return read_pictures(files, image_shape), targets
     except InputError as error:
         raise InputError(f"{option} {folder}: {error}") from error
     except DAMAGE as error:
@@ -104,9 +105,14 @@ def _target(said: Any) -> Target:
     raise ValueError(f"target {ascii(said)[:40]}: wanted a class from 0, or weights from 0")
 
 
-def _read_pictures(folder: Path, count: int, image_shape: Sequence[int] | None) -> Tensor:
+def read_pictures(files: Sequence[Path], image_shape: Sequence[int] | None = None) -> Tensor:
+    """The PNG `files`, uint8 (N, C, H, W).
+
+    Raises InputError for another shape than `image_shape` (C, H, W), or that of the first, and what
+    Pillow raises for what is damaged.
+    """
     images = torch.empty(0)
-    for index, file in enumerate(_list_pictures(folder, count)):
+    for index, file in enumerate(files):
         limit = 2**20 + 2 * (math.prod(image_shape) if image_shape is not None else MOST_PIXELS)
         with open_plain(file, limit) as opened, _open_png(opened, file.name) as image:
             if image.mode not in ("L", "RGB"):
@@ -115,7 +121,7 @@ def _read_pictures(folder: Path, count: int, image_shape: Sequence[int] | None) 
             check_shape(shape, image_shape)
             if index == 0:
                 image_shape = shape
-                images = torch.empty((count, *shape), dtype=torch.uint8)
+                images = torch.empty((len(files), *shape), dtype=torch.uint8)
             pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
             images[index] = pixels.reshape(*shape[1:], shape[0]).permute(2, 0, 1)
     return images
@@ -131,22 +137,25 @@ def _open_png(file: BinaryIO, name: str) -> Image.Image:
             raise ValueError(f"{name!a} is not a PNG") from error
 
 
-def _list_pictures(folder: Path, count: int) -> Iterator[Path]:
-    """The `count` files INDEX-CLASS.png of `folder`, by index."""
+def list_pictures(folder: Path, count: int, called: str) -> list[Path]:
+    """The `count` files INDEX-NAME.png of `folder`, by index; `called` says what NAME is.
+
+    Raises OSError, or ValueError, for other files and another number of them.
+    """
     if folder.is_symlink():
-        raise OSError("images is a link")
+        raise OSError(f"{folder.name} is a link")
     names: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if not entry.name.startswith("."):
                 names.append(entry.name)
             if len(names) > count:
-                raise ValueError(f"more than {count} files in images")
+                raise ValueError(f"more than {count} files in {folder.name}")
     digits = max(4, len(str(count - 1)))
     names.sort()
     for index, name in enumerate(names):
         if not re.fullmatch(rf"{index:0{digits}}-.*\.png", name, flags=re.DOTALL):
-            raise ValueError(f"{name!a} where {index:0{digits}}-CLASS.png was wanted")
+            raise ValueError(f"{name!a} where {index:0{digits}}-{called}.png was wanted")
     if len(names) < count:
-        raise ValueError(f"{len(names)} files in images where {count} were wanted")
-    return (folder / name for name in names)
+        raise ValueError(f"{len(names)} files in {folder.name} where {count} were wanted")
+    return [folder / name for name in names]
