@@ -27,8 +27,8 @@ from cgd_lightning.sampling.evaluated import free_place, write_evaluation
 from cgd_lightning.sampling.references import write_reference
 from cgd_lightning.sampling.true_masks import read_true_masks
 
-OF_MASKS = ("validation", "validation_masks", "blur", "near")
-"""Options that say something of masks alone."""
+OF_VALIDATION = ("validation", "validation_masks")
+"""Options that are given together, or not at all."""
 
 
 def check_edits(settings: Namespace) -> None:
@@ -45,12 +45,12 @@ def check_edits(settings: Namespace) -> None:
     for name, least in (("blur", 0), ("near", 0)):
         if settings[name] < least:
             raise InputError(f"--{name} {settings[name]}: wanted {least} pixels or more")
-    both = settings.validation, settings.validation_masks
-    given = [f"--{name} {settings[name]}" for name in OF_MASKS[:2] if settings[name] is not None]
-    if given and not masks:
-        raise InputError(f"{given[0]}: for which maps? give true masks of the edits with --masks")
+    given = [f"--{name} {settings[name]}" for name in OF_VALIDATION if settings[name] is not None]
+    of_maps = [*given, *([f"--blur {settings.blur}"] if settings.blur else [])]
+    if of_maps and not masks:
+        raise InputError(f"{of_maps[0]}: of which maps? give true masks of the edits with --masks")
     if len(given) == 1:
-        missing = "--validation_masks" if both[1] is None else "--validation"
+        missing = "--validation_masks" if settings.validation_masks is None else "--validation"
         raise InputError(
             f"{given[0]}: a threshold wants edits and their masks; give {missing}, too"
         )

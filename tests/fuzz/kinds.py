@@ -6,8 +6,9 @@ from tests.fuzz.outcome import Kind
 
 CASES = {
     "checkpoint": 8000,
-    "record": 4500,
-    "samples": 2700,
+    "record": 4000,
+    "samples": 2300,
+    "edits": 900,
     "weights": 1200,
     "kept": 600,
     "idx": 1000,

@@ -68,7 +68,7 @@ class Samples:
         file = folder / "samples.npz"
         what = random.choices(["bytes", "zip", "header", "arrays", "place"], [30, 25, 25, 15, 5])[0]
         if what == "place":
-            return _displaced(random, file)
+            return displaced(random, file)
         make = {"bytes": damaged, "zip": lying_zip, "header": _header, "arrays": _arrays}[what]
         file.write_bytes(make(random, self.npz))
         return what
@@ -86,7 +86,7 @@ class Samples:
             )
             file.write_bytes(random.choice([saved(*other), EPS]))
         elif what == "place":
-            return _displaced(random, random.choice([file, file.parent]))
+            return displaced(random, random.choice([file, file.parent]))
         else:
             names = [
                 b"0000.png",
@@ -101,7 +101,7 @@ class Samples:
         return what
 
 
-def _displaced(random: random.Random, file: Path) -> str:
+def displaced(random: random.Random, file: Path) -> str:
     """Something else stands where `file` was."""
     moved = file.with_name("moved")
     os.rename(file, moved)
