@@ -198,7 +198,7 @@ def _with_classes(stored: StoredEdits, record: _Record, class_names: Sequence[st
     """`stored`, with what is said of classes in those of `class_names`."""
     places = {name: place for place, name in enumerate(class_names)}
     mine = _shown(class_names)
-    if record.class_names is not None and record.class_names != tuple(class_names):
+    if record.class_names and record.class_names != tuple(class_names):
         raise InputError(
             f"edits by models that know the classes {_shown(record.class_names)}; the judge knows "
             f"{mine}: wanted the same; give another judge"

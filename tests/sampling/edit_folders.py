@@ -1,4 +1,4 @@
-"""Small folders of edits and of true masks, written as `cgd edit` and `write_lesions` write them."""
+"""Small folders of edits, written as `cgd edit` writes them, and of true masks."""
 
 import json
 from pathlib import Path

@@ -39,7 +39,9 @@ def test_what_nobody_said_is_none(tmp_path: Path) -> None:
         {**entry, "label": None, "to": None, "guide": None}
         for entry in record_of(originals)["edits"]
     ]
-    found = read_edits(write_edits_folder(tmp_path / "e", originals, edited, edits=entries), NAMES)
+    nameless = {**record_of(originals)["images"], "class_names": []}  # of a model without classes
+    folder = write_edits_folder(tmp_path / "e", originals, edited, edits=entries, images=nameless)
+    found = read_edits(folder, NAMES)
     assert (found.targets, found.labels, found.guide) == (None, None, None)
     several = [{**entry, "to": "!a" if i else "a|c"} for i, entry in enumerate(entries)]
     found = read_edits(write_edits_folder(tmp_path / "s", originals, edited, edits=several), NAMES)
@@ -148,6 +150,6 @@ def test_a_folder_of_something_else_is_told_what_it_is(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             read_edits(folder)
         assert says in str(caught.value)
-    with pytest.raises(InputError, match="a folder that cgd edit wrote.* give it as --edits"):
+    with pytest.raises(InputError, match=r"a folder that cgd edit wrote.* give it as --edits"):
         read_source(edits)
     assert torch.equal(read_source(edits / "edited").images, pair()[1])

@@ -1,4 +1,4 @@
-"""True masks by the names of the images, with their kinds, and what difference maps find of them."""
+"""True masks by the names of images, with their kinds, and what difference maps find of them."""
 
 from pathlib import Path
 
@@ -121,5 +121,5 @@ def test_no_mask_is_looked_for_outside_its_folder(name: str, tmp_path: Path) -> 
     )
     masks = write_masks(tmp_path / "below/masks", MASKS[:1])
     (masks / "0.png").rename(tmp_path / "below/0.png")
-    with pytest.raises(InputError, match="edits.json calls an image"):
+    with pytest.raises(InputError, match=r"edits\.json calls an image"):
         read_true_masks(masks, read_edits(folder, NAMES))
