@@ -42,6 +42,7 @@ VARIABLE = "CGD_EDIT__"
 class Asked:
     """What words ask for: a request with a start, its images, and where results go.
 
+    data: the data set, where images of a split are wanted; nothing of it is read yet.
     unchanged: fields of the request that an earlier one has and nobody asked for now.
     """
 
@@ -49,31 +50,40 @@ class Asked:
     wanted: EditImages
     place: Place
     judge: str | None
-    split: Dataset[ImageBatch] | None
+    data: Any
     trust: Trust
     unchanged: tuple[str, ...]
+
+    @property
+    def split(self) -> Dataset[ImageBatch] | None:
+        """The split that is wanted; None for other images.
+
+        Raises InputError for images of another kind than the model's.
+        """
+        return None if self.data is None else _split(self.data, self.wanted, self.request)
 
 
 def run(args: list[str]) -> None:
     """Run `args`: "edit" and its options."""
     asked = read(args[1:])
+    split = asked.split
     with in_words():
         written = write_edits(
             asked.request,
             asked.wanted,
             asked.place,
             asked.judge,
-            asked.split,
+            split,
             asked.trust,
             asked.unchanged,
-            lambda text: sample.say(_in_flags(text)),
+            say,
         )
     if written is not None:
         print(f"{written.summary}\n{written.sheet}")
 
 
-def read(words: Sequence[str]) -> Asked:
-    """What `words`, options of `cgd edit`, ask for.
+def read(words: Sequence[str], prog: str = "cgd edit") -> Asked:
+    """What `words`, options of `cgd edit`, ask for. prog: the command, for errors.
 
     Raises InputError for options that cannot be met, as they are written on the command line.
     """
@@ -83,6 +93,7 @@ def read(words: Sequence[str]) -> Asked:
         model = [f"--ckpt={recorded['ckpt']}"] if recorded.get("ckpt") else []
         sampler = sample.sampler_of(rest, recorded, f"{VARIABLE}SAMPLER")
         options = parser([*model, *rest], gate.trust, sampler)
+        options.prog = prog
         config = sample.as_config(recorded, Path(folder))
         settings = options.parse_args([*config, *with_environment(rest, options)])
     gate.check(vars(settings), "")
@@ -115,9 +126,8 @@ def _asked(
     place = Place(**{f.name: ready[f.name] for f in fields(Place) if f.name != "animate"})
     with in_words():
         request = _request(ready)
-    split = _split(ready.data, wanted, request) if of_data else None
-    trust = sample.trust_of(request, gate)
-    return Asked(request, wanted, place, ready.judge, split, trust, tuple(unchanged))
+    trust, data = sample.trust_of(request, gate), ready.data if of_data else None
+    return Asked(request, wanted, place, ready.judge, data, trust, tuple(unchanged))
 
 
 def _request(ready: Namespace) -> Request:
@@ -193,6 +203,11 @@ def in_words() -> Iterator[None]:
             yield
     except InputError as error:
         raise InputError(_in_flags(str(error))) from error
+
+
+def say(text: str) -> None:
+    """Tell the user, on standard error, once for all processes."""
+    sample.say(_in_flags(text))
 
 
 def _in_flags(message: str) -> str:

@@ -1,4 +1,7 @@
-"""`cgd sweep`: which scale to use, by the same noise at several of them, measured and compared."""
+"""`cgd sweep`: which scale to use, by the same noise at several of them, measured and compared.
+
+Of edits of images, which `--images` says, `sweep_edits` does it.
+"""
 
 import shlex
 from collections.abc import Sequence
@@ -10,6 +13,7 @@ from jsonargparse import Namespace
 
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints.listed import not_listed
+from cgd_lightning.commands import sweep_edits
 from cgd_lightning.commands.measuring import shown_bar
 from cgd_lightning.commands.sample import Asked, in_words, read, say
 from cgd_lightning.commands.several import Option, combinations, read_options
@@ -42,6 +46,9 @@ def run(args: list[str]) -> None:
     """Run `args`: "sweep" and its options."""
     if "--help" in args[1:] or "-h" in args[1:]:
         parser([], checkpoints.Trust()).print_help()
+        return
+    if sweep_edits.is_asked(args[1:]):
+        sweep_edits.run(args)
         return
     own, rest = divided(read_options(args[1:]))
     if helps := [option for option in own if option.name.endswith(".help")]:

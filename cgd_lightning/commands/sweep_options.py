@@ -9,10 +9,14 @@ from cgd_lightning.commands.several import Option
 from cgd_lightning.commands.stored_data import add_data_option
 from cgd_lightning.configuration.parser import OneLineErrors
 from cgd_lightning.errors import InputError
+from cgd_lightning.sampling.edit_sweep import GOAL
 from cgd_lightning.sampling.sweep import SCALES
 
 OWN = ("scales", "judge", "features", "data", "out", "help")
 """Options of this command, beside those of `cgd sample`."""
+
+OF_EDITS = ("images", "to", "num_images", "strength", "again", "flips")
+"""Options of which each says that edits of images are wanted, and not samples."""
 
 NOT_HERE = {
     "scale": "give --scales 0,1,2,5",
@@ -41,16 +45,28 @@ def parser(
         "Which scale to use: the same noise and labels at several scales, and with none, measured "
         "and compared. Takes all options of cgd sample, and several values of each, separated by "
         "commas: --sampler.steps 10,20, short --steps 10,20; --labels is given several times. "
-        f"Makes {SAMPLES:,} samples of each point unless --num_samples says otherwise."
+        f"Makes {SAMPLES:,} samples of each point unless --num_samples says otherwise. With "
+        "--images, which scale and strength for edits: takes the options of cgd edit likewise."
     )
     options = OneLineErrors(prog="cgd sweep", description=description, allow_abbrev=False)
     options.examples = (
         "cgd sweep --ckpt runs/diffusion --scales 0,1,2,5",
-        "cgd sweep --ckpt runs/diffusion --steps 10,20 --features random --num_samples 200",
+        "cgd sweep --ckpt runs/diffusion --images test --to next --scales 2,5,10 "
+        "--strength 0.5,0.7,0.9",
     )
     usual = ",".join(f"{scale:g}" for scale in SCALES)
     options.add_argument(
-        "--scales", type=str, default=usual, help="Scales of the guidance; 0 is always among them."
+        "--scales",
+        type=str,
+        default=usual,
+        help="Scales of the guidance; of samples 0 is always among them.",
+    )
+    options.add_argument(
+        "--flips",
+        type=float,
+        default=GOAL,
+        help="Share of the edited images that shall show what was asked, says the judge: the "
+        "closest point that reaches it is named.",
     )
     options.add_argument(
         "--judge",
@@ -93,14 +109,16 @@ def scales_of(own: Sequence[Option]) -> tuple[float, ...]:
     given = [option.values for option in own if option.name == "scales"]
     if not given:
         return SCALES
-    scales = []
-    for text in given[-1]:
-        try:
-            scale = float(text or "")
-        except ValueError:
-            scale = math.nan
-        if not math.isfinite(scale):
-            what = "none" if text is None else repr(text)
-            raise InputError(f"--scales {what}: wanted numbers, as --scales 0,1,2,5,10")
-        scales.append(scale)
-    return tuple(scales)
+    return tuple(number_of("scales", text, "numbers, as --scales 0,1,2,5,10") for text in given[-1])
+
+
+def number_of(option: str, text: str | None, wanted: str) -> float:
+    """The finite number that `text` is, given to `option`. Raises InputError if it is none."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        what = "none" if text is None else repr(text)
+        raise InputError(f"--{option} {what}: wanted {wanted}")
+    return number

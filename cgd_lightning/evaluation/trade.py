@@ -19,25 +19,11 @@ def trade(axes: "Axes", lines: Sequence[Line], x: str, y: str, real: Measured | 
         across = [_place(x, point) for point in line.points]
         up = [_place(y, point) for point in line.points]
         curve(axes, across, up, label=line.name, color=color)
-        with default_looks():
-            axes.plot(
-                across[line.best],
-                up[line.best],
-                "o",
-                markersize=11,
-                fillstyle="none",
-                color=color,
-                label="chosen" if number == len(lines) - 1 else "",
-            )
-            for point, place in zip(line.points, zip(across, up)):
-                axes.annotate(
-                    f"{point.scale:g}",
-                    place,
-                    xytext=(5, 6 if number % 2 == 0 else -12),
-                    textcoords="offset points",
-                    fontsize=8.5,
-                    color=color if len(lines) > 1 else INK,
-                )
+        chosen = "chosen" if number == len(lines) - 1 else ""
+        ring(axes, across[line.best], up[line.best], color, chosen)
+        beside = color if len(lines) > 1 else INK
+        scales = [f"{point.scale:g}" for point in line.points]
+        write_beside(axes, across, up, scales, beside, above=number % 2 == 0)
     if real is not None and {x, y} <= real.estimates.keys():
         with default_looks():
             axes.plot(
@@ -49,6 +35,33 @@ def trade(axes: "Axes", lines: Sequence[Line], x: str, y: str, real: Measured | 
                 label="real training images",
             )
     axes.margins(0.1)
+
+
+def ring(axes: "Axes", x: float, y: float, color: str, label: str = "") -> None:
+    """Draw a ring around a point, as around the one that is chosen."""
+    with default_looks():
+        axes.plot(x, y, "o", markersize=11, fillstyle="none", color=color, label=label)
+
+
+def write_beside(
+    axes: "Axes",
+    x: Sequence[float],
+    y: Sequence[float],
+    words: Sequence[str],
+    color: str,
+    above: bool = True,
+) -> None:
+    """Write a word beside each of (n,) points, above it or below."""
+    with default_looks():
+        for word, place in zip(words, zip(x, y), strict=True):
+            axes.annotate(
+                word,
+                place,
+                xytext=(5, 6 if above else -12),
+                textcoords="offset points",
+                fontsize=8.5,
+                color=color,
+            )
 
 
 def spread_the_good(axes: "Axes", points: Sequence[Measured]) -> None:

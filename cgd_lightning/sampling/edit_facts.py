@@ -28,6 +28,7 @@ def facts_of(
         "images": {
             "count": len(given.names),
             "hash": hash_of(given.images),
+            "edited_hash": hash_of(edits.edited),
             "masks_hash": None if masks is None else hash_of(masks),
             "full_colour": full_colour(edits),
             "class_names": list(class_names),

@@ -40,13 +40,16 @@ MOST_VALUES = 2**20
 """A value takes up to 100 bytes of memory."""
 
 
-def read_request(name: str | Path, trust: Trust | str | Sequence[str] = NO_TRUST) -> Request:
+def read_request(
+    name: str | Path, trust: Trust | str | Sequence[str] = NO_TRUST, option: str = "from"
+) -> Request:
     """The request of the samples.json called `name`, which makes the same samples again.
 
-    trust: packages whose classes it may name. Raises InputError as `read_options` does.
+    trust: packages whose classes it may name. option: "again" for an edits.json. Raises InputError
+    as `read_options` does.
     """
     trust = Trust.of(trust)
-    return Request.from_plain(read_options(name, trust), name, trust).scaled()
+    return Request.from_plain(read_options(name, trust, option), name, trust).scaled()
 
 
 def read_options(name: str | Path, trust: Trust, option: str = "from") -> dict[str, Any]:

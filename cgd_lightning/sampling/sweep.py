@@ -66,18 +66,8 @@ class Sweep:
     scales: tuple[float, ...] = SCALES
 
     def __post_init__(self) -> None:
-        if not self.scales:
-            raise RequestError(": none; give some, as 0,1,2,5,10", "scales")
-        for scale in self.scales:
-            if type(scale) not in (int, float) or not 0 <= scale < 2**63:
-                raise RequestError(
-                    f" {scale!r}: wanted numbers from 0, less than 2**63, as 0,1,2,5", "scales"
-                )
-        vars(self)["scales"] = tuple(sorted({0.0, *map(float, self.scales)}))
-        for variant in self.variants:
-            if variant.request.scale is not None:
-                raise RequestError(" is given beside scales; leave it out", "scale")
-            variant.at(1.0)  # said here if no rule takes a scale
+        vars(self)["scales"] = tuple(sorted({0.0, *rising(self.scales)}))
+        check_scaled(self.variants)
 
     @classmethod
     def of(
@@ -103,10 +93,38 @@ class Sweep:
 
     def groups(self) -> list[list[Variant]]:
         """The variants, those of the same networks together."""
-        found: dict[str, list[Variant]] = {}
-        for variant in self.variants:
-            found.setdefault(variant.networks(), []).append(variant)
-        return list(found.values())
+        return grouped(self.variants)
+
+
+def rising(scales: Sequence[float]) -> tuple[float, ...]:
+    """`scales` in their order, each once.
+
+    Raises RequestError for what are no finite numbers of at least 0, and for none.
+    """
+    if not scales:
+        raise RequestError(": none; give some, as 0,1,2,5,10", "scales")
+    for scale in scales:
+        if type(scale) not in (int, float) or not 0 <= scale < 2**63:
+            raise RequestError(
+                f" {scale!r}: wanted numbers from 0, less than 2**63, as 0,1,2,5", "scales"
+            )
+    return tuple(sorted(set(map(float, scales))))
+
+
+def check_scaled(variants: Sequence[Variant]) -> None:
+    """Raises RequestError for variants that have a scale already, or no rule that takes one."""
+    for variant in variants:
+        if variant.request.scale is not None:
+            raise RequestError(" is given beside scales; leave it out", "scale")
+        variant.at(1.0)  # said here if no rule takes a scale
+
+
+def grouped(variants: Sequence[Variant]) -> list[list[Variant]]:
+    """The variants, those of the same networks together."""
+    found: dict[str, list[Variant]] = {}
+    for variant in variants:
+        found.setdefault(variant.networks(), []).append(variant)
+    return list(found.values())
 
 
 def _with(request: Request, name: str, value: Any) -> Request:

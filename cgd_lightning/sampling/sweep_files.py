@@ -64,6 +64,7 @@ def _facts(result: SweepResult) -> dict[str, Any]:
     chosen = result.chosen
     return {
         "made_by": f"cgd-lightning {version('cgd-lightning')}",
+        "kind": "samples",
         "chosen": None
         if chosen is None
         else {**chosen.variant.settings, "scale": chosen.scale, "folder": str(chosen.folder)},
@@ -130,17 +131,21 @@ def told(result: SweepResult) -> list[str]:
         known = result.real.estimates
         rows.append([*("" for _ in settings), "real", f"{result.real.n}"])
         rows[-1] += [_with_ends(name, known[name]) if name in known else "" for name in names]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join(c.rjust(w) for c, w in zip(row, widths)).rstrip() for row in rows]
     by = result.measured_by
     return [
-        *lines,
+        *right_aligned(rows),
         "",
         f"features: {by['features']} (hash {by['features_hash']}); judge: hash {by['judge_hash']}",
         f"reference: {by['reference']} (hash {by['reference_hash']})",
         f"{DISTANCE}: energy distance of samples to real images of the classes asked for; 0 is "
         "best, and it decides",
     ]
+
+
+def right_aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table, a column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join(c.rjust(w) for c, w in zip(row, widths)).rstrip() for row in rows]
 
 
 def _with_ends(name: str, estimate: Estimate) -> str:

@@ -35,7 +35,7 @@ from cgd_lightning.sampling.caption import Caption
 from cgd_lightning.sampling.claim import claim
 from cgd_lightning.sampling.files import SampleFolder
 from cgd_lightning.sampling.job import Job
-from cgd_lightning.sampling.record import read_json, read_request, write_record
+from cgd_lightning.sampling.record import RECORDS, read_json, read_request, write_record
 from cgd_lightning.sampling.request import Request
 from cgd_lightning.sampling.stored import DAMAGE, read_samples
 
@@ -61,21 +61,7 @@ class Folder:
 
         Raises InputError for a samples.json that is damaged or of another request.
         """
-        if self.path.is_symlink() or (os.path.lexists(self.path) and not self.path.is_dir()):
-            raise InputError(f"{self.path}: a link or a file in the place of a point; remove it")
-        record = self.path / "samples.json"
-        if not record.is_file():
-            return False
-        try:
-            request = read_request(record, self.trust)
-        except InputError as error:
-            raise self._damaged(error) from error
-        if request != self.request:
-            raise InputError(
-                f"{self.path}: holds samples of another request than this point's; remove it, or "
-                "give another --out"
-            )
-        return True
+        return is_made(self.path, self.request, self.trust)
 
     def make(self, job: Job, progress: Any) -> None:
         """Make the samples, `progress` being called after each step of each chunk.
@@ -102,13 +88,10 @@ class Folder:
         try:
             images, targets = read_samples(self.path, job.denoiser.data.shape)
         except InputError as error:
-            raise self._damaged(error) from error
+            raise damaged(self.path, error) from error
         if targets != list(job.targets):
-            raise self._damaged("samples of other targets")
+            raise damaged(self.path, "samples of other targets")
         return images, targets
-
-    def _damaged(self, why: object) -> InputError:
-        return InputError(f"{self.path}: damaged ({why}); remove it, and it is made again")
 
     def read_report(self, key: Mapping[str, str], images: Tensor, scale: float) -> Measured | None:
         """What was measured of `images`, if it was by and against what `key` says; None if not.
@@ -123,7 +106,7 @@ class Folder:
         if measured_by | {"images": own["images"]} != own:
             return None
         if measured_by != own:
-            raise self._damaged("its samples are not those that were measured here")
+            raise damaged(self.path, "its samples are not those that were measured here")
         return Measured(len(images), scale, *measured)
 
     def _readable_report(
@@ -155,6 +138,35 @@ class Folder:
         """What a report must say of itself: by what, of which samples, by which version."""
         own = {"images": hash_of(images), "point": self.path.name, "form": FORM}
         return {**key, **own, "version": version("cgd-lightning")}
+
+
+def is_made(path: Path, request: Request, trust: Trust, option: str = "from") -> bool:
+    """Whether the folder `path` of a point holds what `request` makes.
+
+    option: of the record, as of `read_request`. Raises InputError for a record that is damaged or
+    of another request.
+    """
+    if path.is_symlink() or (os.path.lexists(path) and not path.is_dir()):
+        raise InputError(f"{path}: a link or a file in the place of a point; remove it")
+    name, command = RECORDS[option]
+    if not (path / name).is_file():
+        return False
+    try:
+        found = read_request(path / name, trust, option)
+    except InputError as error:
+        raise damaged(path, error) from error
+    if found != request:
+        what = command.removeprefix("cgd ") + "s"
+        raise InputError(
+            f"{path}: holds {what} of another request than this point's; remove it, or give "
+            "another --out"
+        )
+    return True
+
+
+def damaged(path: Path, why: object) -> InputError:
+    """What is said of the folder `path` of a point that cannot be read."""
+    return InputError(f"{path}: damaged ({why}); remove it, and it is made again")
 
 
 def _hash_of(plain: Mapping[str, Any]) -> str:

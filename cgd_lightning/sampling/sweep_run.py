@@ -33,6 +33,7 @@ from cgd_lightning.sampling.pair import Say, find_pair, silent
 from cgd_lightning.sampling.request import Request, RequestError
 from cgd_lightning.sampling.resolve import Loader, load_pair
 from cgd_lightning.sampling.sweep import SCALES, Sweep, Variant
+from cgd_lightning.sampling.sweep_kind import check_kind
 from cgd_lightning.sampling.sweep_points import Folder, folder_name, weights_hash
 from cgd_lightning.sampling.sweep_result import Point, SweepResult
 
@@ -66,13 +67,14 @@ def sweep(
     plan = request if isinstance(request, Sweep) else Sweep.of(request, scales, axes)
     device = pick_device(device) if isinstance(device, str) else device
     loader = Loader(device, Trust.of(trust), compile)
+    check_kind(Path(out), "samples")
     made: dict[int, list[Point]] = {}
     with claim(Path(out), HELD), _bar(plan) as bar:
         for group in plan.groups():
             job = _load(group[0], plan, loader, say)
             weights = weights_hash(job)
             for variant in group:
-                own = _again(job, variant, plan.scales[-1])
+                own = again(job, variant, plan.scales[-1])
                 _check_enough(own.targets)
                 look.check(own.targets)
             for variant in group:
@@ -114,7 +116,7 @@ def _points(
 ) -> Iterator[Point]:
     """The points of a variant, made and measured where that is not done."""
     for scale in plan.scales:
-        own = _again(job, variant, scale)
+        own = again(job, variant, scale)
         name = folder_name(variant.settings, scale, own.request, weights)
         folder = Folder(under / name, own.request, loader.trust)
         bar.set_postfix_str(f"{variant.name} scale {scale:g}".strip())
@@ -139,7 +141,7 @@ def _check_enough(targets: Sequence[Target]) -> None:
         raise RequestError(f" {error}", "num_samples") from error
 
 
-def _again(job: Job, variant: Variant, scale: float) -> Job:
+def again(job: Job, variant: Variant, scale: float) -> Job:
     """The job of a variant at a scale, by the networks of `job`."""
     request = variant.request
     if Chain(request.rules).names:

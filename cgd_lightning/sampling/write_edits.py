@@ -67,24 +67,20 @@ def write_edits(
     InputError as `resolve`, `read_given` and `claim` do; then nothing is left behind.
     """
     pair = find_pair(request, lenient, say)
-    eye = _find_judge(judge, pair)
+    eye = find_judge(judge, pair)
     say(f"judge: {eye}" if eye else NO_JUDGE)
     processes = start_processes(place.device, place.trainer)
     job = load_pair(request, pair, Loader(processes.device, trust, place.compile), lenient, say)
     names = (job.classifier or job.denoiser).class_names
-    given = read_given(wanted, job.denoiser.data.shape, names, split)
-    if wanted.resize and split is None:
-        channels, *sides = given.images.shape[1:]
-        size, grey = " x ".join(map(str, sides)), channels == 1
-        say(RESIZED.format(size, "in grey" if grey else "in colour"))
-    asked = _in_full(job.request, given, names)
+    given = given_for(job, wanted, split, say)
+    asked = told_in_full(job.request, given, names)
     job = replace(job, request=asked).editing(given.images, given.masks)
     network = None
     if eye and processes.rank == 0:
         network = checkpoints.load(eye, CleanClassifier, device=processes.device, trust=trust)
-    others = _others(wanted, eye, place)
+    others = recorded_beside(wanted, eye, place)
     under = results_folder(pair.path) / "edits"
-    heading = _heading(request)
+    heading = heading_of(request)
     made = _make(job, given, network, others, place, processes, under, heading)
     return None if made is None else Written(made[0], told(summary_of(made[1])))
 
@@ -95,7 +91,7 @@ NO_JUDGE = (
 )
 
 
-def _find_judge(named: str | None, pair: Pair) -> Path | None:
+def find_judge(named: str | None, pair: Pair) -> Path | None:
     """The file of the judge; None if there is none beside the run, or it is the guide itself.
 
     Raises InputError for one that is named and does not fit.
@@ -113,7 +109,21 @@ def _find_judge(named: str | None, pair: Pair) -> Path | None:
     return None
 
 
-def _in_full(request: Request, given: Given, names: tuple[str, ...]) -> Request:
+def given_for(job: Job, wanted: EditImages, split: Dataset[ImageBatch] | None, say: Say) -> Given:
+    """The images that are `wanted`, for the networks of `job`.
+
+    split: of the data set, if they are of one. Raises InputError as `read_given` does.
+    """
+    names = (job.classifier or job.denoiser).class_names
+    given = read_given(wanted, job.denoiser.data.shape, names, split)
+    if wanted.resize and split is None:
+        channels, *sides = given.images.shape[1:]
+        size, grey = " x ".join(map(str, sides)), channels == 1
+        say(RESIZED.format(size, "in grey" if grey else "in colour"))
+    return given
+
+
+def told_in_full(request: Request, given: Given, names: tuple[str, ...]) -> Request:
     """`request` with labels in the place of `NEXT` and `TRUE`; a class of that name wins."""
     start = request.start
     if start is not None and start.source == TRUE and TRUE not in names:
@@ -125,7 +135,7 @@ def _in_full(request: Request, given: Given, names: tuple[str, ...]) -> Request:
     return request
 
 
-def _others(wanted: EditImages, judge: Path | None, place: Place) -> dict[str, Any]:
+def recorded_beside(wanted: EditImages, judge: Path | None, place: Place) -> dict[str, Any]:
     """What edits.json says of the options beside the request."""
     images = str(wanted.images)
     return {
@@ -166,14 +176,28 @@ def _make(
         processes.barrier()
         if not first:
             return None
-        edits = said_of(job, files.edited())
-        edits = edits if judge is None else edits.judged(judge, job.request.batch_size)
-        known = (job.classifier or job.denoiser).class_names
-        facts = {**record, **facts_of(edits, given, job.written, known)}
-        return files.finish(facts, edits, heading), edits
+        return finish(job, files, judge, record, heading)
 
 
-def _heading(request: Request) -> str:
+def finish(
+    job: Job,
+    files: EditFolder,
+    judge: CleanClassifier | None,
+    record: dict[str, Any],
+    heading: str,
+) -> tuple[Path, Edits]:
+    """(path of the sheet, edits) of a job whose chunks are all in `files`.
+
+    record: of the job. heading: of the sheet.
+    """
+    edits = said_of(job, files.edited())
+    edits = edits if judge is None else edits.judged(judge, job.request.batch_size)
+    known = (job.classifier or job.denoiser).class_names
+    facts = {**record, **facts_of(edits, files.given, job.written, known)}
+    return files.finish(facts, edits, heading), edits
+
+
+def heading_of(request: Request) -> str:
     """What was asked, for the sheet."""
     start = request.start
     assert start is not None

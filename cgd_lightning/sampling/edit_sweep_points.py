@@ -1,0 +1,94 @@
+"""The points of a sweep of edits on the disk: what is finished there is not made again.
+
+    OUT/points/NAME/edits.npz, edits.json, grid.png    as `cgd edit --format npz` writes them
+
+NAME tells what differs, and a hash of the whole request, the images and masks, and the weights of
+the networks: other edits never lie under the same name.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cgd_lightning.arrays import open_arrays
+from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
+from cgd_lightning.diffusion.classifier import CleanClassifier
+from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.reference import hash_of
+from cgd_lightning.files import open_plain
+from cgd_lightning.sampling.arrays import read_images
+from cgd_lightning.sampling.claim import claim
+from cgd_lightning.sampling.edit_files import EditFolder
+from cgd_lightning.sampling.edit_images import Given
+from cgd_lightning.sampling.job import Job
+from cgd_lightning.sampling.record import read_json
+from cgd_lightning.sampling.request import Request
+from cgd_lightning.sampling.stored import DAMAGE
+from cgd_lightning.sampling.sweep_points import damaged, is_made
+from cgd_lightning.sampling.write_edits import finish
+
+LEFT = ("edits.npz", "grid.png")
+"""What a job that was killed while it finished leaves without its edits.json."""
+
+
+@dataclass(frozen=True)
+class EditPointFolder:
+    """The folder of one point, whose edits of `given` images `request` makes.
+
+    trust: what the files may name.
+    """
+
+    path: Path
+    request: Request
+    given: Given
+    trust: Trust = NO_TRUST
+
+    @property
+    def made(self) -> bool:
+        """Whether the edits are there. Raises InputError as `is_made` does."""
+        return is_made(self.path, self.request, self.trust, "again")
+
+    def make(
+        self,
+        job: Job,
+        judge: CleanClassifier,
+        record: dict[str, Any],
+        progress: Callable[[], Any],
+    ) -> None:
+        """Make the edits, `progress` being called after each step of each chunk.
+
+        judge: what it says of each image stands in edits.json too. record: of the request. The
+        folder is this sweep's alone, so that what a killed one left is removed.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name in LEFT:
+            (self.path / name).unlink(missing_ok=True)
+        with claim(self.path, record["options"]) as own:
+            files = EditFolder(own, self.given, "npz")
+            for index, chunk in job.chunks(progress=progress):
+                files.add(index, chunk)
+            finish(job, files, judge, record, self.path.name)
+
+    def read(self) -> Tensor:
+        """The edited images, uint8 (N, C, H, W), of those that are given.
+
+        Raises InputError if they are damaged, or others.
+        """
+        images = self.given.images
+        shape, count = tuple(images.shape[1:]), len(images)
+        try:
+            said = read_json(self.path / "edits.json")["images"]["edited_hash"]
+            with open_plain(self.path / "edits.npz") as file, open_arrays(file) as arrays:
+                originals = read_images(arrays, shape, count, "originals")
+                edited = read_images(arrays, shape, count, "edited")
+        except (InputError, *DAMAGE) as error:
+            raise damaged(self.path, " ".join(str(error).split())[:300]) from error
+        if not torch.equal(originals, images):
+            raise damaged(self.path, "edits of other images")
+        if hash_of(edited) != said:
+            raise damaged(self.path, "its edits are not those that were made here")
+        return edited
