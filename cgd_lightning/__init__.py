@@ -83,6 +83,9 @@ if TYPE_CHECKING:
     from cgd_lightning.networks import SuperRes as SuperRes
     from cgd_lightning.networks import UNet as UNet
     from cgd_lightning.sampling.edit import edit as edit
+    from cgd_lightning.sampling.edit_images import EditImages as EditImages
+    from cgd_lightning.sampling.edit_sweep import EditSweep as EditSweep
+    from cgd_lightning.sampling.edit_sweep_run import sweep_edits as sweep_edits
     from cgd_lightning.sampling.edits import Edits as Edits
     from cgd_lightning.sampling.edits import Verdicts as Verdicts
     from cgd_lightning.sampling.job import Job as Job
@@ -133,10 +136,13 @@ _HOMES = {
     "read_request": "sampling.record",
     "resolve": "sampling.resolve",
     "sample": "sampling.resolve",
+    "EditImages": "sampling.edit_images",
+    "EditSweep": "sampling.edit_sweep",
     "Edits": "sampling.edits",
     "Start": "diffusion.start",
     "Verdicts": "sampling.edits",
     "edit": "sampling.edit",
+    "sweep_edits": "sampling.edit_sweep_run",
     "Job": "sampling.job",
     "Request": "sampling.request",
     "load": "checkpoints",

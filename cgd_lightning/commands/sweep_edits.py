@@ -44,7 +44,7 @@ def is_asked(words: Sequence[str]) -> bool:
 
 def run(args: list[str]) -> None:
     """Run `args`: "sweep" and its options."""
-    own, rest = _divided(read_options(args[1:], OWN_COMMAS))
+    own, rest = divided(read_options(args[1:], OWN_COMMAS))
     plan, words, asked = read(own, rest)
     path = checkpoints.find(str(asked.request.ckpt))
     out = Path(asked.place.out or checkpoints.results_folder(path) / "edit-sweep")
@@ -90,7 +90,7 @@ def read(
         return EditSweep(tuple(variants), scales, goal), every, first
 
 
-def _divided(options: Sequence[Option]) -> tuple[list[Option], list[Option]]:
+def divided(options: Sequence[Option]) -> tuple[list[Option], list[Option]]:
     """(options of this command, options of `cgd edit`), by their full names."""
     own: list[Option] = []
     rest: list[Option] = []

@@ -24,7 +24,7 @@ from cgd_lightning.evaluation.trade import ring, write_beside
 class EditLine:
     """What was measured along rising scale, and the name of the line.
 
-    best: the place of the scale that was chosen; None where none of this line was.
+    best: the place of the scale that was named; None where none of this line was.
     """
 
     name: str
@@ -54,8 +54,9 @@ def write_curve(
         words = [f"{scale:g}" for scale in line.scales]
         write_beside(axes, across, up, words, color if len(lines) > 1 else INK, number % 2 == 0)
         if line.best is not None:
-            ring(axes, across[line.best], up[line.best], color, "chosen")
-    level(axes, goal, f"goal: {goal:.3g}")
+            called = "chosen" if up[line.best] >= goal else "most flips"
+            ring(axes, across[line.best], up[line.best], color, called)
+    level(axes, goal, f"goal: {100 * goal:.4g}%")
     if half is not None:
         with default_looks():
             label = "half of that between the classes"

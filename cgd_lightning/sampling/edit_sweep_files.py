@@ -68,6 +68,7 @@ def told(result: EditSweepResult) -> list[str]:
     heads = ("flips", "guide's", "median L1", "in features", "changed")
     rows = [[*settings, "scale", "n", *heads], *map(_cells, result.points)]
     by, first = result.measured_by, result.points[0].report
+    already = f"already: {first.already.value:.1%} showed it before the edit, says the judge"
     return [
         *right_aligned(rows),
         "",
@@ -77,6 +78,7 @@ def told(result: EditSweepResult) -> list[str]:
         "median L1: to the original, in grey levels; in features: of the judge, as a share of the "
         "original's length",
         f"changed: share of the pixels changed by {first.changed_from} grey levels or more",
+        *([already] if first.already.value else []),
     ]
 
 

@@ -98,7 +98,7 @@ class EditSweepResult:
     def advice(self) -> tuple[str, ...]:
         """Which point, why, and what to ask next, a line each."""
         best = self.chosen
-        said, goal = best.report, f"{self.goal:.4g}"
+        said, goal = best.report, f"{100 * self.goal:.4g}%"
         where = f"{best.line}, scale {best.scale:g}"
         what = f"{said.flips:.1%} flips at a median L1 of {said.l1_median:.1f} grey levels"
         lines = [f"choose {where}: {what}, the closest that reaches {goal}"]

@@ -22,6 +22,7 @@ from cgd_lightning.commands import (
     fit,
     likelihood,
     sample,
+    sweep_edits,
     sweep_options,
 )
 from cgd_lightning.commands.main import COMMANDS
@@ -271,6 +272,8 @@ def read(words: list[str], folder: Path) -> None:
         parser.parse_args((with_own_config(trusted, folder, gate) if own else trusted)[1:])
     elif command == "sample":
         sample.read(rest)
+    elif command == "sweep" and sweep_edits.is_asked(rest):
+        sweep_edits.read(*sweep_edits.divided(read_options(rest, sweep_edits.OWN_COMMAS)))
     elif command == "sweep":
         own, others = sweep_options.divided(read_options(rest))
         _plan(sweep_options.scales_of(own), others)

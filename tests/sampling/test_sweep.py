@@ -257,6 +257,13 @@ def test_lines_of_other_labels_are_not_compared_with_each_other(look: Looks) -> 
     ]
 
 
+def test_a_folder_with_a_sweep_of_edits_is_refused(look: Looks) -> None:
+    Path("out").mkdir()
+    Path("out/sweep.json").write_text('{"kind": "edits"}')
+    with pytest.raises(InputError, match="--out out: holds a sweep of edits"):
+        sweep(FEW, (1,), look, out="out", device="cpu")
+
+
 def points(result: SweepResult) -> list[Path]:
     return [point.folder for point in result.points]
 

@@ -1,0 +1,121 @@
+"""`cgd sweep --images` from words to files, on small trained networks."""
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cgd_lightning import checkpoints
+from cgd_lightning.diffusion.classifier import CleanClassifier
+from cgd_lightning.diffusion.data_spec import DataSpec
+from cgd_lightning.networks import ConvNet
+
+Cgd = Callable[..., tuple[int, str, str]]
+
+FEW = ("--device=cpu", "--steps=2", "--num_images=6", "--precision=fp32")
+SWEEP = ("sweep", "--ckpt=runs/diffusion", "--images=test", "--to=next", "--scales=5,2", *FEW)
+OUT = Path("runs/diffusion/version_0/edit-sweep")
+
+
+@pytest.fixture
+def judge(workplace: Path) -> Path:
+    """A judge beside the pair, which nobody trained."""
+    torch.manual_seed(0)
+    data = DataSpec((1, 16, 16), tuple("0123456789"))
+    file = workplace / "runs" / "judge" / "version_0" / "best.ckpt"
+    file.parent.mkdir(parents=True)
+    checkpoints.save(CleanClassifier(ConvNet(16, 1, 10, width=8), data).eval(), file)
+    return file
+
+
+def test_it_makes_judges_draws_and_names_a_point_that_can_be_typed(judge: Path, cgd: Cgd) -> None:
+    words = (*SWEEP, "--scales=5", "--strength=0.4,0.8", "--by=inversion,noise", "--flips=0.001")
+    code, out, err = cgd(*words)
+    assert code == 0, err
+    assert f"judge: {judge}" in err
+    head, *rows = out.partition("\n\n")[0].splitlines()
+    assert head.split()[:4] == ["strength", "by", "scale", "n"]
+    assert [row.split()[:4] for row in rows] == [
+        [strength, by, "5", "6"] for strength in ("0.4", "0.8") for by in ("inversion", "noise")
+    ]
+    facts = json.loads((OUT / "sweep.json").read_text())
+    assert (facts["kind"], facts["goal"], len(facts["points"])) == ("edits", 0.001, 4)
+    assert facts["distance_of_classes"] > 0
+    assert facts["advice"][0] in out
+    for name in ("sweep.png", "strip.png"):
+        assert str(OUT / name) in out
+        assert Image.open(OUT / name).width > 100
+
+    command = next(line for line in out.splitlines() if line.startswith("it is made by: "))
+    typed = shlex.split(command.removeprefix("it is made by: "))
+    assert typed[:2] == ["cgd", "edit"]
+    code, _, err = cgd(*typed[1:], "--format=npz", "--out=again")
+    assert code == 0, err
+    point = Path(facts["chosen"]["folder"]) / "edits.npz"
+    with np.load("again/edits.npz") as made, np.load(point) as swept:
+        assert all(np.array_equal(made[name], swept[name]) for name in swept)
+
+    before = {file: file.stat().st_mtime_ns for file in OUT.rglob("edits.npz")}
+    code, out, err = cgd(*words[:-1], "--flips=1")
+    assert code == 0, err
+    assert {file: file.stat().st_mtime_ns for file in OUT.rglob("edits.npz")} == before
+    assert "none reaches 100% flips; most has strength" in out
+
+
+def test_an_earlier_edit_is_swept_over_other_scales(judge: Path, cgd: Cgd) -> None:
+    code, _, err = cgd("edit", *SWEEP[1:4], *FEW, "--scale=3", "--out=first")
+    assert code == 0, err
+    words = ("--scales=1", "--out=swept", "--device=cpu")
+    code, out, err = cgd("sweep", "--again=first/edits.json", *words)
+    assert code == 0, err
+    assert "strength 0.5, scale 1" in out
+
+
+WRONG = {
+    ("--to=",): "what shall the images become? give --to CLASS",
+    ("--scales=",): "--scales '': wanted numbers",
+    ("--scales=-1",): "--scales -1.0: wanted numbers from 0",
+    ("--strength=0.5,1.5",): "--strength 1.5: wanted a share of the way to noise, from 0",
+    ("--strength=0.5,much",): "--strength 'much': wanted numbers from 0 to 1",
+    ("--strength=0.001",): "--strength 0.001: that is 1 of 1000 timesteps, too few for 2 steps",
+    ("--flips=95",): "--flips 95.0: wanted a share of the images, above 0 to 1",
+    ("--flips=all",): "--flips 'all': wanted a share of the images",
+    ("--num_samples=9",): "--num_samples: not for cgd sweep of edits; give --num_images",
+    ("--labels=3",): "--labels: not for cgd sweep of edits; give --to",
+    ("--scale=3",): "--scale: not for cgd sweep of edits; give --scales",
+    ("--num_images=3,4",): "--num_images: takes one value, and 2 were given",
+    ("--to=3", "--to=4"): "--to: takes one value, and",
+    ("--colour=red",): "unrecognized arguments: --colour",
+    ("--judge=runs/classifier",): "a judge was wanted",
+    ("--images=nowhere",): "--images nowhere: no such",
+}
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG.items(), ids=" ".join)
+def test_bad_input_is_said_in_one_line(
+    words: tuple[str, ...], said: str, judge: Path, cgd: Cgd
+) -> None:
+    names = [word.partition("=")[0] for word in words]
+    rest = [word for word in SWEEP if word.partition("=")[0] not in names]
+    if words == ("--to=",):
+        words = ()
+    code, _, err = cgd(*rest, *words)
+    assert code in (1, 2)
+    errors = [line for line in err.splitlines() if "error: " in line]
+    assert len(errors) == 1, err
+    assert said in errors[0]
+    assert "Traceback" not in err
+    assert not OUT.exists()
+
+
+def test_images_are_asked_for_and_a_judge_is_needed(workplace: Path, cgd: Cgd) -> None:
+    code, _, err = cgd("sweep", "--ckpt=runs/diffusion", "--to=next")
+    assert (code, "which images? give --images" in err) == (1, True), err
+    code, _, err = cgd(*SWEEP)
+    assert (code, "no judge beside" in err) == (1, True), err
+    assert "the guide alone would say what it was asked" in err
