@@ -92,7 +92,7 @@ WRONG = {
     ("--to=3", "--to=4"): "--to: takes one value, and",
     ("--colour=red",): "unrecognized arguments: --colour",
     ("--judge=runs/classifier",): "a judge was wanted",
-    ("--images=nowhere",): "--images nowhere: no such",
+    ("--images=nowhere",): "--images nowhere: not there; wanted a folder",
 }
 
 
