@@ -7,8 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
+from cgd_lightning import checkpoints
 from cgd_lightning.commands.main import main
+from cgd_lightning.diffusion.classifier import CleanClassifier
+from cgd_lightning.diffusion.data_spec import DataSpec
+from cgd_lightning.networks import ConvNet
 
 TINY_DIFFUSION = [
     "--config=diffusion.yaml",
@@ -68,6 +73,16 @@ def workplace(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     shutil.copytree(trained / "runs", tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def untrained_judge(runs: Path) -> Path:
+    """The file of a judge of images (1, 16, 16), written into the folder `runs`."""
+    torch.manual_seed(0)
+    data = DataSpec((1, 16, 16), tuple("0123456789"))
+    file = runs / "judge" / "version_0" / "best.ckpt"
+    file.parent.mkdir(parents=True)
+    checkpoints.save(CleanClassifier(ConvNet(16, 1, 10, width=8), data).eval(), file)
+    return file
 
 
 @pytest.fixture

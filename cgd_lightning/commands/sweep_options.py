@@ -81,8 +81,8 @@ def parser(
     options.add_argument(
         "--out",
         type=str | None,
-        help="Folder of the points, the table and the plots. Default: sweep, beside the file of "
-        "--ckpt.",
+        help="Folder of the points, the table and the plots. Default: sweep, or edit-sweep, beside "
+        "the file of --ckpt.",
     )
     options.add_argument("--ckpt", type=str | None, help="The diffusion model, as for cgd sample.")
     add_data_option(options, list(words), named_by, "the judge", trust)

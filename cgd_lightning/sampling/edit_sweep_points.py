@@ -29,7 +29,7 @@ from cgd_lightning.sampling.record import read_json
 from cgd_lightning.sampling.request import Request
 from cgd_lightning.sampling.stored import DAMAGE
 from cgd_lightning.sampling.sweep_points import damaged, is_made
-from cgd_lightning.sampling.write_edits import finish
+from cgd_lightning.sampling.write_edits import finish, heading_of
 
 LEFT = ("edits.npz", "grid.png")
 """What a job that was killed while it finished leaves without its edits.json."""
@@ -71,7 +71,7 @@ class EditPointFolder:
             files = EditFolder(own, self.given, "npz")
             for index, chunk in job.chunks(progress=progress):
                 files.add(index, chunk)
-            finish(job, files, judge, record, self.path.name)
+            finish(job, files, judge, record, heading_of(self.request))
 
     def read(self) -> Tensor:
         """The edited images, uint8 (N, C, H, W), of those that are given.

@@ -15,10 +15,9 @@ from cgd_lightning import DDIM, Request, Start, checkpoints, edit
 from cgd_lightning.commands.main import COMMANDS, HELP
 from cgd_lightning.data.pictures import decode
 from cgd_lightning.diffusion.classifier import CleanClassifier
-from cgd_lightning.diffusion.data_spec import DataSpec
-from cgd_lightning.networks import ConvNet
 from cgd_lightning.sampling.edit_maps import absolute_maps, signed_maps
 from cgd_lightning.sampling.sources import read_source
+from tests.command_line import untrained_judge
 
 Cgd = Callable[..., tuple[int, str, str]]
 
@@ -54,12 +53,7 @@ def last(err: str) -> str:
 @pytest.fixture
 def judge(workplace: Path) -> Path:
     """A judge beside the pair, which nobody trained."""
-    torch.manual_seed(0)
-    network = CleanClassifier(ConvNet(16, 1, 10, width=8), DataSpec((1, 16, 16), NAMES))
-    file = workplace / "runs" / "judge" / "version_0" / "best.ckpt"
-    file.parent.mkdir(parents=True)
-    checkpoints.save(network.eval(), file)
-    return file
+    return untrained_judge(workplace / "runs")
 
 
 def test_a_folder_is_edited_and_every_image_is_told(judge: Path, cgd: Cgd) -> None:

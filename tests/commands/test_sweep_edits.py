@@ -7,13 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from cgd_lightning import checkpoints
-from cgd_lightning.diffusion.classifier import CleanClassifier
-from cgd_lightning.diffusion.data_spec import DataSpec
-from cgd_lightning.networks import ConvNet
+from tests.command_line import untrained_judge
 
 Cgd = Callable[..., tuple[int, str, str]]
 
@@ -25,12 +21,7 @@ OUT = Path("runs/diffusion/version_0/edit-sweep")
 @pytest.fixture
 def judge(workplace: Path) -> Path:
     """A judge beside the pair, which nobody trained."""
-    torch.manual_seed(0)
-    data = DataSpec((1, 16, 16), tuple("0123456789"))
-    file = workplace / "runs" / "judge" / "version_0" / "best.ckpt"
-    file.parent.mkdir(parents=True)
-    checkpoints.save(CleanClassifier(ConvNet(16, 1, 10, width=8), data).eval(), file)
-    return file
+    return untrained_judge(workplace / "runs")
 
 
 def test_it_makes_judges_draws_and_names_a_point_that_can_be_typed(judge: Path, cgd: Cgd) -> None:

@@ -11,13 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from cgd_lightning import DDIM, Request, Start, checkpoints, edit
+from cgd_lightning import DDIM, CleanGuidance, Request, Start, checkpoints, edit
 from cgd_lightning.diffusion.classifier import CleanClassifier
-from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.edit_measure import EditReport
 from cgd_lightning.evaluation.estimate import share
-from cgd_lightning.networks import ConvNet
 from cgd_lightning.sampling.edit_images import EditImages
 from cgd_lightning.sampling.edit_sweep import EditSweep
 from cgd_lightning.sampling.edit_sweep_points import EditPointFolder
@@ -27,8 +25,7 @@ from cgd_lightning.sampling.files import write_piece
 from cgd_lightning.sampling.request import RequestError
 from cgd_lightning.sampling.sweep import Variant
 from cgd_lightning.sampling.sweep_kind import check_kind
-
-NAMES = tuple("0123456789")
+from tests.command_line import untrained_judge
 
 FEW = Request(
     "runs/diffusion", labels="9,1", sampler=DDIM(2), precision="fp32", batch_size=3, start=Start()
@@ -39,14 +36,9 @@ PLAN = EditSweep.of(FEW, (2, 5), (0.3, 0.6))
 @pytest.fixture
 def judge(workplace: Path) -> Path:
     """A judge beside the pair, which nobody trained, and images.npz, five of them."""
-    torch.manual_seed(0)
-    network = CleanClassifier(ConvNet(16, 1, 10, width=8), DataSpec((1, 16, 16), NAMES))
-    file = workplace / "runs" / "judge" / "version_0" / "best.ckpt"
-    file.parent.mkdir(parents=True)
-    checkpoints.save(network.eval(), file)
     images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 1), dtype=np.uint8)
     np.savez("images.npz", arr_0=images, arr_1=np.array([0, 9, 1, 1, 2]))
-    return file
+    return untrained_judge(workplace / "runs")
 
 
 @pytest.fixture
@@ -193,17 +185,11 @@ def test_what_is_wrong_is_said_before_anything_is_made(judge: Path) -> None:
     with pytest.raises(InputError, match="ask for different classes"):
         swept(EditSweep(tuple(map(Variant, others)), (1,)))
     with pytest.raises(InputError, match="guides these edits itself"):
-        swept(EditSweep.of(replace(FEW, classifier=judge, guidance=clean())), judge=judge)
+        swept(EditSweep.of(replace(FEW, classifier=judge, guidance=CleanGuidance())), judge=judge)
     judge.unlink()
     with pytest.raises(InputError, match=r"no judge beside .* the guide alone would say"):
         swept()
     assert not Path("out").exists()
-
-
-def clean() -> Any:
-    from cgd_lightning import CleanGuidance
-
-    return CleanGuidance()
 
 
 def test_a_folder_of_another_kind_of_sweep_is_refused(judge: Path) -> None:
