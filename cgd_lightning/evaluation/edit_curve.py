@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cgd_lightning.evaluation.edit_measure import EditReport
+from cgd_lightning.evaluation.estimate import Estimate
 from cgd_lightning.evaluation.figures import (
     GREY,
     INK,
@@ -24,32 +24,32 @@ from cgd_lightning.evaluation.trade import ring, write_beside
 class EditLine:
     """What was measured along rising scale, and the name of the line.
 
-    best: the place of the scale that was named; None where none of this line was.
+    l1: median distance to the originals, in grey levels. best: the place of the scale that was
+    named; None where none of this line was.
     """
 
     name: str
     scales: Sequence[float]
-    reports: Sequence[EditReport]
+    l1: Sequence[float]
+    flips: Sequence[Estimate]
     best: int | None = None
 
 
 def write_curve(
-    path: Path, lines: Sequence[EditLine], goal: float, half: float | None = None
+    path: Path, lines: Sequence[EditLine], count: int, goal: float, half: float | None = None
 ) -> None:
     """Write the picture of flips over the median L1, a line each, its scales beside the points.
 
-    goal: the share of flips that is wanted. half: half the distance between the classes, in grey
-    levels.
+    count: of the images. goal: the share of flips that is wanted. half: half the distance between
+    the classes, in grey levels.
     """
     figure, (axes,) = panels(1, width=6.4, height=4.4)
     for number, line in enumerate(lines):
         color = PALETTE[number % len(PALETTE)]
-        across = [report.l1_median for report in line.reports]
-        flips = [report.flips for report in line.reports]
-        up = [share.value for share in flips]
+        across, up = line.l1, [share.value for share in line.flips]
         curve(axes, across, up, label=line.name, color=color)
-        low = [share.value if share.low is None else share.low for share in flips]
-        high = [share.value if share.high is None else share.high for share in flips]
+        low = [share.value if share.low is None else share.low for share in line.flips]
+        high = [share.value if share.high is None else share.high for share in line.flips]
         points(axes, across, up, low, high, color=color)
         words = [f"{scale:g}" for scale in line.scales]
         write_beside(axes, across, up, words, color if len(lines) > 1 else INK, number % 2 == 0)
@@ -65,7 +65,7 @@ def write_curve(
     axes.set_ylim(-0.03, 1.06)
     caption(
         axes,
-        f"Edits of {lines[0].reports[0].n:,} images, by scale",
+        f"Edits of {count:,} images, by scale",
         "median L1 to the original, in grey levels",
         "flips: share that shows what was asked, says the judge",
     )

@@ -24,12 +24,14 @@ def write_edit_sweep(result: EditSweepResult, out: Path) -> list[Path]:
         EditLine(
             points[0].line,
             [point.scale for point in points],
-            [point.report for point in points],
+            [point.report.l1_median for point in points],
+            [point.flips for point in points],
             next((i for i, point in enumerate(points) if point is result.chosen), None),
         )
         for points in result.lines
     ]
-    write_curve(files[1], lines, result.goal, result.half)
+    count = result.points[0].report.n
+    write_curve(files[1], lines, count, result.goal, result.half)
     _strip(files[2], result)
     return files
 
@@ -68,17 +70,18 @@ def told(result: EditSweepResult) -> list[str]:
     heads = ("flips", "guide's", "median L1", "in features", "changed")
     rows = [[*settings, "scale", "n", *heads], *map(_cells, result.points)]
     by, first = result.measured_by, result.points[0].report
-    already = f"already: {first.already.value:.1%} showed it before the edit, says the judge"
+    already = 0.0 if first.already is None else first.already.value
+    before = f"already: {already:.1%} showed it before the edit, says the judge, and do not count"
     return [
         *right_aligned(rows),
         "",
         f"judge: {by['judge']} (hash {by['judge_hash']})",
-        "flips: share that shows what was asked, by the judge with its 95% interval, and by the "
-        "guide itself",
+        "flips: share that shows what was asked and did not before, by the judge with its 95% "
+        "interval, and by the guide itself",
         "median L1: to the original, in grey levels; in features: of the judge, as a share of the "
         "original's length",
         f"changed: share of the pixels changed by {first.changed_from} grey levels or more",
-        *([already] if first.already.value else []),
+        *([before] if already else []),
     ]
 
 
@@ -88,8 +91,8 @@ def _cells(point: EditPoint) -> list[str]:
         *point.settings.values(),
         f"{point.scale:g}",
         f"{said.n}",
-        f"{said.flips:.1%}",
-        "" if point.guide is None else f"{point.guide.value:.1%}",
+        f"{point.flips:.1%}",
+        "" if said.guide_flips is None else f"{said.guide_flips.value:.1%}",
         f"{said.l1_median:.2f}",
         f"{said.feature_distance:.3f}",
         f"{said.changed:.1%}",

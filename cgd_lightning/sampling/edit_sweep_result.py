@@ -19,8 +19,8 @@ from cgd_lightning.sampling.sweep import Variant
 class EditPoint:
     """One point: its variant, scale and request, its folder, and what was measured.
 
-    guide: flips by the guiding classifier; None where there is none. shown: a few of its edited
-    images, uint8 (n, C, H, W), the same ones at every point.
+    flips: by the judge. shown: a few of its edited images, uint8 (n, C, H, W), the same ones at
+    every point.
     """
 
     variant: Variant
@@ -28,7 +28,7 @@ class EditPoint:
     request: Request
     folder: Path
     report: EditReport
-    guide: Estimate | None
+    flips: Estimate
     shown: Tensor = field(repr=False)
 
     @property
@@ -44,12 +44,10 @@ class EditPoint:
     @property
     def plain(self) -> dict[str, Any]:
         """All of it as plain data."""
-        guide = None if self.guide is None else self.guide.to_plain()
         return {
             **self.settings,
             "scale": self.scale,
             **self.report.to_plain(),
-            "guide_flips": guide,
             "folder": str(self.folder),
             "request": self.request.to_plain(),
         }
@@ -79,15 +77,15 @@ class EditSweepResult:
     @property
     def reached(self) -> bool:
         """Whether a point reaches the goal."""
-        return any(point.report.flips.value >= self.goal for point in self.points)
+        return any(point.flips.value >= self.goal for point in self.points)
 
     @property
     def chosen(self) -> EditPoint:
         """The closest of the points that reach the goal; if none does, that with most flips."""
         if not self.reached:
-            return min(self.points, key=lambda p: (-p.report.flips.value, p.report.l1_median))
-        enough = [point for point in self.points if point.report.flips.value >= self.goal]
-        return min(enough, key=lambda p: (p.report.l1_median, -p.report.flips.value))
+            return min(self.points, key=lambda p: (-p.flips.value, p.report.l1_median))
+        enough = [point for point in self.points if point.flips.value >= self.goal]
+        return min(enough, key=lambda p: (p.report.l1_median, -p.flips.value))
 
     @property
     def half(self) -> float | None:
@@ -100,7 +98,7 @@ class EditSweepResult:
         best = self.chosen
         said, goal = best.report, f"{100 * self.goal:.4g}%"
         where = f"{best.line}, scale {best.scale:g}"
-        what = f"{said.flips:.1%} flips at a median L1 of {said.l1_median:.1f} grey levels"
+        what = f"{best.flips:.1%} flips at a median L1 of {said.l1_median:.1f} grey levels"
         lines = [f"choose {where}: {what}, the closest that reaches {goal}"]
         if not self.reached:
             lines = [

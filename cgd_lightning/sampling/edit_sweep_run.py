@@ -24,8 +24,7 @@ from cgd_lightning.data.images import ImageBatch
 from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import InputError
-from cgd_lightning.evaluation.accuracy import accuracy_of
-from cgd_lightning.evaluation.class_distance import class_distance
+from cgd_lightning.evaluation.between import between_classes
 from cgd_lightning.evaluation.edit_measure import edit_report
 from cgd_lightning.evaluation.features import JudgeFeatures
 from cgd_lightning.evaluation.reference import hash_of
@@ -206,19 +205,27 @@ class _Run:
     def _measured(
         self, variant: Variant, scale: float, job: Job, folder: Path, edited: Tensor
     ) -> EditPoint:
-        report = edit_report(self.given.images, edited, self.targets, self.features)
         said = said_of(job, edited).guide
-        guide = None if said is None else accuracy_of(said.after.argmax(dim=1), self.targets)
+        guide = None if said is None else said.flips
+        report = edit_report(self.given.images, edited, self.targets, self.features, guide)
+        if report.flips is None:
+            raise InputError(
+                "all images show what is asked already, says the judge: there is nothing to flip; "
+                "give other images, or ask for another class"
+            )
         shown = edited[self.places].clone()
-        return EditPoint(variant, scale, job.request, folder, report, guide, shown)
+        return EditPoint(variant, scale, job.request, folder, report, report.flips, shown)
 
     def result(self, points: tuple[EditPoint, ...]) -> EditSweepResult:
         """What was found."""
         images, labels = self.given.images, self.given.labels
+        apart = None
+        if labels is not None:
+            apart = between_classes(images, torch.tensor(labels), labels, self.targets)
         return EditSweepResult(
             points,
             self.plan.goal,
-            None if labels is None else class_distance(images, labels, self.targets),
+            apart,
             images[self.places],
             self.called,
             {"judge": str(self.eye), "judge_hash": self.features.hash},

@@ -85,9 +85,10 @@ def test_points_are_the_edits_of_the_same_requests_and_all_is_loaded_once(
         said = wanted.judged(network)
         assert said.judge is not None
         assert said.guide is not None
-        assert point.guide is not None
-        assert point.report.flips.value == pytest.approx(said.judge.met.float().mean().item())
-        assert point.guide.value == pytest.approx(said.guide.met.float().mean().item())
+        assert (point.flips, point.report.guide_flips) == (
+            said.judge.flips.rate,
+            said.guide.flips.rate,
+        )
         assert point.report.l1_median == pytest.approx(said.distance.quantile(0.5).item())
         assert point.report.changed == pytest.approx(said.changed().mean().item())
     assert torch.equal(result.shown, images)
@@ -210,9 +211,10 @@ def named(goal: float, *pairs: tuple[int, float]) -> EditSweepResult:
     """A result of points with these flips of 100 and median L1."""
     points = []
     for place, (hits, l1) in enumerate(pairs):
-        report = EditReport(100, "judge", share(hits, 100), share(0, 100), None, l1, l1, 0, 0, 8)
+        flips = share(hits, 100)
+        report = EditReport(100, "judge", flips, share(0, 100), None, l1, l1, 0, 0, 8)
         points.append(
-            EditPoint(Variant(FEW), place, FEW, Path(str(place)), report, None, torch.empty(0))
+            EditPoint(Variant(FEW), place, FEW, Path(str(place)), report, flips, torch.empty(0))
         )
     return EditSweepResult(tuple(points), goal, 40.0, torch.empty(0))
 
