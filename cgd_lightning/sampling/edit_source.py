@@ -28,7 +28,7 @@ from cgd_lightning.sampling.record import MOST_BYTES
 from cgd_lightning.sampling.stored import DAMAGE, list_pictures, read_pictures
 
 TOP = ("made_by", "scale", "options", "images", "summary", "edits")
-IMAGES = ("count", "hash", "masks_hash", "full_colour", "class_names")
+IMAGES = ("count", "hash", "edited_hash", "masks_hash", "full_colour", "class_names")
 EACH = ("source", "label", "to", "guide", "judge", "distance", "changed")
 SIDES = ("before", "after")
 SAID = ("class", "p", "p_to")
@@ -97,9 +97,9 @@ def _what_it_is(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class _Record:
-    """What edits.json says: the hash of the originals, and of each image its own mapping."""
+    """What edits.json says: hashes of originals and edits, and of each image its own mapping."""
 
-    hash: str | None
+    hashes: tuple[str | None, str | None]
     class_names: tuple[str, ...] | None
     edits: list[dict[str, Any]]
     labels: Tensor | None = None
@@ -114,7 +114,7 @@ def _read_record(file: Path) -> _Record:
         raise ValueError("edits: wanted a list with an entry for each image")
     if images.get("count", len(edits)) != len(edits):
         raise ValueError(f"{len(edits)} entries for {schema.shown(images['count'])} images")
-    for name in ("hash", "masks_hash"):
+    for name in ("hash", "edited_hash", "masks_hash"):
         if images.get(name) is not None:
             schema.text(images[name], 64)
     names = images.get("class_names")
@@ -122,7 +122,8 @@ def _read_record(file: Path) -> _Record:
         if not isinstance(names, list) or len(names) > MOST_CLASSES:
             raise ValueError("class_names: wanted a list of names")
         names = tuple(_name(name) for name in names)
-    return _Record(images.get("hash"), names, [_entry(edit) for edit in edits])
+    hashes = images.get("hash"), images.get("edited_hash")
+    return _Record(hashes, names, [_entry(edit) for edit in edits])
 
 
 def _entry(said: Any) -> dict[str, Any]:
@@ -166,20 +167,21 @@ def _read_pixels(folder: Path, record: _Record, image_shape: Sequence[int] | Non
             if "labels" in arrays:
                 _check_labels(read_labels(arrays, count, "labels"), record)
     else:
-        sides = [list_pictures(folder / kind, count, "NAME") for kind in ("originals", "edited")]
-        files, others = (tuple(file.name for file in side) for side in sides)
+        both = [list_pictures(folder / kind, count, "NAME") for kind in ("originals", "edited")]
+        files, others = (tuple(file.name for file in side) for side in both)
         pairs = zip(files, others, strict=True)
         different = next((pair for pair in pairs if pair[0] != pair[1]), None)
         if different is not None:
             raise ValueError("{!a} in originals, and {!a} in edited".format(*different))
-        originals = read_pictures(sides[0], image_shape)
-        edited = read_pictures(sides[1], originals.shape[1:])
-    found = hash_of(originals)
-    if record.hash not in (None, found):
-        raise InputError(
-            f"its originals are of hash {found}, and edits.json is of originals of hash "
-            f"{record.hash}; give the folder as cgd edit wrote it"
-        )
+        originals = read_pictures(both[0], image_shape)
+        edited = read_pictures(both[1], originals.shape[1:])
+    sides = ("originals", originals), ("edited images", edited)
+    for said, (what, images) in zip(record.hashes, sides, strict=True):
+        if said not in (None, found := hash_of(images)):
+            raise InputError(
+                f"its {what} are of hash {found}, and edits.json is of {what} of hash {said}; "
+                "give the folder as cgd edit wrote it"
+            )
     sources = tuple(edit["source"] for edit in record.edits)
     return StoredEdits(originals, edited, sources, files)
 

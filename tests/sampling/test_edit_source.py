@@ -104,6 +104,7 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "edited is a link": linked,
     "0002-2.png": one_linked,
     "its originals are of hash": lambda f: Image.new("L", (8, 8)).save(f / "originals/0000-0.png"),
+    "its edited images are of hash": lambda f: Image.new("L", (8, 8)).save(f / "edited/0000-0.png"),
     "6 entries for 7 images": about(count=7),
     "class_names: wanted a list": about(class_names="abc"),
     "edits by models that know the classes x, y": about(class_names=["x", "y"]),
