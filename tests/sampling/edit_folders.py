@@ -23,7 +23,7 @@ def pair(count: int = 6, seed: int = 0) -> tuple[Tensor, Tensor]:
     return originals, edited
 
 
-def record_of(originals: Tensor) -> dict[str, Any]:
+def record_of(originals: Tensor, edited: Tensor) -> dict[str, Any]:
     """What edits.json says: image i shows class i and becomes the next."""
     return {
         "made_by": "cgd-lightning 0.1.0",
@@ -32,6 +32,7 @@ def record_of(originals: Tensor) -> dict[str, Any]:
         "images": {
             "count": len(originals),
             "hash": hash_of(originals),
+            "edited_hash": hash_of(edited),
             "masks_hash": None,
             "full_colour": 40.0,
             "class_names": list(NAMES),
@@ -63,7 +64,7 @@ def write_edits_folder(
 ) -> Path:
     """A whole folder; changes: entries of edits.json that are otherwise."""
     folder.mkdir(parents=True)
-    record = record_of(originals) | changes
+    record = record_of(originals, edited) | changes
     (folder / "edits.json").write_text(json.dumps(record), encoding="utf-8")
     sides = {"originals": originals, "edited": edited}
     if kind == "npz":

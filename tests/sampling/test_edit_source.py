@@ -37,9 +37,12 @@ def test_what_nobody_said_is_none(tmp_path: Path) -> None:
     originals, edited = pair()
     entries = [
         {**entry, "label": None, "to": None, "guide": None}
-        for entry in record_of(originals)["edits"]
+        for entry in record_of(originals, edited)["edits"]
     ]
-    nameless = {**record_of(originals)["images"], "class_names": []}  # of a model without classes
+    nameless = {
+        **record_of(originals, edited)["images"],
+        "class_names": [],
+    }  # of a model without classes
     folder = write_edits_folder(tmp_path / "e", originals, edited, edits=entries, images=nameless)
     found = read_edits(folder, NAMES)
     assert (found.targets, found.labels, found.guide) == (None, None, None)

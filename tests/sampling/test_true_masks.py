@@ -41,7 +41,7 @@ def test_masks_are_found_by_the_name_of_the_image_or_of_its_picture(
 def test_a_folder_of_lesions_gives_masks_and_kinds(tmp_path: Path) -> None:
     originals, edited = pair()
     write_lesions(tmp_path / "lesions", originals, MASKS, KINDS)
-    entries = record_of(originals)["edits"]
+    entries = record_of(originals, originals)["edits"]
     named = [{**entry, "source": f"{i:04}.png"} for i, entry in enumerate(entries)]
     folder = write_edits_folder(tmp_path / "edits", originals, edited, edits=named)
     edits = read_edits(folder, NAMES)
@@ -115,7 +115,7 @@ def test_masks_that_do_not_fit_are_refused_in_one_line(edits: StoredEdits, tmp_p
 @pytest.mark.parametrize("name", ["../0.png", "/etc/0.png", "C:\\0.png", "..\\0.png", ""])
 def test_no_mask_is_looked_for_outside_its_folder(name: str, tmp_path: Path) -> None:
     originals, edited = pair(1)
-    [entry] = record_of(originals)["edits"]
+    [entry] = record_of(originals, originals)["edits"]
     folder = write_edits_folder(
         tmp_path / "edits", originals, edited, edits=[{**entry, "source": name}]
     )
