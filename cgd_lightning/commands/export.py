@@ -13,6 +13,7 @@ from cgd_lightning.checkpoints.classes import Trust
 from cgd_lightning.checkpoints.folder_form import AUTOENCODER, write_folder
 from cgd_lightning.commands.export_card import card_of, shown, told_training
 from cgd_lightning.commands.export_options import NONE, parser
+from cgd_lightning.commands.export_step import STEPS, check_asked, to_step
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.trusted import take_trusted
 from cgd_lightning.diffusion.denoiser import Denoiser
@@ -47,6 +48,7 @@ def run(args: list[str]) -> None:
     gate.check(vars(settings), "")
     asked = _asked(settings, gate)
     forms = {"folder": _to_folder, "adm": _to_adm, "diffusers": _to_diffusers}
+    forms |= dict.fromkeys(STEPS, _to_step)
     notes = forms[settings.to](settings, asked)
     for line in (*notes, f"{asked.out}"):
         print(printable(line))
@@ -66,7 +68,9 @@ def _asked(settings: Namespace, gate: Gate) -> Asked:
         hub.check_name(settings.push)
     out = Path(settings.out)
     gate.check_place(out, "out")
-    if not is_free(out):
+    if settings.to in STEPS:
+        check_asked(settings)
+    elif not is_free(out):
         raise InputError(f"--out {out}: is there already, and not an empty folder; give another")
     path = checkpoints.find(settings.run)
     first = (path, checkpoints.read(path))
@@ -168,3 +172,7 @@ def _to_diffusers(settings: Namespace, asked: Asked) -> list[str]:
             if file.is_file():
                 as_umask_says(file)
     return [f"note: {note}" for note in notes]
+
+
+def _to_step(settings: Namespace, asked: Asked) -> list[str]:
+    return to_step(settings, [model for _, _, model in asked.load()], asked.out)

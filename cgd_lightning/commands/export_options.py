@@ -21,17 +21,33 @@ def parser() -> OneLineErrors:
     options.examples = (
         "cgd export runs/diffusion --out FOLDER",
         "cgd export runs/diffusion --out FOLDER --to diffusers",
+        "cgd export runs/diffusion --out FILE.onnx --to onnx",
     )
     options.add_argument(
         "run", type=str | None, nargs="?", help="Run, version folder or file of the model."
     )
-    options.add_argument("--out", type=str | None, help="Folder that is written, new or empty.")
+    options.add_argument(
+        "--out",
+        type=str | None,
+        help="Folder that is written, new or empty; for onnx and torch, the "
+        "new file, FILE.onnx or FILE.pt2, beside which FILE.json is written.",
+    )
     options.add_argument(
         "--to",
-        type=Literal["folder", "adm", "diffusers"],
+        type=Literal["folder", "adm", "diffusers", "onnx", "torch"],
         default="folder",
         help="Form: a folder of ours, with safetensors and a model card; adm, files of "
-        "guided-diffusion; diffusers, a folder of the diffusion model alone.",
+        "guided-diffusion; diffusers, a folder of the diffusion model alone; onnx, a guided step "
+        "of the pair as one graph that other programs run; torch, the same of torch.export.",
+    )
+    options.add_argument(
+        "--half",
+        type=bool,
+        nargs="?",
+        const=True,
+        default=False,
+        help="Store the weights of a file of ONNX as float16, in half the bytes; it computes in "
+        "float32 as before.",
     )
     options.add_argument(
         "--classifier",

@@ -146,7 +146,11 @@ class Denoiser(Trained):
             )
         t = torch.full((len(x_t),), level.t, device=x_t.device, dtype=torch.float32)
         output, variance = self.output(x_t, t, labels, low_res)
-        return _TO_PREDICTION[self.prediction](x_t, level, output)._replace(variance=variance)
+        return self.told_by(x_t, level, output)._replace(variance=variance)
+
+    def told_by(self, x_t: Tensor, level: Level, output: Tensor) -> Prediction:
+        """What the network's `output` for `x_t`, both (B, C, H, W), tells of x0 and eps."""
+        return _TO_PREDICTION[self.prediction](x_t, level, output)
 
     def bind(self, labels: Tensor, low_res: Tensor | None = None) -> Denoise:
         """This denoiser with its labels (B,) int64 fixed; an unconditional one ignores them.
