@@ -105,11 +105,11 @@ class GuidedStep(nn.Module):
 
 def check_can_be_a_step(denoiser: Denoiser, classifier: NoisyClassifier) -> None:
     """Raises InputError for models whose step no other program could make an image of."""
-    for model in (denoiser, classifier):
-        if model.data.codec != PIXELS:
+    for codec in (denoiser.data.codec, classifier.data.codec):
+        if codec != PIXELS:
             raise InputError(
-                f"a model in the space of {type(model.data.codec).__name__}: the graph of a step has "
-                "no way from there to images; give one of pixels"
+                f"a model in the space of {type(codec).__name__}: the graph of a step has no way "
+                "from there to images; give one of pixels"
             )
     if denoiser.low_res_shape is not None:
         raise InputError(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch._decomp import core_aten_decompositions, get_decompositions
 from torch._dispatch.python import enable_python_dispatcher
@@ -20,6 +21,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from cgd_lightning.errors import InputError, one_line
 from cgd_lightning.exchange.guided_step import GuidedStep
@@ -44,7 +46,8 @@ def step_graph(step: GuidedStep) -> ExportedProgram:
         fakes = [_fake(mode, example) for example in examples]
         # The fused kernels of attention have no counterpart elsewhere. Python's dispatcher keeps
         # symbols where that of C++ would take them for the numbers of the example.
-        with torch.no_grad(), enable_python_dispatcher(), mode, sdpa_kernel(SDPBackend.MATH):
+        attention = sdpa_kernel(SDPBackend.MATH)
+        with torch.no_grad(), enable_python_dispatcher(), mode, attention, _FlatLinear():
             graph = make_fx(step, _decompositions(), _allow_non_fake_inputs=True)(*fakes)
         batch = Dim("batch")
         dynamic = [{0: batch} if name in BATCHED else None for name in step.inputs]
@@ -60,6 +63,19 @@ def step_graph(step: GuidedStep) -> ExportedProgram:
             type(model.network).__name__ for model in (step.denoiser, step.classifier)
         )
         raise InputError(f"{networks}: cannot be traced as one graph: {one_line(error)}") from error
+
+
+class _FlatLinear(TorchFunctionMode):
+    """A linear layer of (B, ..., C) as one of (B * ..., C), which keeps B a symbol in a gradient."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func is F.linear and args[0].ndim > 2:
+            x, *weights = args
+            flat = func(x.reshape(-1, x.shape[-1]), *weights, **(kwargs or {}))
+            return flat.reshape(*x.shape[:-1], -1)
+        return func(*args, **(kwargs or {}))
 
 
 def _name_inputs(graph: GraphModule, names: Sequence[str]) -> None:
@@ -102,7 +118,6 @@ def _decompositions() -> dict[Any, Callable[..., Any]]:
                 ATEN._softmax_backward_data,
                 ATEN.constant_pad_nd,
                 ATEN.gelu_backward,
-                ATEN.native_group_norm_backward,
                 ATEN.native_layer_norm_backward,
                 ATEN.silu_backward,
                 ATEN.threshold_backward,
@@ -113,6 +128,7 @@ def _decompositions() -> dict[Any, Callable[..., Any]]:
         ATEN.convolution_backward.default: _convolution_backward,
         ATEN.empty_permuted.default: _empty_permuted,
         ATEN.native_group_norm.default: _native_group_norm,
+        ATEN.native_group_norm_backward.default: _native_group_norm_backward,
         ATEN._safe_softmax.default: _softmax,
     }
 
@@ -188,12 +204,39 @@ def _native_group_norm(
     centred = grouped - mean
     scale = ((centred * centred).mean(dim=2, keepdim=True) + eps).rsqrt()
     result = (centred * scale).reshape(x.shape)
-    per_channel = (channels, *[1] * (x.ndim - 2))
     if weight is not None:
-        result = result * weight.reshape(per_channel)
+        result = result * _per_channel(weight, x)
     if bias is not None:
-        result = result + bias.reshape(per_channel)
+        result = result + _per_channel(bias, x)
     return result, mean.flatten(1), scale.flatten(1)
+
+
+def _native_group_norm_backward(
+    grad: Tensor,
+    x: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    weight: Tensor | None,
+    images: int,
+    channels: int,
+    pixels: int,
+    groups: int,
+    wanted: list[bool],
+) -> Any:
+    """The gradient by `x` alone, without what moves mean and deviation; weights are frozen."""
+    if weight is not None:
+        grad = grad * _per_channel(weight, x)
+    grouped = grad.reshape(x.shape[0], groups, -1)
+    scale = scale.unsqueeze(2)
+    normal = (x.reshape(x.shape[0], groups, -1) - mean.unsqueeze(2)) * scale
+    along = (grouped * normal).mean(dim=2, keepdim=True)
+    back = (grouped - grouped.mean(dim=2, keepdim=True) - normal * along) * scale
+    return back.reshape(x.shape), None, None
+
+
+def _per_channel(values: Tensor, x: Tensor) -> Tensor:
+    """`values` (C,), ready to multiply `x` (B, C, ...)."""
+    return values.reshape(-1, *[1] * (x.ndim - 2))
 
 
 def _softmax(x: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor:
