@@ -228,8 +228,8 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
         "no such file; give the samples.json",
     ),
     "a form that is none": (
-        ("runs/diffusion", "--out=x", "--to=onnx"),
-        "'onnx' is none of folder, adm, diffusers",
+        ("runs/diffusion", "--out=x", "--to=onxn"),
+        "'onxn' is none of folder, adm, diffusers, onnx, torch",
     ),
     "a repository that is none": (
         ("runs/diffusion", "--out=x", "--push=mine"),
