@@ -66,7 +66,7 @@ def step_graph(step: GuidedStep) -> ExportedProgram:
 
 
 class _FlatLinear(TorchFunctionMode):
-    """A linear layer of (B, ..., C) as one of (B * ..., C), which keeps B a symbol in a gradient."""
+    """A linear layer of (B, ..., C) as one of (B * ..., C), whose gradient keeps B a symbol."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
