@@ -20,8 +20,7 @@ def parser() -> OneLineErrors:
     )
     options.examples = (
         "cgd export runs/diffusion --out FOLDER",
-        "cgd export runs/diffusion --out FOLDER --to diffusers",
-        "cgd export runs/diffusion --out FILE.onnx --to onnx",
+        "cgd export runs/diffusion --to onnx --out FILE.onnx",
     )
     options.add_argument(
         "run", type=str | None, nargs="?", help="Run, version folder or file of the model."

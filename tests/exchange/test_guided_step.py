@@ -183,7 +183,7 @@ class Deciding(Gamma):
 
 def test_an_operator_that_onnx_lacks_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
-    with pytest.raises(InputError, match=r"operator aten\.(lgamma|digamma)"):
+    with pytest.raises(InputError, match=r"operator prims\.lgamma"):
         write_step(denoiser(), classifier(Gamma()), tmp_path / "x.onnx", "onnx")
     assert list(tmp_path.iterdir()) == []
 
