@@ -1,0 +1,74 @@
+/** The guided step: the graph of both networks and of the classifier's gradient, in onnxruntime. */
+
+import * as ort from "onnxruntime-web/wasm";
+import wasm from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
+import type { Prediction } from "./ddim.ts";
+import type { Level } from "./levels.ts";
+import type { Pair } from "./pair.ts";
+
+export interface Guided {
+  readonly guided: Prediction;
+  readonly unguided: Prediction;
+  /** log p(y | x_t) of every class, B * K. */
+  readonly logP: Float32Array;
+  /** The gradient of log p of what was asked for, in the shape of x_t. */
+  readonly gradient: Float32Array;
+}
+
+const OUTPUTS = ["x0", "eps", "x0_unguided", "eps_unguided", "log_p", "gradient"] as const;
+
+export class GuidedStep {
+  private constructor(
+    readonly pair: Pair,
+    private readonly session: ort.InferenceSession,
+  ) {}
+
+  static async open(pair: Pair, graph: Uint8Array): Promise<GuidedStep> {
+    // Several threads want shared memory, which a static site cannot have without special headers.
+    ort.env.wasm.numThreads = 1;
+    ort.env.wasm.wasmPaths = { wasm: new URL(wasm, self.location.href).href };
+    ort.env.logLevel = "error";
+    const session = await ort.InferenceSession.create(graph, {
+      executionProviders: ["wasm"],
+      graphOptimizationLevel: "all",
+    });
+    return new GuidedStep(pair, session);
+  }
+
+  /** What the networks say of `x` (B, C, H, W) at `level`. weights: of the classes, one image's. */
+  async run(
+    x: Float32Array,
+    level: Level,
+    weights: readonly number[],
+    scale: number,
+  ): Promise<Guided> {
+    const [channels, height, width] = this.pair.shape;
+    const batch = x.length / (channels * height * width);
+    const rows = Float32Array.from({ length: batch * weights.length }, (_, i) => {
+      return weights[i % weights.length]!;
+    });
+    const made = await this.session.run({
+      x: new ort.Tensor("float32", x, [batch, channels, height, width]),
+      t: scalar(level.t ?? 0),
+      alpha: scalar(level.alpha),
+      sigma: scalar(level.sigma),
+      scale: scalar(scale),
+      weights: new ort.Tensor("float32", rows, [batch, weights.length]),
+    });
+    const [x0, eps, x0Free, epsFree, logP, gradient] = OUTPUTS.map((name) => {
+      const data = made[name]?.data;
+      if (data instanceof Float32Array) return data;
+      throw new Error(`the graph has no output ${name} of float32`);
+    });
+    return {
+      guided: { x0: x0!, eps: eps! },
+      unguided: { x0: x0Free!, eps: epsFree! },
+      logP: logP!,
+      gradient: gradient!,
+    };
+  }
+}
+
+function scalar(value: number): ort.Tensor {
+  return new ort.Tensor("float32", Float32Array.of(value), []);
+}

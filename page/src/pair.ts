@@ -1,0 +1,112 @@
+/**
+ * The pair that the page shows: what stands in pair.json beside the graph of the guided step.
+ *
+ * The file comes from outside. All that is used of it is checked here, and refused in one sentence.
+ */
+
+import type { Schedule } from "./levels.ts";
+
+export const FORMAT = "cgd-lightning guided step";
+export const VERSION = 1;
+
+const MOST_TIMESTEPS = 100_000;
+const MOST_CLASSES = 10_000;
+const MOST_PIXELS = 3 * 512 * 512;
+
+export type Shape = readonly [channels: number, height: number, width: number];
+
+export interface Pair {
+  readonly model: { readonly file: string; readonly sha256: string; readonly bytes: number };
+  readonly shape: Shape;
+  readonly names: readonly string[];
+  readonly shares: readonly number[] | null;
+  readonly schedule: Schedule;
+  /** Whether x0 is kept in [-1, 1], outside the guidance. */
+  readonly clamp: boolean;
+}
+
+/** A model that cannot be shown, in a sentence for the user. */
+export class PairError extends Error {}
+
+/** The pair that `json` describes. Throws PairError for what is not of this page's format. */
+export function readPair(json: unknown): Pair {
+  if (!isRecord(json) || json.format !== FORMAT) {
+    throw new PairError(
+      "model/pair.json does not describe a guided step; make it with cgd export --to onnx.",
+    );
+  }
+  if (json.version !== VERSION) {
+    throw new PairError(
+      `model/pair.json is of version ${String(json.version)} and this page reads ${VERSION}; ` +
+        "build the page and export the model with the same cgd-lightning.",
+    );
+  }
+  if (!isRecord(json.codec) || json.codec.kind !== "pixels") {
+    throw new PairError("This model makes latents, not pixels, and the page cannot show them.");
+  }
+  const shape = readShape(json.image_shape);
+  const names = readNames(json.class_names);
+  return {
+    model: readModel(json.model),
+    shape,
+    names,
+    shares: json.class_shares == null ? null : readShares(json.class_shares, names.length),
+    schedule: readSchedule(json),
+    clamp: json.clamp === true,
+  };
+}
+
+function readModel(model: unknown): Pair["model"] {
+  const said = isRecord(model) ? model : {};
+  const { file, sha256, bytes } = said;
+  if (typeof file !== "string" || !/^[\w.-]{1,100}$/.test(file)) throw wrong("model.file");
+  if (typeof sha256 !== "string" || !/^[0-9a-f]{64}$/.test(sha256)) throw wrong("model.sha256");
+  if (typeof bytes !== "number" || !(bytes > 0)) throw wrong("model.bytes");
+  return { file, sha256, bytes };
+}
+
+function readShape(shape: unknown): Shape {
+  if (!isNumbers(shape) || shape.length !== 3) throw wrong("image_shape");
+  const [channels, height, width] = shape as [number, number, number];
+  const whole = shape.every((size) => Number.isInteger(size) && size >= 1);
+  if (!whole || channels * height * width > MOST_PIXELS) throw wrong("image_shape");
+  if (channels !== 1 && channels !== 3) {
+    throw new PairError(
+      `This model's pictures have ${channels} channels; the page shows pictures of 1 or 3.`,
+    );
+  }
+  return [channels, height, width];
+}
+
+function readNames(names: unknown): string[] {
+  const texts = Array.isArray(names) && names.every((name) => typeof name === "string");
+  if (!texts || names.length < 1 || names.length > MOST_CLASSES) throw wrong("class_names");
+  return names;
+}
+
+function readShares(shares: unknown, classes: number): number[] {
+  const fit = isNumbers(shares) && (shares.length === 0 || shares.length === classes);
+  if (!fit || shares.some((share) => share < 0)) throw wrong("class_shares");
+  return shares;
+}
+
+function readSchedule({ alpha, sigma }: Record<string, unknown>): Schedule {
+  if (!isNumbers(alpha) || alpha.length < 2 || alpha.length > MOST_TIMESTEPS) throw wrong("alpha");
+  if (!isNumbers(sigma) || sigma.length !== alpha.length) throw wrong("sigma");
+  if (alpha.some((a) => a < 0) || sigma.some((s) => s <= 0)) throw wrong("alpha and sigma");
+  return { alpha, sigma };
+}
+
+function wrong(entry: string): PairError {
+  return new PairError(
+    `model/pair.json: ${entry} is missing or out of range; export the model again.`,
+  );
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isNumbers(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((each) => Number.isFinite(each));
+}

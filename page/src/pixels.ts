@@ -1,0 +1,25 @@
+/** From floats in [-1, 1] to the bytes of a picture, and how large a tensor is. */
+
+/** Bytes 0 ... 255 of `x` in [-1, 1], held at either end. */
+export function toBytes(x: Float32Array): Uint8Array {
+  return Uint8Array.from(x, (value) => Math.min(255, Math.max(0, Math.round((value + 1) * 127.5))));
+}
+
+/** Each image of `x`, of `size` values, divided by its largest absolute value: -127 ... 127. */
+export function toSigned(x: Float32Array, size: number): Int8Array {
+  const signed = new Int8Array(x.length);
+  for (let start = 0; start < x.length; start += size) {
+    const image = x.subarray(start, start + size);
+    const largest = image.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    if (largest > 0) signed.set(Int8Array.from(image, (v) => Math.round((v / largest) * 127)), start);
+  }
+  return signed;
+}
+
+/** The root mean square of each image of `x`, of `size` values. */
+export function rootMeanSquares(x: Float32Array, size: number): number[] {
+  return Array.from({ length: x.length / size }, (_, i) => {
+    const image = x.subarray(i * size, (i + 1) * size);
+    return Math.sqrt(image.reduce((sum, value) => sum + value * value, 0) / size);
+  });
+}

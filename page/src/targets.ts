@@ -1,0 +1,125 @@
+/**
+ * What a picture shall show: one class, one of several, none of some, or a mixture of classes.
+ *
+ *     log p(y | x_t) = log sum_k w_k p(k | x_t)
+ *
+ *     3           the class 3                  w_3 = 1
+ *     3|7         3 or 7, as often as in data  w_3 = w_7 = 1
+ *     !3, !3|7    none of these                w_k = 1 for all others
+ *     3+7, 2*3+7  a mixture, 1:1 or 2:1        w_k = q_k / share_k, sum q_k = 1
+ *
+ * A class is its name or its index; where a name looks like something else, the name wins. A name
+ * with one of these signs in it stands in double quotes. The grammar is the Python package's.
+ */
+
+/** The weight of each class. */
+export type Weights = readonly number[];
+
+export interface Classes {
+  readonly names: readonly string[];
+  /** The classes' shares in the training data; equal where they are not known. */
+  readonly shares: readonly number[] | null;
+}
+
+/** A target that means nothing, in a sentence for the user. */
+export class TargetError extends Error {}
+
+const MOST_DIGITS = 9;
+const SIGNS = /[,|+*!"]/;
+const TOKEN = /(?:^|(?<=[,|+*!]))\s*"(?:[^"]|"")*"\s*(?=[,|+]|$)|[^]/gu;
+const NUMBER = /^\s*(?:\d{1,9}(?:\.\d{1,9})?|\.\d{1,9})\s*$/;
+
+/** The weights that `text` means. Throws TargetError for a class that is not there. */
+export function parseTarget(text: string, classes: Classes): Weights {
+  const { names } = classes;
+  const word = text.trim();
+  if (names.includes(word) || isIndex(word)) return only(names, [classIndex(word, names)]);
+  if (word === "") throw new TargetError("No class is named; wanted one, as in 3, 3|7 or !3.");
+  if (word.startsWith("!")) {
+    const excluded = indices(word, split(word.slice(1), "|"), names);
+    if (new Set(excluded).size === names.length) {
+      throw new TargetError(`${word} leaves none of the ${names.length} classes.`);
+    }
+    return names.map((_, k) => (excluded.includes(k) ? 0 : 1));
+  }
+  const either = split(word, "|");
+  if (either.length > 1) return only(names, indices(word, either, names));
+  const terms = split(word, "+");
+  if (terms.length > 1) return mixture(word, terms, classes);
+  return only(names, [classIndex(word, names)]);
+}
+
+/** How the class `name` is written in this grammar: in quotes where it needs them. */
+export function quoted(name: string): string {
+  const plain = name !== "" && name === name.trim() && !SIGNS.test(name);
+  return plain ? name : `"${name.replaceAll('"', '""')}"`;
+}
+
+/** p of the target, sum_k w_k p_k over the asked classes, from `logP` of all classes. */
+export function probability(logP: ArrayLike<number>, weights: Weights): number {
+  return weights.reduce((sum, weight, k) => sum + (weight > 0 ? Math.exp(logP[k]!) : 0), 0);
+}
+
+function only(names: readonly string[], wanted: readonly number[]): Weights {
+  return names.map((_, k) => (wanted.includes(k) ? 1 : 0));
+}
+
+/** The parts of `text` between those separators that stand outside quotes. */
+function split(text: string, separator: string): string[] {
+  const parts = [""];
+  for (const token of text.match(TOKEN) ?? []) {
+    if (token === separator) parts.push("");
+    else parts[parts.length - 1] += token;
+  }
+  return parts;
+}
+
+function indices(word: string, parts: readonly string[], names: readonly string[]): number[] {
+  if (parts.some((part) => part.trim() === "")) {
+    throw new TargetError(`${word} lacks a class; wanted one on each side, as in 3|7.`);
+  }
+  return parts.map((part) => classIndex(part.trim(), names));
+}
+
+function mixture(word: string, terms: readonly string[], { names, shares }: Classes): Weights {
+  const parts = new Map<number, number>();
+  for (const term of terms) {
+    const [head, ...rest] = split(term, "*");
+    const counted = rest.some((part) => part !== "") && NUMBER.test(head!);
+    const name = (counted ? rest.join("*") : term).trim();
+    if (name === "") {
+      throw new TargetError(`${word} lacks a class; wanted one on each side, as in 3+7.`);
+    }
+    const index = classIndex(name, names);
+    parts.set(index, (parts.get(index) ?? 0) + (counted ? Number(head) : 1));
+  }
+  const whole = [...parts.values()].reduce((sum, part) => sum + part, 0);
+  const share = (k: number) => (shares?.length ? shares[k]! : 1 / names.length);
+  if (whole === 0 || [...parts.keys()].some((k) => share(k) === 0)) {
+    throw new TargetError(
+      `${word} has no proportion above 0 of classes that the classifier was trained on.`,
+    );
+  }
+  return names.map((_, k) => (share(k) > 0 ? (parts.get(k) ?? 0) / whole / share(k) : 0));
+}
+
+/** The index of the class called `word`, or numbered so; in quotes, of the one called so. */
+function classIndex(word: string, names: readonly string[]): number {
+  if (word.length > 1 && word.startsWith('"') && word.endsWith('"')) {
+    const called = names.indexOf(word.slice(1, -1).replaceAll('""', '"'));
+    if (called >= 0) return called;
+  }
+  if (names.includes(word)) return names.indexOf(word);
+  if (isIndex(word) && word.length <= MOST_DIGITS && Number(word) < names.length) {
+    return Number(word);
+  }
+  const shown = word.length <= 40 ? word : `${word.slice(0, 37)}...`;
+  const known = names.slice(0, 20).map(quoted).join(", ") + (names.length > 20 ? ", ..." : "");
+  throw new TargetError(
+    `There is no class ${shown}; the classes are ${known}, and several are written as 3|7 or !3.`,
+  );
+}
+
+function isIndex(word: string): boolean {
+  return /^\d+$/.test(word);
+}

@@ -1,0 +1,29 @@
+import { describe, expect, test } from "vitest";
+import { parseTarget, probability, quoted, TargetError } from "../../src/targets.ts";
+import { vectors } from "./vectors.ts";
+
+describe.each(vectors.targets)("of the classes $names", ({ names, shares, meant }) => {
+  test.each(Object.entries(meant))("%j means what it means in Python", (word, theirs) => {
+    if (theirs === null) {
+      expect(() => parseTarget(word, { names, shares })).toThrow(TargetError);
+    } else {
+      expect(parseTarget(word, { names, shares })).toEqual(theirs);
+    }
+  });
+
+  test("every name, quoted where it needs it, means itself", () => {
+    names.forEach((name, k) => {
+      expect(parseTarget(quoted(name), { names, shares })[k]).toBe(1);
+    });
+  });
+});
+
+test("a class that is not there is named, and those that are", () => {
+  const classes = { names: ["cat", "dog"], shares: null };
+  expect(() => parseTarget("cow", classes)).toThrow("There is no class cow; the classes are cat, dog");
+});
+
+test("the probability is that of all classes that were asked for", () => {
+  const logP = [0.5, 0.3, 0.2].map(Math.log);
+  expect(probability(logP, [1, 0, 1])).toBeCloseTo(0.7, 9);
+});
