@@ -2,6 +2,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
+    fileParallelism: false,
     projects: [
       { test: { name: "unit", include: ["tests/unit/*.test.ts"], environment: "node" } },
       {
@@ -9,7 +10,6 @@ export default defineConfig({
           name: "browser",
           include: ["tests/browser/*.test.ts"],
           environment: "node",
-          fileParallelism: false,
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

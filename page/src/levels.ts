@@ -15,7 +15,12 @@ export interface Level {
 export interface Schedule {
   readonly alpha: readonly number[];
   readonly sigma: readonly number[];
+  /** The process between two timesteps; null where only whole ones are known. */
+  readonly between: Process | null;
 }
+
+export const PROCESSES = ["variance preserving", "variance exploding"] as const;
+export type Process = (typeof PROCESSES)[number];
 
 export const CLEAN: Level = { alpha: 1, sigma: 0, t: null };
 
@@ -32,14 +37,15 @@ export function levels(
   return [...walked, CLEAN];
 }
 
-/** The level at timestep `t` in [0, T-1], exact at whole ones. */
-export function level(schedule: Schedule, t: number): Level {
+/** The level at timestep `wanted` in [0, T-1], exact at whole ones. */
+export function level(schedule: Schedule, wanted: number): Level {
+  const t = schedule.between === null ? Math.round(wanted) : wanted;
   const below = Math.floor(t);
   const part = t - below;
   if (part === 0) return { alpha: schedule.alpha[below]!, sigma: schedule.sigma[below]!, t };
   const [from, to] = [angle(schedule, below), angle(schedule, below + 1)];
   const between = from + part * (to - from);
-  return variancePreserving(schedule)
+  return schedule.between === "variance preserving"
     ? { alpha: Math.cos(between), sigma: Math.sin(between), t }
     : { alpha: 1, sigma: Math.tan(between), t };
 }
@@ -54,10 +60,4 @@ export function walked(strength: number, all: number): number {
 
 function angle({ alpha, sigma }: Schedule, t: number): number {
   return Math.atan2(sigma[t]!, alpha[t]!);
-}
-
-/** Whether alpha^2 + sigma^2 = 1, as in DDPM; else alpha = 1 and the variance explodes. */
-function variancePreserving({ alpha, sigma }: Schedule): boolean {
-  const last = alpha.length - 1;
-  return Math.abs(Math.hypot(alpha[last]!, sigma[last]!) - 1) < 1e-6;
 }

@@ -1,7 +1,7 @@
 /** The guided step: the graph of both networks and of the classifier's gradient, in onnxruntime. */
 
-import * as ort from "onnxruntime-web/wasm";
 import wasm from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
+import * as ort from "onnxruntime-web/wasm";
 import type { Prediction } from "./ddim.ts";
 import type { Level } from "./levels.ts";
 import type { Pair } from "./pair.ts";
@@ -47,13 +47,16 @@ export class GuidedStep {
     const rows = Float32Array.from({ length: batch * weights.length }, (_, i) => {
       return weights[i % weights.length]!;
     });
+    const [first, last] = this.pair.classifier.covers;
+    const covered = level.t !== null && first <= level.t && level.t <= last;
     const made = await this.session.run({
       x: new ort.Tensor("float32", x, [batch, channels, height, width]),
       t: scalar(level.t ?? 0),
       alpha: scalar(level.alpha),
       sigma: scalar(level.sigma),
-      scale: scalar(scale),
+      scale: scalar(covered ? scale : 0),
       weights: new ort.Tensor("float32", rows, [batch, weights.length]),
+      ...this.classifierInputs(level.t ?? 0),
     });
     const [x0, eps, x0Free, epsFree, logP, gradient] = OUTPUTS.map((name) => {
       const data = made[name]?.data;
@@ -67,6 +70,19 @@ export class GuidedStep {
       gradient: gradient!,
     };
   }
+
+  private classifierInputs(t: number): Record<string, ort.Tensor> {
+    const { own } = this.pair.classifier;
+    if (own === null) return {};
+    return { classifier_t: scalar(at(own.t, t)), classifier_gain: scalar(at(own.gain, t)) };
+  }
+}
+
+/** What a table over timesteps says at `t`, between two of them in a straight line. */
+function at(table: readonly number[], t: number): number {
+  const below = Math.floor(t);
+  const from = table[below]!;
+  return from + (t - below) * ((table[below + 1] ?? from) - from);
 }
 
 function scalar(value: number): ort.Tensor {

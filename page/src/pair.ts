@@ -4,7 +4,7 @@
  * The file comes from outside. All that is used of it is checked here, and refused in one sentence.
  */
 
-import type { Schedule } from "./levels.ts";
+import { PROCESSES, type Schedule } from "./levels.ts";
 
 export const FORMAT = "cgd-lightning guided step";
 export const VERSION = 1;
@@ -21,8 +21,19 @@ export interface Pair {
   readonly names: readonly string[];
   readonly shares: readonly number[] | null;
   readonly schedule: Schedule;
+  readonly classifier: Classifier;
+  /** Whether the noise predictor is told the class itself. */
+  readonly conditional: boolean;
   /** Whether x0 is kept in [-1, 1], outside the guidance. */
   readonly clamp: boolean;
+}
+
+/** How the classifier, which may know another schedule, is asked at the noise predictor's levels. */
+export interface Classifier {
+  /** The first and the last timestep, a fraction too, between which it guides. */
+  readonly covers: readonly [number, number];
+  /** Its own timestep and the factor of x_t, at each timestep; null where both schedules agree. */
+  readonly own: { readonly t: readonly number[]; readonly gain: readonly number[] } | null;
 }
 
 /** A model that cannot be shown, in a sentence for the user. */
@@ -41,9 +52,7 @@ export function readPair(json: unknown): Pair {
         "build the page and export the model with the same cgd-lightning.",
     );
   }
-  if (!isRecord(json.codec) || json.codec.kind !== "pixels") {
-    throw new PairError("This model makes latents, not pixels, and the page cannot show them.");
-  }
+  readCodec(json.codec);
   const shape = readShape(json.image_shape);
   const names = readNames(json.class_names);
   return {
@@ -52,6 +61,8 @@ export function readPair(json: unknown): Pair {
     names,
     shares: json.class_shares == null ? null : readShares(json.class_shares, names.length),
     schedule: readSchedule(json),
+    classifier: readClassifier(json),
+    conditional: json.conditional === true,
     clamp: json.clamp === true,
   };
 }
@@ -63,6 +74,13 @@ function readModel(model: unknown): Pair["model"] {
   if (typeof sha256 !== "string" || !/^[0-9a-f]{64}$/.test(sha256)) throw wrong("model.sha256");
   if (typeof bytes !== "number" || !(bytes > 0)) throw wrong("model.bytes");
   return { file, sha256, bytes };
+}
+
+function readCodec(codec: unknown): void {
+  if (!isRecord(codec) || codec.kind !== "pixels") {
+    throw new PairError("This model makes latents, not pixels, and the page cannot show them.");
+  }
+  if (codec.low !== -1 || codec.high !== 1) throw wrong("codec");
 }
 
 function readShape(shape: unknown): Shape {
@@ -90,11 +108,24 @@ function readShares(shares: unknown, classes: number): number[] {
   return shares;
 }
 
-function readSchedule({ alpha, sigma }: Record<string, unknown>): Schedule {
+function readSchedule({ alpha, sigma, between }: Record<string, unknown>): Schedule {
   if (!isNumbers(alpha) || alpha.length < 2 || alpha.length > MOST_TIMESTEPS) throw wrong("alpha");
   if (!isNumbers(sigma) || sigma.length !== alpha.length) throw wrong("sigma");
   if (alpha.some((a) => a < 0) || sigma.some((s) => s <= 0)) throw wrong("alpha and sigma");
-  return { alpha, sigma };
+  const process = PROCESSES.find((each) => each === between) ?? null;
+  if (process === null && between !== null) throw wrong("between");
+  return { alpha, sigma, between: process };
+}
+
+function readClassifier({ classifier, alpha }: Record<string, unknown>): Classifier {
+  const { covers, t, gain } = isRecord(classifier) ? classifier : {};
+  if (!isNumbers(covers) || covers.length !== 2) throw wrong("classifier.covers");
+  const [first, last] = covers as [number, number];
+  if (t == null && gain == null) return { covers: [first, last], own: null };
+  const timesteps = (alpha as number[]).length;
+  if (!isNumbers(t) || t.length !== timesteps) throw wrong("classifier.t");
+  if (!isNumbers(gain) || gain.length !== timesteps) throw wrong("classifier.gain");
+  return { covers: [first, last], own: { t, gain } };
 }
 
 function wrong(entry: string): PairError {

@@ -2,7 +2,14 @@
 
 /** Bytes 0 ... 255 of `x` in [-1, 1], held at either end. */
 export function toBytes(x: Float32Array): Uint8Array {
-  return Uint8Array.from(x, (value) => Math.min(255, Math.max(0, Math.round((value + 1) * 127.5))));
+  return Uint8Array.from(x, (value) =>
+    Math.min(255, Math.max(0, roundHalfEven((value + 1) * 127.5))),
+  );
+}
+
+function roundHalfEven(value: number): number {
+  const rounded = Math.round(value);
+  return Math.abs(value % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }
 
 /** Each image of `x`, of `size` values, divided by its largest absolute value: -127 ... 127. */
@@ -11,7 +18,11 @@ export function toSigned(x: Float32Array, size: number): Int8Array {
   for (let start = 0; start < x.length; start += size) {
     const image = x.subarray(start, start + size);
     const largest = image.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    if (largest > 0) signed.set(Int8Array.from(image, (v) => Math.round((v / largest) * 127)), start);
+    if (largest > 0)
+      signed.set(
+        Int8Array.from(image, (v) => Math.round((v / largest) * 127)),
+        start,
+      );
   }
   return signed;
 }

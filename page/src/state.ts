@@ -101,7 +101,8 @@ export function readState(
     strength: number("strength"),
   };
   for (const name of new Set(words.keys())) {
-    if (!(name in state)) complaints.push(`The link says ${shown(name)}, which means nothing here.`);
+    if (!(name in state))
+      complaints.push(`The link says ${shown(name)}, which means nothing here.`);
   }
   return { state, complaints };
 }

@@ -19,6 +19,8 @@ export interface Classes {
   readonly names: readonly string[];
   /** The classes' shares in the training data; equal where they are not known. */
   readonly shares: readonly number[] | null;
+  /** Whether the noise predictor is told the class, and so cannot be told of several. */
+  readonly conditional?: boolean;
 }
 
 /** A target that means nothing, in a sentence for the user. */
@@ -26,13 +28,20 @@ export class TargetError extends Error {}
 
 const MOST_DIGITS = 9;
 const SIGNS = /[,|+*!"]/;
-const TOKEN = /(?:^|(?<=[,|+*!]))\s*"(?:[^"]|"")*"\s*(?=[,|+]|$)|[^]/gu;
+const TOKEN = /(?:^|(?<=[,|+*!]))\s*"(?:[^"]|"")*"\s*(?=[,|+]|$)|./gsu;
 const NUMBER = /^\s*(?:\d{1,9}(?:\.\d{1,9})?|\.\d{1,9})\s*$/;
 
 /** The weights that `text` means. Throws TargetError for a class that is not there. */
 export function parseTarget(text: string, classes: Classes): Weights {
+  const weights = meaning(text.trim(), classes);
+  if (classes.conditional && weights.filter((weight) => weight > 0).length > 1) {
+    throw new TargetError("This model is told the class itself: ask for a single one.");
+  }
+  return weights;
+}
+
+function meaning(word: string, classes: Classes): Weights {
   const { names } = classes;
-  const word = text.trim();
   if (names.includes(word) || isIndex(word)) return only(names, [classIndex(word, names)]);
   if (word === "") throw new TargetError("No class is named; wanted one, as in 3, 3|7 or !3.");
   if (word.startsWith("!")) {

@@ -75,7 +75,9 @@ def _noise() -> list[dict[str, Any]]:
 def _levels(schedule: NoiseSchedule) -> dict[str, Any]:
     alpha, sigma = schedule.tables()
     walks = [(steps, None) for steps in (1, 2, 7, 20)] + [(7, round(0.35 * schedule.timesteps))]
+    exploding = isinstance(schedule, VarianceExploding)
     return {
+        "between": f"variance {'exploding' if exploding else 'preserving'}",
         "alpha": alpha.tolist(),
         "sigma": sigma.tolist(),
         "walks": [

@@ -24,7 +24,7 @@ test("a share of the timesteps is rounded as in Python, halves to even", () => {
 });
 
 test("the walk ends at the clean level", () => {
-  expect(levels({ alpha: [1, 0.5], sigma: [0.1, 0.8] }, 2).at(-1)).toEqual(CLEAN);
+  expect(levels({ alpha: [1, 0.5], sigma: [0.1, 0.8], between: null }, 2).at(-1)).toEqual(CLEAN);
 });
 
 function expectLevels(ours: ReturnType<typeof levels>, theirs: ReturnType<typeof levels>): void {

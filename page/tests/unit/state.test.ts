@@ -1,5 +1,12 @@
 import { expect, test } from "vitest";
-import { numberIn, RANGES, readState, type State, usualState, writeState } from "../../src/state.ts";
+import {
+  numberIn,
+  RANGES,
+  readState,
+  type State,
+  usualState,
+  writeState,
+} from "../../src/state.ts";
 
 const CLASSES = { names: [..."0123456789"], shares: null };
 

@@ -20,7 +20,9 @@ describe.each(vectors.targets)("of the classes $names", ({ names, shares, meant 
 
 test("a class that is not there is named, and those that are", () => {
   const classes = { names: ["cat", "dog"], shares: null };
-  expect(() => parseTarget("cow", classes)).toThrow("There is no class cow; the classes are cat, dog");
+  expect(() => parseTarget("cow", classes)).toThrow(
+    "There is no class cow; the classes are cat, dog",
+  );
 });
 
 test("the probability is that of all classes that were asked for", () => {

@@ -1,7 +1,7 @@
 /** What Python says: `tests/vectors.py` writes it. */
 
 import { readFileSync } from "node:fs";
-import type { Level } from "../../src/levels.ts";
+import type { Level, Process } from "../../src/levels.ts";
 
 type Told = [alpha: number, sigma: number, t: number | null];
 
@@ -9,6 +9,7 @@ interface Vectors {
   philox: { counter: Four; key: [number, number]; words: Four }[];
   noise: { seed: number; index: number[]; size: number; draws: number[][] }[];
   levels: {
+    between: Process;
     alpha: number[];
     sigma: number[];
     walks: { steps: number; timesteps: number | null; levels: Told[] }[];

@@ -1,0 +1,68 @@
+/** The worker as the page sees it: ask, and be told. */
+
+import type { Lane, Part, Reply, Request, WalkRequest } from "./messages.ts";
+import type { Pair } from "./pair.ts";
+
+export interface Opening {
+  readonly loading: (share: number) => void;
+  readonly opened: (pair: Pair, offline: boolean) => void;
+  readonly failed: (sentence: string) => void;
+}
+
+export interface Answer {
+  readonly part: (part: Part) => void;
+  readonly done: () => void;
+}
+
+/** `Request` without its number, of each kind. */
+export type Asked = WalkRequest extends infer R
+  ? R extends WalkRequest
+    ? Omit<R, "id">
+    : never
+  : never;
+
+export class Engine {
+  private readonly worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+  private readonly answers = new Map<Lane, { id: number; answer: Answer }>();
+  private asked = 0;
+
+  constructor(folder: URL, opening: Opening) {
+    this.worker.onmessage = ({ data }: MessageEvent<Reply>) => this.told(data, opening);
+    this.worker.onerror = (event) => {
+      event.preventDefault();
+      opening.failed(`The page's worker does not start; reload the page. ${event.message ?? ""}`);
+    };
+    this.tell({ kind: "open", folder: folder.href });
+  }
+
+  /** Ask for a walk. What its lane did before is cancelled, and tells no more. */
+  ask(request: Asked, answer: Answer): void {
+    const id = ++this.asked;
+    this.answers.set(request.lane, { id, answer });
+    this.tell({ ...request, id });
+  }
+
+  private told(reply: Reply, opening: Opening): void {
+    switch (reply.kind) {
+      case "loading":
+        opening.loading(reply.bytes / reply.of);
+        break;
+      case "opened":
+        opening.opened(reply.pair, reply.offline);
+        break;
+      case "failed":
+        opening.failed(reply.sentence);
+        break;
+      default: {
+        const current = this.answers.get(reply.lane);
+        if (current?.id !== reply.id) return;
+        if (reply.kind === "part") current.answer.part(reply.part);
+        else current.answer.done();
+      }
+    }
+  }
+
+  private tell(request: Request): void {
+    this.worker.postMessage(request);
+  }
+}

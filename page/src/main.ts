@@ -1,0 +1,33 @@
+/** Begin: see that the browser can run the model, open it in the worker, show the page. */
+
+import { Engine } from "./engine.ts";
+import { Page } from "./page.ts";
+import { lacking } from "./support.ts";
+import { notice } from "./view/notice.ts";
+
+const said = notice(document.querySelector<HTMLElement>("#notice")!);
+const place = document.querySelector<HTMLElement>("#page")!;
+const about = document.querySelector<HTMLElement>("#offline")!;
+
+const missing = lacking();
+if (missing !== null) {
+  said.failed(missing);
+} else {
+  const engine = new Engine(new URL("model/", document.baseURI), {
+    loading: said.loading,
+    failed: said.failed,
+    opened: (pair, offline) => {
+      said.opened();
+      new Page(pair, engine, place, said);
+      void keepOffline(offline);
+    },
+  });
+}
+
+/** Let the service worker keep the page itself; the worker has kept the model. */
+async function keepOffline(modelIsKept: boolean): Promise<void> {
+  if (!("serviceWorker" in navigator) || !modelIsKept || import.meta.env.DEV) return;
+  await navigator.serviceWorker.register(new URL("sw.js", document.baseURI));
+  await navigator.serviceWorker.ready;
+  about.hidden = false;
+}

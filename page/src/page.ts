@@ -1,0 +1,223 @@
+/** The page at work: a change of the state asks for the walks that are then missing, and draws. */
+
+import type { Engine } from "./engine.ts";
+import type { Settings } from "./messages.ts";
+import type { Pair } from "./pair.ts";
+import type { Scene, View } from "./scene.ts";
+import { PICTURES, readState, type State, writeState } from "./state.ts";
+import { parseTarget } from "./targets.ts";
+import { Track } from "./track.ts";
+import { barsView } from "./view/bars.ts";
+import { classesView } from "./view/classes.ts";
+import { curveView } from "./view/curve.ts";
+import { element } from "./view/dom.ts";
+import { type EditView, editView } from "./view/edit.ts";
+import { formulaView } from "./view/formula.ts";
+import type { Notice } from "./view/notice.ts";
+import { rowsView } from "./view/rows.ts";
+import { scaleView } from "./view/scale.ts";
+import { settingsView } from "./view/settings.ts";
+import { stepsView } from "./view/steps.ts";
+import { SCALES, type StripView, stripView } from "./view/strip.ts";
+
+/** A row that takes longer than this is shown as it denoises, even while the scale is dragged. */
+const QUIET_MILLISECONDS = 1500;
+/** How long the state has to rest before it goes into the address. */
+const REST_MILLISECONDS = 250;
+
+type Side = "guided" | "unguided";
+
+export class Page {
+  private state: State;
+  private readonly tracks = { guided: new Track(), unguided: new Track() };
+  private readonly views: View[];
+  private readonly strip: StripView;
+  private readonly edit: EditView;
+  /** What each walk was last asked for; a change of it asks again. */
+  private readonly asked = new Map<string, string>();
+  private readonly seen = new Set<Element>();
+  private milliseconds = 0;
+  private drawn = 0;
+  private drawings = 0;
+  private rest = 0;
+
+  constructor(
+    private readonly pair: Pair,
+    private readonly engine: Engine,
+    place: HTMLElement,
+    private readonly notice: Notice,
+  ) {
+    this.state = this.fromLink();
+    const change = (part: Partial<State>) => this.change(part);
+    const again = () => this.ask();
+    this.strip = stripView(pair, change);
+    this.edit = editView(
+      pair,
+      change,
+      () => {
+        this.drawings += 1;
+        this.ask();
+      },
+      () => this.chosen(),
+    );
+    const stage = [
+      classesView(pair, change),
+      scaleView(change, again, true),
+      rowsView(pair, change),
+      stepsView(change),
+      settingsView(change, () => location.href),
+    ];
+    const numbers = [barsView(), curveView(), formulaView()];
+    this.views = [...stage, ...numbers, this.strip, this.edit];
+    place.replaceChildren(
+      element("section", { class: "card stage" }, ...stage.map((view) => view.element)),
+      element("div", { class: "numbers" }, ...numbers.map((view) => view.element)),
+      this.strip.element,
+      this.edit.element,
+    );
+    this.watch(this.strip.element, this.edit.element);
+    addEventListener("hashchange", () => this.change(this.fromLink()));
+    this.change({});
+  }
+
+  private fromLink(): State {
+    const { state, complaints } = readState(
+      location.hash,
+      this.pair,
+      this.pair.schedule.alpha.length,
+    );
+    this.notice.complaints(complaints);
+    return state;
+  }
+
+  private change(part: Partial<State>): void {
+    this.state = { ...this.state, ...part };
+    this.ask();
+    this.draw();
+    clearTimeout(this.rest);
+    this.rest = setTimeout(() => {
+      history.replaceState(null, "", `#${writeState(this.state)}`);
+    }, REST_MILLISECONDS);
+  }
+
+  /** Draw all views before the next frame of the screen, once. */
+  private draw(): void {
+    if (this.drawn !== 0) return;
+    this.drawn = requestAnimationFrame(() => {
+      this.drawn = 0;
+      const { pair, state, tracks } = this;
+      const scene: Scene = { pair, state, weights: this.settings().weights, ...tracks };
+      for (const view of this.views) view.draw(scene);
+    });
+  }
+
+  private settings(): Settings {
+    const { target, scale, steps, eta, seed } = this.state;
+    return { weights: parseTarget(target, this.pair), scale, steps, eta, seed };
+  }
+
+  /** Ask for every walk whose settings are not those that it was last asked for. */
+  private ask(): void {
+    const settings = this.settings();
+    this.askRow("guided", settings);
+    this.askRow("unguided", { ...settings, scale: 0 });
+    if (this.seen.has(this.strip.element)) this.askStrip(settings);
+    if (this.seen.has(this.edit.element)) this.askEdit(settings);
+  }
+
+  private askRow(lane: Side, settings: Settings): void {
+    const track = this.tracks[lane];
+    const quick = this.milliseconds > 0 && this.milliseconds < QUIET_MILLISECONDS;
+    const dragged = quick && this.differsInScale(lane, settings);
+    // A quick row is let finish, so that pictures change all the while a scale is dragged.
+    if (dragged && track.busy && track.isQuiet) return;
+    if (!this.isNew(lane, settings)) return;
+    track.begin(dragged);
+    const begin = performance.now();
+    this.engine.ask(
+      { kind: "row", lane, count: PICTURES, ...settings },
+      {
+        part: (part) => {
+          if (part.kind === "frame") track.add(part.frame);
+          this.draw();
+        },
+        done: () => {
+          track.finish();
+          if (lane === "guided") this.milliseconds = performance.now() - begin;
+          this.ask();
+          this.draw();
+        },
+      },
+    );
+  }
+
+  private askStrip(settings: Settings): void {
+    const { picture } = this.state;
+    if (!this.isNew("strip", { ...settings, scale: 0, picture })) return;
+    this.strip.clear();
+    this.engine.ask(
+      { kind: "strip", lane: "strip", scales: SCALES, picture, ...settings },
+      {
+        part: (part) => {
+          if (part.kind === "cell") this.strip.fill(part.cell);
+          this.draw();
+        },
+        done: () => this.draw(),
+      },
+    );
+  }
+
+  private askEdit(settings: Settings): void {
+    const { strength } = this.state;
+    if (!this.isNew("edit", { ...settings, strength, drawings: this.drawings })) return;
+    const drawing = this.edit.drawing.x0();
+    this.engine.ask(
+      { kind: "edit", lane: "edit", count: PICTURES, drawing, strength, ...settings },
+      {
+        part: (part) => {
+          if (part.kind === "frame") this.edit.show(part.frame);
+        },
+        done: () => this.edit.finish(),
+      },
+    );
+  }
+
+  /** Whether `what` differs from what `walk` was last asked for; it is remembered. */
+  private isNew(walk: string, what: object): boolean {
+    const text = JSON.stringify(what);
+    if (this.asked.get(walk) === text) return false;
+    this.asked.set(walk, text);
+    return true;
+  }
+
+  private differsInScale(walk: string, settings: Settings): boolean {
+    const before = this.asked.get(walk);
+    if (before === undefined) return false;
+    return (
+      JSON.stringify({ ...JSON.parse(before), scale: settings.scale }) === JSON.stringify(settings)
+    );
+  }
+
+  /** The finished picture that is chosen in the guided row. */
+  private chosen(): Uint8Array | null {
+    const frame = this.tracks.guided.at(null);
+    if (frame === null || frame.asked !== null) return null;
+    const size = frame.x_t.length / PICTURES;
+    return frame.x_t.slice(this.state.picture * size, (this.state.picture + 1) * size);
+  }
+
+  /** Work for a part of the page only once it comes into sight. */
+  private watch(...parts: Element[]): void {
+    const observer = new IntersectionObserver(
+      (entries) => {
+        for (const { target, isIntersecting } of entries) {
+          if (isIntersecting) this.seen.add(target);
+          else this.seen.delete(target);
+        }
+        this.ask();
+      },
+      { rootMargin: "100px" },
+    );
+    for (const part of parts) observer.observe(part);
+  }
+}

@@ -1,0 +1,73 @@
+/** What the classifier says at a step: a bar for p(y | x_t) of every class, and unguided beside it. */
+
+import type { Scene, View } from "../scene.ts";
+import type { Track } from "../track.ts";
+import { element, percent, setAttributes, short } from "./dom.ts";
+
+const MOST_BARS = 12;
+
+export function barsView(): View {
+  const about = element("p", { class: "about" });
+  const chart = element("div", { class: "bars", role: "img" });
+  return {
+    element: element(
+      "section",
+      { class: "card" },
+      element("h2", {}, "What the classifier sees"),
+      about,
+      chart,
+    ),
+    draw: (scene) => {
+      const { state, pair, weights } = scene;
+      const frame = scene.guided.asked(state.at);
+      const guided = probabilities(scene, scene.guided);
+      const unguided = probabilities(scene, scene.unguided);
+      about.textContent =
+        frame === null
+          ? ""
+          : `p(y | x_t) of picture ${state.picture + 1} at step ${frame.step}, t = ${short(frame.level.t ?? 0)}`;
+      const shown = strongest(guided, weights);
+      chart.replaceChildren(
+        ...shown.map((k) => bar(pair.names[k]!, guided[k]!, unguided[k]!, weights[k]! > 0)),
+      );
+      const said = shown.map((k) => `${pair.names[k]} ${percent(guided[k]!)}`).join(", ");
+      setAttributes(chart, { "aria-label": `Guided: ${said}` });
+    },
+  };
+}
+
+function bar(name: string, guided: number, unguided: number, wanted: boolean): HTMLElement {
+  return element(
+    "div",
+    { class: "bar", "data-wanted": wanted, "data-p": guided.toFixed(4) },
+    element("span", { class: "value" }, percent(guided)),
+    element(
+      "span",
+      { class: "columns" },
+      element("span", { class: "column guided", style: `--share: ${guided}` }),
+      element("span", { class: "column unguided", style: `--share: ${unguided}` }),
+    ),
+    element("span", { class: "name" }, name),
+  );
+}
+
+/** p of every class for the chosen picture; 0 before anything was asked. */
+function probabilities({ state, pair }: Scene, track: Track): number[] {
+  const logP = track.asked(state.at)?.asked?.logP;
+  const classes = pair.names.length;
+  return pair.names.map((_, k) =>
+    logP === undefined ? 0 : Math.exp(logP[state.picture * classes + k]!),
+  );
+}
+
+/** The classes that have a bar: all, or the most probable, and in their order. */
+function strongest(p: readonly number[], weights: readonly number[]): number[] {
+  const order = p.map((_, k) => k);
+  if (order.length <= MOST_BARS) return order;
+  const rank = (k: number) =>
+    p[k]! + (weights[k]! > 0 && weights.filter(Boolean).length < 5 ? 1 : 0);
+  return order
+    .sort((a, b) => rank(b) - rank(a))
+    .slice(0, MOST_BARS)
+    .sort((a, b) => a - b);
+}

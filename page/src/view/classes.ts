@@ -1,0 +1,87 @@
+/** What is asked for: a button a class, and a field for any other target. */
+
+import type { Pair } from "../pair.ts";
+import type { Change, View } from "../scene.ts";
+import { parseTarget, quoted, TargetError } from "../targets.ts";
+import { element, setAttributes } from "./dom.ts";
+
+const MOST_BUTTONS = 20;
+
+let fields = 0;
+
+export function classesView(pair: Pair, change: Change): View {
+  const shown = pair.names.slice(0, MOST_BUTTONS).map((name, index) => {
+    const button = element("button", { type: "button", class: "class" }, name);
+    button.addEventListener("click", () => change({ target: quoted(name) }));
+    return { index, button };
+  });
+  const id = `target-${++fields}`;
+  const list = element("datalist", { id: `${id}-classes` });
+  if (pair.names.length > MOST_BUTTONS) {
+    list.append(...pair.names.map((name) => element("option", { value: quoted(name) })));
+  }
+  const field = element("input", {
+    id,
+    type: "text",
+    maxlength: 100,
+    autocomplete: "off",
+    autocapitalize: "none",
+    spellcheck: "false",
+    enterkeyhint: "go",
+    list: list.id,
+    "aria-describedby": `${id}-said`,
+  });
+  const said = element("p", { id: `${id}-said`, class: "said", role: "status" });
+  field.addEventListener("input", () => {
+    try {
+      parseTarget(field.value, pair);
+      said.textContent = "";
+      setAttributes(field, { "aria-invalid": false });
+      change({ target: field.value });
+    } catch (error) {
+      if (!(error instanceof TargetError)) throw error;
+      said.textContent = error.message;
+      setAttributes(field, { "aria-invalid": "true" });
+    }
+  });
+  const buttons = shown.map(({ button }) => button);
+  return {
+    element: element(
+      "div",
+      { class: "classes" },
+      element("div", { class: "buttons", role: "group", "aria-label": "Ask for" }, ...buttons),
+      element(
+        "div",
+        { class: "target" },
+        element("label", { for: id }, "or write ", ...examples(pair)),
+        field,
+      ),
+      said,
+      list,
+    ),
+    draw: ({ state, weights }) => {
+      const asked = weights.filter((weight) => weight > 0).length;
+      for (const { index, button } of shown) {
+        const pressed = weights[index]! > 0;
+        setAttributes(button, {
+          "aria-pressed": String(pressed),
+          "data-among": asked > 1 && pressed,
+        });
+      }
+      if (document.activeElement === field) return;
+      field.value = state.target;
+      said.textContent = "";
+      setAttributes(field, { "aria-invalid": false });
+    },
+  };
+}
+
+/** Two targets of these classes that are no single class. */
+function examples({ names }: Pair): Node[] {
+  const [a, b] = [names[Math.min(3, names.length - 1)]!, names[Math.min(7, names.length - 1)]!];
+  return [
+    element("code", {}, `${quoted(a)}|${quoted(b)}`),
+    document.createTextNode(" or "),
+    element("code", {}, `!${quoted(a)}`),
+  ];
+}

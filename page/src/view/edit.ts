@@ -1,0 +1,135 @@
+/** Draw, noise it part of the way, and let it come back as what is asked for. */
+
+import { Drawing } from "../drawing.ts";
+import type { Pair } from "../pair.ts";
+import type { Change, View } from "../scene.ts";
+import { PICTURES, RANGES } from "../state.ts";
+import type { Frame } from "../walk.ts";
+import { classesView } from "./classes.ts";
+import { element, percent, setAttributes } from "./dom.ts";
+import { pen } from "./pen.ts";
+import { blank, paint, pictureCanvas } from "./picture.ts";
+import { slider } from "./slider.ts";
+
+export interface EditView extends View {
+  readonly drawing: Drawing;
+  /** Show where the walk of the drawing has come to. */
+  readonly show: (frame: Frame) => void;
+  readonly finish: () => void;
+}
+
+/** redraw: called when the drawing changed. sample: the chosen picture's bytes, if it is finished. */
+export function editView(
+  pair: Pair,
+  change: Change,
+  redraw: () => void,
+  sample: () => Uint8Array | null,
+): EditView {
+  const drawing = new Drawing(pair.shape);
+  example(drawing);
+  const field = pen(pair.shape, drawing, redraw);
+  field.draw();
+  const replaced = () => {
+    field.draw();
+    redraw();
+  };
+  const strength = slider({
+    label: "Strength: how far the drawing is brought to noise",
+    caption: "How far to noise",
+    ...RANGES.strength,
+    words: percent,
+    moved: (value) => change({ strength: value }),
+  });
+  const classes = classesView(pair, change);
+  const noised = pictureCanvas(pair.shape);
+  const ends = Array.from({ length: PICTURES }, () => pictureCanvas(pair.shape));
+  const about = element("span", { class: "about" });
+  const results = element(
+    "div",
+    { class: "pictures", role: "img", "aria-label": "The drawing, changed, with four noises" },
+    ...ends.map((canvas) => element("span", { class: "tile" }, canvas)),
+  );
+  const made = element(
+    "section",
+    { class: "card wide edit", "aria-label": "Draw and change", "aria-busy": "false" },
+    element("h2", {}, "Draw, and turn it into something else"),
+    element(
+      "p",
+      { class: "about" },
+      "Your drawing is drowned in noise part of the way, and comes back pulled towards the class.",
+    ),
+    element(
+      "div",
+      { class: "edit-parts" },
+      element(
+        "div",
+        { class: "draw" },
+        field.element,
+        element(
+          "div",
+          { class: "tools" },
+          tool("Clear", () => {
+            drawing.clear();
+            replaced();
+          }),
+          tool("Take the chosen picture", () => {
+            const picture = sample();
+            if (picture !== null) drawing.put(picture);
+            replaced();
+          }),
+        ),
+      ),
+      element(
+        "div",
+        { class: "changes" },
+        classes.element,
+        strength.element,
+        element(
+          "div",
+          { class: "way" },
+          element("figure", { class: "noised" }, noised, element("figcaption", {}, "noised")),
+          element("div", { class: "arrow", "aria-hidden": "true" }, "→"),
+          element("div", { class: "back" }, element("h3", {}, "Back again ", about), results),
+        ),
+      ),
+    ),
+  );
+  return {
+    element: made,
+    drawing,
+    draw: (scene) => {
+      classes.draw(scene);
+      strength.show(scene.state.strength);
+      about.textContent = `as ${scene.state.target}, s = ${scene.state.scale}`;
+    },
+    show: (frame) => {
+      setAttributes(made, { "aria-busy": "true", "data-step": frame.step });
+      if (frame.step === 0) {
+        paint(noised, frame.x_t, pair.shape, 0);
+        for (const canvas of ends) blank(canvas);
+      }
+      ends.forEach((canvas, i) => {
+        paint(canvas, frame.x_t, pair.shape, i);
+      });
+    },
+    finish: () => setAttributes(made, { "aria-busy": "false" }),
+  };
+}
+
+function tool(words: string, act: () => void): HTMLButtonElement {
+  const button = element("button", { type: "button", class: "tool" }, words);
+  button.addEventListener("click", act);
+  return button;
+}
+
+/** Something to begin with: a seven. */
+function example(drawing: Drawing): void {
+  const corners = [
+    { x: 0.28, y: 0.2 },
+    { x: 0.72, y: 0.2 },
+    { x: 0.45, y: 0.82 },
+  ];
+  corners.slice(1).forEach((to, i) => {
+    drawing.stroke(corners[i]!, to);
+  });
+}

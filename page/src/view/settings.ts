@@ -1,0 +1,75 @@
+/** What else decides the walk: its steps, its seed, how much fresh noise it adds; and the link. */
+
+import type { Change, View } from "../scene.ts";
+import { numberIn, RANGES } from "../state.ts";
+import { element, setAttributes } from "./dom.ts";
+import { slider } from "./slider.ts";
+
+export function settingsView(change: Change, link: () => string): View {
+  const steps = slider({
+    label: "Number of steps",
+    caption: "Steps",
+    ...RANGES.steps,
+    words: String,
+    moved: (value) => change({ steps: value, at: null }),
+  });
+  const eta = slider({
+    label: "eta, the share of fresh noise in every step",
+    caption: "Fresh noise η",
+    ...RANGES.eta,
+    words: (value) => (value === 0 ? "0, DDIM" : value === 1 ? "1, DDPM" : String(value)),
+    moved: (value) => change({ eta: value }),
+  });
+  const seed = element("input", { id: "seed", type: "text", inputmode: "numeric", maxlength: 10 });
+  seed.addEventListener("input", () => {
+    const value = numberIn(seed.value, RANGES.seed);
+    setAttributes(seed, { "aria-invalid": value === null ? "true" : false });
+    if (value !== null) change({ seed: value });
+  });
+  const other = element("button", { type: "button", class: "tool" }, "Other noise");
+  other.addEventListener("click", () => {
+    change({ seed: crypto.getRandomValues(new Uint32Array(1))[0]! % 10_000 });
+  });
+  return {
+    element: element(
+      "div",
+      { class: "settings" },
+      steps.element,
+      eta.element,
+      element(
+        "div",
+        { class: "seed" },
+        element("label", { for: "seed" }, "Seed"),
+        seed,
+        other,
+        copyButton(link),
+      ),
+    ),
+    draw: ({ state, pair }) => {
+      steps.show(state.steps, Math.min(RANGES.steps.high, pair.schedule.alpha.length));
+      eta.show(state.eta);
+      if (document.activeElement !== seed) seed.value = String(state.seed);
+    },
+  };
+}
+
+function copyButton(link: () => string): HTMLButtonElement {
+  const button = element(
+    "button",
+    { type: "button", class: "tool", "aria-live": "polite" },
+    "Copy link",
+  );
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(link());
+      button.textContent = "Copied";
+    } catch {
+      // Browsers give the clipboard only to pages on https, and only if the user lets them.
+      button.textContent = "It is in the address bar";
+    }
+    setTimeout(() => {
+      button.textContent = "Copy link";
+    }, 2000);
+  });
+  return button;
+}

@@ -1,0 +1,40 @@
+/** A browser without a user's settings: Debian's or Ubuntu's Chromium, or what CHROMIUM names. */
+
+import { existsSync } from "node:fs";
+import { type BrowserContext, type BrowserContextOptions, chromium } from "playwright-core";
+
+const PLACES = [
+  process.env.CHROMIUM,
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+];
+
+const QUIET = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/** An empty user, as a new visitor has. Fails with a sentence where there is no browser. */
+export async function visitor(
+  options: BrowserContextOptions = {},
+  flags: readonly string[] = [],
+): Promise<BrowserContext> {
+  const executablePath = PLACES.find((place) => place !== undefined && existsSync(place));
+  if (executablePath === undefined) {
+    throw new Error(
+      "no Chromium: install it, as by apt-get install chromium, or name it by CHROMIUM=/path/to/it",
+    );
+  }
+  return chromium.launchPersistentContext("", {
+    executablePath,
+    headless: true,
+    args: [...QUIET, ...flags],
+    ...options,
+  });
+}
