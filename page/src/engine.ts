@@ -5,7 +5,9 @@ import type { Pair } from "./pair.ts";
 
 export interface Opening {
   readonly loading: (share: number) => void;
-  readonly opened: (pair: Pair, offline: boolean) => void;
+  readonly opened: (pair: Pair) => void;
+  /** The model is there without a network from now on. */
+  readonly kept: () => void;
   readonly failed: (sentence: string) => void;
 }
 
@@ -48,18 +50,28 @@ export class Engine {
         opening.loading(reply.bytes / reply.of);
         break;
       case "opened":
-        opening.opened(reply.pair, reply.offline);
+        opening.opened(reply.pair);
+        break;
+      case "kept":
+        opening.kept();
         break;
       case "failed":
         opening.failed(reply.sentence);
+        if (reply.lane !== null) this.current(reply.lane, reply.id)?.done();
         break;
-      default: {
-        const current = this.answers.get(reply.lane);
-        if (current?.id !== reply.id) return;
-        if (reply.kind === "part") current.answer.part(reply.part);
-        else current.answer.done();
-      }
+      case "part":
+        this.current(reply.lane, reply.id)?.part(reply.part);
+        break;
+      case "done":
+        this.current(reply.lane, reply.id)?.done();
+        break;
     }
+  }
+
+  /** Who waits for the walk `id` of a lane; nobody if a newer one took its place. */
+  private current(lane: Lane, id: number): Answer | null {
+    const waiting = this.answers.get(lane);
+    return waiting?.id === id ? waiting.answer : null;
   }
 
   private tell(request: Request): void {

@@ -16,18 +16,24 @@ if (missing !== null) {
   const engine = new Engine(new URL("model/", document.baseURI), {
     loading: said.loading,
     failed: said.failed,
-    opened: (pair, offline) => {
+    opened: (pair) => {
       said.opened();
       new Page(pair, engine, place, said);
-      void keepOffline(offline);
     },
+    kept: () => void keepPage(),
   });
 }
 
 /** Let the service worker keep the page itself; the worker has kept the model. */
-async function keepOffline(modelIsKept: boolean): Promise<void> {
-  if (!("serviceWorker" in navigator) || !modelIsKept || import.meta.env.DEV) return;
-  await navigator.serviceWorker.register(new URL("sw.js", document.baseURI));
+async function keepPage(): Promise<void> {
+  if (!("serviceWorker" in navigator) || import.meta.env.DEV) return;
+  try {
+    await navigator.serviceWorker.register(new URL("sw.js", document.baseURI));
+  } catch (error) {
+    // A browser that keeps nothing, as in a private window: the page works, but only online.
+    if (error instanceof DOMException) return;
+    throw error;
+  }
   await navigator.serviceWorker.ready;
   about.hidden = false;
 }

@@ -64,7 +64,15 @@ export type Part =
 
 export type Reply =
   | { readonly kind: "loading"; readonly bytes: number; readonly of: number }
-  | { readonly kind: "opened"; readonly pair: Pair; readonly offline: boolean }
+  | { readonly kind: "opened"; readonly pair: Pair }
+  /** Both files of the model are there without a network from now on. */
+  | { readonly kind: "kept" }
   | { readonly kind: "part"; readonly lane: Lane; readonly id: number; readonly part: Part }
   | { readonly kind: "done"; readonly lane: Lane; readonly id: number }
-  | { readonly kind: "failed"; readonly sentence: string };
+  /** lane: of the walk that failed; null where the model did not open. */
+  | {
+      readonly kind: "failed";
+      readonly lane: Lane | null;
+      readonly id: number;
+      readonly sentence: string;
+    };

@@ -8,11 +8,14 @@ export const KEPT = "cgd-model";
 
 export type Progress = (bytes: number, of: number) => void;
 
-/** The model in `folder`, an address with a slash at its end, and whether it is kept. */
-export async function open(
-  folder: string,
-  progress: Progress,
-): Promise<{ model: GuidedStep; offline: boolean }> {
+export interface Opened {
+  readonly model: GuidedStep;
+  /** Keeps both files for offline use; false where this browser keeps nothing. */
+  readonly keep: () => Promise<boolean>;
+}
+
+/** The model in `folder`, an address with a slash at its end. */
+export async function open(folder: string, progress: Progress): Promise<Opened> {
   const described = await fetched(new URL("pair.json", folder));
   const json = await described.clone().text();
   const pair = readPair(parsed(json));
@@ -21,8 +24,7 @@ export async function open(
   const graph = await bytesOf(await fetched(address), pair, progress);
   await check(graph, pair);
   const model = await session(pair, graph);
-  const offline = await keep(described, address, graph);
-  return { model, offline };
+  return { model, keep: () => keep(described, address, graph) };
 }
 
 async function fetched(address: URL): Promise<Response> {
@@ -98,7 +100,7 @@ export function isMemory(error: unknown): boolean {
   );
 }
 
-/** Put both files where the service worker finds them; false where this browser keeps nothing. */
+/** Put both files where the service worker finds them. */
 async function keep(described: Response, address: URL, graph: Uint8Array): Promise<boolean> {
   if (!("caches" in self)) return false;
   const cache = await caches.open(KEPT);

@@ -62,7 +62,7 @@ export class Page {
     );
     const stage = [
       classesView(pair, change),
-      scaleView(change, again, true),
+      scaleView(change, again),
       rowsView(pair, change),
       stepsView(change),
       settingsView(change, () => location.href),
@@ -119,26 +119,31 @@ export class Page {
   /** Ask for every walk whose settings are not those that it was last asked for. */
   private ask(): void {
     const settings = this.settings();
-    this.askRow("guided", settings);
-    this.askRow("unguided", { ...settings, scale: 0 });
+    this.askRow("guided", settings, settings);
+    // What is asked for decides nothing of unguided pictures but the gradient beside them.
+    const weights = this.state.view === "gradient" ? settings.weights : [];
+    this.askRow("unguided", { ...settings, scale: 0 }, { ...settings, scale: 0, weights });
     if (this.seen.has(this.strip.element)) this.askStrip(settings);
     if (this.seen.has(this.edit.element)) this.askEdit(settings);
   }
 
-  private askRow(lane: Side, settings: Settings): void {
+  /** deciding: those of the settings that decide what is shown. */
+  private askRow(lane: Side, settings: Settings, deciding: Settings): void {
     const track = this.tracks[lane];
     const quick = this.milliseconds > 0 && this.milliseconds < QUIET_MILLISECONDS;
-    const dragged = quick && this.differsInScale(lane, settings);
+    const quiet =
+      quick && this.differsOnlyIn(lane === "guided" ? "scale" : "weights", lane, deciding);
     // A quick row is let finish, so that pictures change all the while a scale is dragged.
-    if (dragged && track.busy && track.isQuiet) return;
-    if (!this.isNew(lane, settings)) return;
-    track.begin(dragged);
+    if (quiet && track.busy && track.isQuiet) return;
+    if (!this.isNew(lane, deciding)) return;
+    track.begin(quiet);
     const begin = performance.now();
     this.engine.ask(
       { kind: "row", lane, count: PICTURES, ...settings },
       {
         part: (part) => {
           if (part.kind === "frame") track.add(part.frame);
+          this.notice.works();
           this.draw();
         },
         done: () => {
@@ -190,12 +195,11 @@ export class Page {
     return true;
   }
 
-  private differsInScale(walk: string, settings: Settings): boolean {
+  private differsOnlyIn(name: keyof Settings, walk: string, settings: Settings): boolean {
     const before = this.asked.get(walk);
     if (before === undefined) return false;
-    return (
-      JSON.stringify({ ...JSON.parse(before), scale: settings.scale }) === JSON.stringify(settings)
-    );
+    const replaced = { ...JSON.parse(before), [name]: settings[name] };
+    return JSON.stringify(replaced) === JSON.stringify(settings);
   }
 
   /** The finished picture that is chosen in the guided row. */

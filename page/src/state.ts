@@ -36,7 +36,7 @@ interface Range {
 
 export const RANGES = {
   scale: { low: 0, high: 20, step: 0.1, usual: 3 },
-  steps: { low: 2, high: 100, step: 1, usual: 20 },
+  steps: { low: 1, high: 100, step: 1, usual: 20 },
   seed: { low: 0, high: 2 ** 32 - 1, step: 1, usual: 0 },
   eta: { low: 0, high: 1, step: 0.05, usual: 0 },
   picture: { low: 0, high: PICTURES - 1, step: 1, usual: 0 },

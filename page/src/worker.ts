@@ -22,7 +22,7 @@ self.onmessage = ({ data }: MessageEvent<Request>) => {
     lanes.start(lane, answer(model, data), {
       part: (part) => tell({ kind: "part", lane, id, part }),
       done: () => tell({ kind: "done", lane, id }),
-      failed: (error) => tell({ kind: "failed", sentence: sentence(error) }),
+      failed: (error) => tell({ kind: "failed", lane, id, sentence: sentence(error) }),
     });
   }
 };
@@ -31,9 +31,10 @@ async function opened(folder: string): Promise<void> {
   try {
     const made = await open(folder, (bytes, of) => tell({ kind: "loading", bytes, of }));
     model = made.model;
-    tell({ kind: "opened", pair: model.pair, offline: made.offline });
+    tell({ kind: "opened", pair: model.pair });
+    if (await made.keep()) tell({ kind: "kept" });
   } catch (error) {
-    tell({ kind: "failed", sentence: sentence(error) });
+    tell({ kind: "failed", lane: null, id: 0, sentence: sentence(error) });
   }
 }
 

@@ -2,7 +2,7 @@
 
 import type { Scene, View } from "../scene.ts";
 import type { Track } from "../track.ts";
-import { element, percent, setAttributes, short } from "./dom.ts";
+import { element, math, percent, setAttributes, short } from "./dom.ts";
 
 const MOST_BARS = 12;
 
@@ -22,10 +22,11 @@ export function barsView(): View {
       const frame = scene.guided.asked(state.at);
       const guided = probabilities(scene, scene.guided);
       const unguided = probabilities(scene, scene.unguided);
-      about.textContent =
-        frame === null
-          ? ""
-          : `p(y | x_t) of picture ${state.picture + 1} at step ${frame.step}, t = ${short(frame.level.t ?? 0)}`;
+      const t = short(frame?.level.t ?? 0);
+      about.replaceChildren(
+        ...math("p(y | x_t)"),
+        ` of picture ${state.picture + 1} at step ${frame?.step ?? 0}, t = ${t}`,
+      );
       const shown = strongest(guided, weights);
       chart.replaceChildren(
         ...shown.map((k) => bar(pair.names[k]!, guided[k]!, unguided[k]!, weights[k]! > 0)),

@@ -49,13 +49,14 @@ export function classesView(pair: Pair, change: Change): View {
     element: element(
       "div",
       { class: "classes" },
-      element("div", { class: "buttons", role: "group", "aria-label": "Ask for" }, ...buttons),
+      element("span", { class: "ask" }, "Ask for"),
       element(
-        "div",
+        "span",
         { class: "target" },
         element("label", { for: id }, "or write ", ...examples(pair)),
         field,
       ),
+      element("div", { class: "buttons", role: "group", "aria-label": "Ask for" }, ...buttons),
       said,
       list,
     ),

@@ -2,7 +2,7 @@
 
 import type { Scene, View } from "../scene.ts";
 import type { Track } from "../track.ts";
-import { element, percent, setAttributes, svg } from "./dom.ts";
+import { element, math, percent, setAttributes, svg } from "./dom.ts";
 import { asked } from "./rows.ts";
 
 const [WIDTH, HEIGHT] = [320, 170];
@@ -38,7 +38,11 @@ export function curveView(): View {
     ),
     draw: (scene) => {
       const { state } = scene;
-      about.textContent = `p(${state.target} | x_t) of picture ${state.picture + 1}`;
+      about.replaceChildren(
+        `p(${state.target}`,
+        ...math(" | x_t)"),
+        ` of picture ${state.picture + 1}`,
+      );
       setAttributes(guided, { points: points(scene, scene.guided) });
       setAttributes(unguided, { points: points(scene, scene.unguided) });
       const frame = scene.guided.asked(state.at);

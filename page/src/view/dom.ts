@@ -34,6 +34,13 @@ export function setAttributes(target: Element, attributes: Attributes): void {
   }
 }
 
+/** `x_t` as x with a t below it. */
+export function math(text: string): Child[] {
+  return text
+    .split(/(_[a-z0])(?![a-z])/)
+    .map((part) => (/^_[a-z0]$/.test(part) ? element("sub", {}, part.slice(1)) : part));
+}
+
 /** A probability as people read it. */
 export function percent(p: number): string {
   if (p > 0 && p < 0.005) return "<1%";

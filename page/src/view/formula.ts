@@ -2,7 +2,7 @@
 
 import type { Scene, View } from "../scene.ts";
 import type { Asked, Sizes } from "../walk.ts";
-import { element, setAttributes, short } from "./dom.ts";
+import { element, math, setAttributes, short } from "./dom.ts";
 
 type Term = string | readonly [symbol: string, value: string];
 
@@ -97,14 +97,7 @@ function shownTerm(term: Term): HTMLElement {
   return element(
     "span",
     { class: "term" },
-    element("span", { class: "symbol" }, ...subscripts(symbol)),
+    element("span", { class: "symbol" }, ...math(symbol)),
     element("span", { class: "number" }, value),
   );
-}
-
-/** `x_t` as x with a t below it. */
-function subscripts(symbol: string): (Node | string)[] {
-  return symbol
-    .split(/(_[a-z0])/)
-    .map((part) => (/^_[a-z0]$/.test(part) ? element("sub", {}, part.slice(1)) : part));
 }

@@ -5,15 +5,18 @@ import { element } from "./dom.ts";
 export interface Notice {
   readonly loading: (share: number) => void;
   readonly opened: () => void;
-  /** Nothing goes on after this. */
   readonly failed: (sentence: string) => void;
+  /** What failed before works again. */
+  readonly works: () => void;
   readonly complaints: (sentences: readonly string[]) => void;
 }
 
 export function notice(place: HTMLElement): Notice {
   const bar = element("progress", { max: 1, "aria-label": "Loading the model" });
   const loading = element("p", { class: "loading" }, "Loading the model ", bar);
-  place.replaceChildren(loading);
+  const failed = element("div", { role: "alert" });
+  const complaints = element("div", { role: "status" });
+  place.replaceChildren(loading, failed, complaints);
   return {
     loading: (share) => {
       bar.value = share;
@@ -21,13 +24,14 @@ export function notice(place: HTMLElement): Notice {
     opened: () => loading.remove(),
     failed: (sentence) => {
       loading.remove();
-      place.querySelector(".failed")?.remove();
-      place.append(element("p", { class: "failed", role: "alert" }, sentence));
+      failed.replaceChildren(element("p", { class: "failed" }, sentence));
     },
+    works: () => failed.replaceChildren(),
     complaints: (sentences) => {
-      if (sentences.length === 0) return;
-      const list = sentences.map((sentence) => element("li", {}, sentence));
-      place.append(element("ul", { class: "complaints", role: "status" }, ...list));
+      const items = sentences.map((sentence) => element("li", {}, sentence));
+      complaints.replaceChildren(
+        ...(items.length > 0 ? [element("ul", { class: "complaints" }, ...items)] : []),
+      );
     },
   };
 }

@@ -5,7 +5,7 @@ import type { Change, Scene, View } from "../scene.ts";
 import { PICTURES } from "../state.ts";
 import { probability } from "../targets.ts";
 import type { Track } from "../track.ts";
-import { element, percent, setAttributes } from "./dom.ts";
+import { element, math, percent, setAttributes } from "./dom.ts";
 import { blank, paint, paintSigned, pictureCanvas } from "./picture.ts";
 
 const ROWS = [
@@ -24,22 +24,26 @@ export function rowsView(pair: Pair, change: Change): View {
 }
 
 function row(pair: Pair, name: "guided" | "unguided", title: string, change: Change): View {
+  const guided = name === "guided";
   const about = element("span", { class: "about" });
+  const what = element("span", { class: "about what" });
   const pictures = Array.from({ length: PICTURES }, (_, index) =>
     picture(pair, name, index, change),
   );
   const made = element(
     "section",
     { class: `row ${name}`, "aria-label": title, "aria-busy": "true" },
-    element("h3", {}, title, " ", about),
+    element("header", {}, element("h3", {}, title), about, what),
     element("div", { class: "pictures" }, ...pictures.map((each) => each.element)),
   );
   return {
     element: made,
     draw: (scene) => {
       const { state } = scene;
-      about.textContent =
-        name === "guided" ? `towards ${state.target}, s = ${state.scale}` : "the same noise, s = 0";
+      about.textContent = guided
+        ? `towards ${state.target}, s = ${state.scale}`
+        : "the same noise, s = 0";
+      what.replaceChildren("p(", state.target, ...math(" | x_t)"));
       setAttributes(made, { "aria-busy": String(scene[name].busy) });
       for (const each of pictures) each.draw(scene);
     },

@@ -6,32 +6,30 @@ import { element } from "./dom.ts";
 import { slider } from "./slider.ts";
 
 const MARKS = [
-  [0, "off"],
-  [1, "Bayes’ rule"],
-  [5, "5"],
-  [10, "10"],
-  [15, "15"],
-  [20, "20"],
+  [0, ["off"]],
+  [1, ["1", element("span", { class: "roomy" }, ", Bayes’ rule")]],
+  [5, ["5"]],
+  [10, ["10"]],
+  [15, ["15"]],
+  [20, ["20"]],
 ] as const;
 
-export function scaleView(change: Change, settled: () => void, hero: boolean): View {
+export function scaleView(change: Change, settled: () => void): View {
   const { low, high, step } = RANGES.scale;
   const made = slider({
     label: "Scale of the guidance",
-    caption: hero ? "How strongly? Drag the scale" : "Scale",
+    caption: "How strongly?",
     low,
     high,
     step,
-    class: hero ? "hero" : "",
+    class: "hero",
     words: (value) => `s = ${value}`,
     moved: (scale) => change({ scale }),
     settled,
   });
-  if (hero) {
-    const marks = MARKS.map(([value, word]) =>
-      element("span", { style: `--share: ${value / high}`, "data-value": value }, word),
-    );
-    made.element.append(element("div", { class: "marks", "aria-hidden": "true" }, ...marks));
-  }
+  const marks = MARKS.map(([value, words]) =>
+    element("span", { style: `--share: ${value / high}`, "data-value": value }, ...words),
+  );
+  made.element.append(element("div", { class: "marks", "aria-hidden": "true" }, ...marks));
   return { element: made.element, draw: ({ state }) => made.show(state.scale) };
 }

@@ -40,7 +40,7 @@ test.each([
   ["scale=1e1", "scale “1e1”"],
   ["scale=NaN", "scale “NaN”"],
   ["scale=", "scale “”"],
-  ["steps=1", "steps “1”, which is no number from 2 to 100"],
+  ["steps=0", "steps “0”, which is no number from 1 to 100"],
   ["seed=4294967296", "seed “4294967296”"],
   ["at=21", "at “21”, which is no step from 0 to 20"],
   ["view=cat", "view “cat”, which is none of x_t, x0, gradient"],
