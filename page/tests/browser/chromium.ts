@@ -1,7 +1,7 @@
 /** A browser without a user's settings: Debian's or Ubuntu's Chromium, or what CHROMIUM names. */
 
 import { existsSync } from "node:fs";
-import { type BrowserContext, type BrowserContextOptions, chromium } from "playwright-core";
+import { type Browser, chromium } from "playwright-core";
 
 const PLACES = [
   process.env.CHROMIUM,
@@ -20,21 +20,13 @@ const QUIET = [
   "--disable-sync",
 ];
 
-/** An empty user, as a new visitor has. Fails with a sentence where there is no browser. */
-export async function visitor(
-  options: BrowserContextOptions = {},
-  flags: readonly string[] = [],
-): Promise<BrowserContext> {
+/** A browser with an empty profile. Fails with a sentence where there is none. */
+export async function launch(flags: readonly string[] = []): Promise<Browser> {
   const executablePath = PLACES.find((place) => place !== undefined && existsSync(place));
   if (executablePath === undefined) {
     throw new Error(
       "no Chromium: install it, as by apt-get install chromium, or name it by CHROMIUM=/path/to/it",
     );
   }
-  return chromium.launchPersistentContext("", {
-    executablePath,
-    headless: true,
-    args: [...QUIET, ...flags],
-    ...options,
-  });
+  return chromium.launch({ executablePath, args: [...QUIET, ...flags] });
 }

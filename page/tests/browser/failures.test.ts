@@ -1,0 +1,107 @@
+/** What goes wrong is said in one sentence on the page. */
+
+import { createHash } from "node:crypto";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Browser } from "playwright-core";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { launch } from "./chromium.ts";
+import { MODEL } from "./page.ts";
+import { site } from "./site.ts";
+
+const folders: string[] = [];
+let browser: Browser;
+
+beforeAll(async () => {
+  browser = await launch();
+});
+
+afterAll(() => browser?.close());
+
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
+});
+
+test.each([
+  ["a model that is not there", (folder: string) => rmSync(join(folder, "pair.onnx")), "404"],
+  [
+    "no description",
+    (folder: string) => rmSync(join(folder, "pair.json")),
+    "pair.json is not there",
+  ],
+  ["a model that is cut off", cut, "is not the file that model/pair.json describes"],
+  ["a model with another byte", flip, "is not the file that model/pair.json describes"],
+  ["no JSON", (folder: string) => writeFileSync(join(folder, "pair.json"), "{"), "is not JSON"],
+  ["another version", (folder: string) => say(folder, { version: 2 }), "is of version 2"],
+  ["another format", (folder: string) => say(folder, { format: "cow" }), "a guided step"],
+  ["too few alphas", (folder: string) => say(folder, { alpha: [1] }), "alpha is missing"],
+  [
+    "latents",
+    (folder: string) => say(folder, { codec: { kind: "latents" } }),
+    "latents, not pixels",
+  ],
+  ["no graph", noGraph, "does not load in onnxruntime"],
+])("%s", async (_, spoil, words) => {
+  const model = copy();
+  spoil(model);
+  expect(await failure(browser, model)).toContain(words);
+});
+
+test.each([
+  ["a browser without WebAssembly", "--jitless", "does not run WebAssembly"],
+  ["a processor without SIMD", "--no-enable-sse4-1 --no-enable-sse3", "lacks WebAssembly SIMD"],
+])("%s", async (_, flags, words) => {
+  const other = await launch([`--js-flags=${flags}`]);
+  try {
+    expect(await failure(other, MODEL)).toContain(words);
+  } finally {
+    await other.close();
+  }
+});
+
+async function failure(visited: Browser, model: string): Promise<string> {
+  const server = await site(model);
+  const page = await visited.newPage();
+  try {
+    await page.goto(server.address);
+    const said = page.getByRole("alert").locator("p");
+    await said.waitFor();
+    return (await said.textContent())!;
+  } finally {
+    await page.close();
+    await server.close();
+  }
+}
+
+function copy(): string {
+  const folder = mkdtempSync(join(tmpdir(), "cgd-page-"));
+  folders.push(folder);
+  for (const file of ["pair.json", "pair.onnx"]) cpSync(join(MODEL, file), join(folder, file));
+  return folder;
+}
+
+function say(folder: string, changes: object): void {
+  const file = join(folder, "pair.json");
+  const told = JSON.parse(readFileSync(file, "utf8"));
+  writeFileSync(file, JSON.stringify({ ...told, ...changes }));
+}
+
+function cut(folder: string): void {
+  const file = join(folder, "pair.onnx");
+  writeFileSync(file, readFileSync(file).subarray(0, -10));
+}
+
+function flip(folder: string): void {
+  const file = join(folder, "pair.onnx");
+  const graph = readFileSync(file);
+  graph[graph.length >> 1]! ^= 1;
+  writeFileSync(file, graph);
+}
+
+/** Bytes that are described rightly, and are no graph. */
+function noGraph(folder: string): void {
+  writeFileSync(join(folder, "pair.onnx"), "cow");
+  const sha256 = createHash("sha256").update("cow").digest("hex");
+  say(folder, { model: { file: "pair.onnx", sha256, bytes: 3 } });
+}

@@ -1,0 +1,202 @@
+/** A visit: what anyone meets who opens the page. */
+
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { launch } from "./chromium.ts";
+import { complaints, finished, MODEL, pixels, scale } from "./page.ts";
+import { type Site, site } from "./site.ts";
+
+const PHONE = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
+
+let server: Site;
+let browser: Browser;
+let visitor: BrowserContext;
+let page: Page;
+
+beforeAll(async () => {
+  server = await site(MODEL);
+  browser = await launch();
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+beforeEach(async () => {
+  visitor = await browser.newContext();
+  page = await visitor.newPage();
+});
+
+afterEach(() => visitor.close());
+
+test("the page opens without a complaint, and all its parts fill", async () => {
+  const said = complaints(page);
+  await page.goto(`${server.address}#steps=5`);
+  await finished(page);
+  await page
+    .getByRole("region", { name: "The same noise under a rising scale" })
+    .scrollIntoViewIfNeeded();
+  await page.locator("[data-scale='20'][data-filled]").waitFor();
+  await page.getByRole("region", { name: "Draw and change" }).scrollIntoViewIfNeeded();
+  await page.locator(".edit[aria-busy=false][data-step='5']").waitFor();
+  expect(said).toEqual([]);
+});
+
+test("nothing blocks the page for long while it computes", async () => {
+  await page.addInitScript(() => {
+    const tasks: number[] = [];
+    Object.assign(window, { tasks });
+    new PerformanceObserver((list) => {
+      tasks.push(...list.getEntries().map((entry) => entry.duration));
+    }).observe({ type: "longtask" });
+  });
+  await page.goto(`${server.address}#steps=20`);
+  await finished(page);
+  for (let i = 0; i < 10; i++) await scale(page).press("ArrowRight");
+  await finished(page);
+  const tasks = await page.evaluate(() => (window as unknown as { tasks: number[] }).tasks);
+  // The limit is 100 ms on a machine that has nothing else to do; here others work beside.
+  expect(Math.max(0, ...tasks)).toBeLessThan(400);
+});
+
+test("dragging the scale changes the guided pictures and leaves the others", async () => {
+  await page.goto(`${server.address}#scale=0&steps=6`);
+  await finished(page);
+  const [guided, unguided] = [page.locator(".row.guided"), page.locator(".row.unguided")];
+  const before = { guided: await pixels(guided), unguided: await pixels(unguided) };
+  expect(before.guided).toEqual(before.unguided);
+  const box = (await scale(page).boundingBox())!;
+  await page.mouse.move(box.x + 17, box.y + box.height / 2);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2, { steps: 8 });
+  await page.mouse.up();
+  await expect.poll(() => pixels(guided)).not.toEqual(before.guided);
+  await finished(page);
+  expect(await pixels(unguided)).toEqual(before.unguided);
+  await expect.poll(() => page.url()).toMatch(/scale=(9|10)(\.\d)?&/);
+});
+
+test("a touch on a phone asks for another class, and nothing is wider than the screen", async () => {
+  await visitor.close();
+  visitor = await browser.newContext(PHONE);
+  page = await visitor.newPage();
+  await page.goto(`${server.address}#steps=4`);
+  await finished(page);
+  const before = await pixels(page.locator(".row.guided"));
+  await page.locator(".stage").getByRole("button", { name: "8", exact: true }).tap();
+  await expect.poll(() => page.url()).toContain("target=8");
+  await finished(page);
+  expect(await pixels(page.locator(".row.guided"))).not.toEqual(before);
+  const [wide, screen] = await page.evaluate(() => [
+    document.documentElement.scrollWidth,
+    window.innerWidth,
+  ]);
+  expect(wide).toBe(screen);
+});
+
+test("the keyboard alone reaches the class, the scale, the steps and the drawing", async () => {
+  await page.goto(`${server.address}#steps=4&scale=2`);
+  await finished(page);
+  await tabTo(page, "8");
+  await page.keyboard.press("Enter");
+  await expect.poll(() => page.url()).toContain("target=8");
+  await tabTo(page, "Scale of the guidance");
+  await page.keyboard.press("ArrowRight");
+  await expect.poll(() => page.url()).toContain("scale=2.1");
+  await tabTo(page, "Step of the walk from noise to picture");
+  await page.keyboard.press("Home");
+  await expect.poll(() => page.url()).toContain("at=0");
+  await expect.poll(() => page.locator("[data-row=guided][data-step='0']").count()).toBe(4);
+  await tabTo(page, "Field to draw on");
+  const drawn = page.locator(".pen");
+  const before = await pixels(drawn);
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Space");
+  expect(await pixels(drawn)).not.toEqual(before);
+});
+
+test("every control has a name", async () => {
+  await page.goto(`${server.address}#steps=4`);
+  await finished(page);
+  const controls = page.locator("button, input, [tabindex='0']");
+  const names = await controls.evaluateAll((all) =>
+    all.map((control) => {
+      const labels = (control as HTMLInputElement).labels;
+      const label = Array.from(labels ?? [], (each) => each.textContent).join(" ");
+      return control.getAttribute("aria-label") ?? (label || control.textContent) ?? "";
+    }),
+  );
+  expect(names.length).toBeGreaterThan(50);
+  expect(names.filter((name) => name.trim() === "")).toEqual([]);
+});
+
+test("a link that was sent shows the same", async () => {
+  const shown = async () => ({
+    pictures: await pixels(page.locator(".rows")),
+    view: await page.locator("input[type=radio]:checked").inputValue(),
+    scale: await scale(page).inputValue(),
+    target: await page.locator(".stage .target input").inputValue(),
+  });
+  await page.goto(`${server.address}#steps=6`);
+  await finished(page);
+  await page.locator(".stage .target input").fill("3|7");
+  await page.getByRole("radio", { name: "Predicted end" }).check();
+  await page.getByRole("slider", { name: "Number of steps" }).press("ArrowRight");
+  await scale(page).press("PageUp");
+  await page.locator("[data-row=guided][data-picture='2']").click();
+  await page.getByRole("slider", { name: "Step of the walk" }).press("ArrowLeft");
+  await expect.poll(() => page.url()).toMatch(/steps=7.*at=6.*picture=2/);
+  await finished(page);
+  const before = await shown();
+  await page.reload();
+  await finished(page);
+  expect(await shown()).toEqual(before);
+  expect(before).toMatchObject({ view: "x0", target: "3|7" });
+});
+
+test("what makes no sense in a link is said and replaced", async () => {
+  await page.goto(`${server.address}#scale=900&target=cow&steps=4`);
+  await finished(page);
+  const said = await page.locator(".complaints li").allTextContents();
+  expect(said).toHaveLength(2);
+  expect(said.join(" ")).toContain("no number from 0 to 20");
+  expect(await scale(page).inputValue()).toBe("3");
+});
+
+test("a target that means nothing is said, and the pictures stay", async () => {
+  await page.goto(`${server.address}#steps=4`);
+  await finished(page);
+  const before = await pixels(page.locator(".rows"));
+  await page.locator(".stage .target input").fill("3|");
+  expect(await page.locator(".stage .said").textContent()).toContain("lacks a class");
+  expect(await pixels(page.locator(".rows"))).toEqual(before);
+});
+
+test("the page works again without a network", async () => {
+  await page.goto(`${server.address}#steps=4`);
+  await page.locator("#offline:not([hidden])").waitFor();
+  const before = await pixels(page.locator(".row.guided"));
+  await visitor.setOffline(true);
+  await server.close();
+  try {
+    await page.reload();
+    await finished(page);
+    expect(await pixels(page.locator(".row.guided"))).toEqual(before);
+  } finally {
+    server = await site(MODEL);
+  }
+});
+
+/** Press Tab until the focus is on what is called so. */
+async function tabTo(page: Page, name: string): Promise<void> {
+  for (let i = 0; i < 80; i++) {
+    await page.keyboard.press("Tab");
+    const called = await page.evaluate(() => {
+      const { activeElement } = document;
+      return activeElement?.getAttribute("aria-label") ?? activeElement?.textContent ?? "";
+    });
+    if (called.startsWith(name)) return;
+  }
+  throw new Error(`Tab does not come to ${name}`);
+}
