@@ -4,10 +4,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 MNIST := data
 
-.PHONY: help demo test fuzz lint docs tutorial bench clean
+RUN := runs/diffusion
+PAIR :=
+TESTED := tests/stored/diffusion.ckpt --classifier tests/stored/classifier.ckpt
+
+.PHONY: help demo test fuzz lint docs tutorial bench page test-page clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
 
 demo: .venv/installed  ## train both networks on handwritten digits and show guided samples
 	$(BIN)/cgd demo
@@ -33,8 +37,25 @@ bench: .venv/installed  ## what noising, data, moving average and logging add to
 tutorial: .venv/installed-dev  ## run docs/tutorial.ipynb and store what comes out in it
 	$(BIN)/python benchmarks/tutorial.py
 
+page: .venv/installed-onnx page/node_modules/.package-lock.json  ## build the page into page/dist, with the pair of RUN, by default that of the demo, or with the files of an export in PAIR=folder
+	test -n "$(PAIR)" -o -e "$(RUN)" || $(BIN)/cgd demo
+	rm -rf page/public/model
+	mkdir -p page/public/model
+	$(if $(PAIR),cp $(PAIR)/pair.onnx $(PAIR)/pair.json page/public/model/,$(BIN)/cgd export $(RUN) --to onnx --out page/public/model/pair.onnx)
+	npm --prefix page run build
+
+test-page: .venv/installed-dev page/node_modules/.package-lock.json  ## run the tests of the page, also in a browser
+	npm --prefix page run lint
+	npm --prefix page run build
+	rm -rf page/tests/made
+	OMP_NUM_THREADS=1 $(BIN)/python page/tests/vectors.py page/tests/made/vectors.json
+	OMP_NUM_THREADS=1 $(BIN)/python page/tests/pixels.py $(TESTED) page/tests/made/pixels.json
+	mkdir -p page/tests/made/model
+	OMP_NUM_THREADS=1 $(BIN)/cgd export $(TESTED) --to onnx --out page/tests/made/model/pair.onnx
+	npm --prefix page test
+
 clean:  ## remove the virtual environment, runs and caches
-	rm -rf .venv runs build dist site .cache *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv runs build dist site page/dist page/node_modules page/public/model page/tests/made .cache *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml
@@ -42,10 +63,20 @@ clean:  ## remove the virtual environment, runs and caches
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
+.venv/installed-onnx: pyproject.toml
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[onnx]'
+	touch $@ .venv/installed
+
+page/node_modules/.package-lock.json: page/package-lock.json
+	@command -v npm > /dev/null || { echo "the page is built by npm, which is not there: install Node.js 20 or later" >&2; exit 1; }
+	npm --prefix page ci
+	touch $@
+
 .venv/installed-dev: pyproject.toml
 	test -d .venv || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[dev,tensorboard]'
-	touch $@ .venv/installed .venv/installed-docs
+	touch $@ .venv/installed .venv/installed-docs .venv/installed-onnx
 
 .venv/installed-docs: pyproject.toml
 	test -d .venv || $(PYTHON) -m venv .venv

@@ -7,8 +7,9 @@
 import type { Shape } from "./pair.ts";
 
 const FINE = 8;
-/** Half the width of the pen, as a share of the picture's side. */
+/** Half the width of the pen, as a share of the picture's side; and at least in pixels. */
 const PEN = 0.055;
+const LEAST = 0.75;
 
 /** A place on the picture, each from 0 to 1. */
 export interface Place {
@@ -42,7 +43,7 @@ export class Drawing {
 
   /** A stroke of the pen between two places. */
   stroke(from: Place, to: Place): void {
-    const radius = PEN * Math.min(this.wide, this.tall);
+    const radius = Math.max(LEAST * FINE, PEN * Math.min(this.wide, this.tall));
     const length = Math.hypot((to.x - from.x) * this.wide, (to.y - from.y) * this.tall);
     const dots = Math.max(1, Math.ceil(length / 2));
     for (let i = 0; i <= dots; i++) {

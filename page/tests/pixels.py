@@ -1,13 +1,13 @@
 """The pictures that Python makes with the pair of the page: `pixels.json`, for its browser tests.
 
-python page/tests/pixels.py DIFFUSION CLASSIFIER OUT
+python page/tests/pixels.py DIFFUSION --classifier CLASSIFIER OUT
 
 They are those of `cgd sample --precision fp32 --sampler DDIM`, three seeds, two classes and three
 scales, one with fresh noise, and one of `cgd edit --start.by noise`.
 """
 
 import json
-import sys
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -74,4 +74,8 @@ def _rows(images: Tensor) -> list[list[int]]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    options = ArgumentParser()
+    options.add_argument("diffusion")
+    options.add_argument("out", type=Path)
+    options.add_argument("--classifier", required=True)
+    main(**vars(options.parse_args()))

@@ -3,8 +3,8 @@
 import { fileURLToPath } from "node:url";
 import type { Locator, Page } from "playwright-core";
 
-/** The pair of the tests: what `make test-page` exported, and whose pictures Python made. */
-export const MODEL = process.env.PAIR ?? fileURLToPath(new URL("../made/model/", import.meta.url));
+/** The pair that `make test-page` exported, and of which Python made pictures. */
+export const MODEL = fileURLToPath(new URL("../made/model/", import.meta.url));
 
 /** Everything that the page complains of to the console. */
 export function complaints(page: Page): string[] {
