@@ -8,7 +8,7 @@ import type { Shape } from "./pair.ts";
 
 const FINE = 8;
 /** Half the width of the pen, as a share of the picture's side; and at least in pixels. */
-const PEN = 0.055;
+const PEN = 0.07;
 const LEAST = 0.75;
 
 /** A place on the picture, each from 0 to 1. */

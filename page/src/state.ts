@@ -40,7 +40,7 @@ export const RANGES = {
   seed: { low: 0, high: 2 ** 32 - 1, step: 1, usual: 0 },
   eta: { low: 0, high: 1, step: 0.05, usual: 0 },
   picture: { low: 0, high: PICTURES - 1, step: 1, usual: 0 },
-  strength: { low: 0.1, high: 1, step: 0.05, usual: 0.7 },
+  strength: { low: 0.1, high: 1, step: 0.05, usual: 0.8 },
 } as const satisfies Record<string, Range>;
 
 type Numeric = keyof typeof RANGES;

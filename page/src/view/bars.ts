@@ -41,7 +41,7 @@ function bar(name: string, guided: number, unguided: number, wanted: boolean): H
   return element(
     "div",
     { class: "bar", "data-wanted": wanted, "data-p": guided.toFixed(4) },
-    element("span", { class: "value" }, percent(guided)),
+    element("span", { class: "value" }, guided < 0.005 ? "" : percent(guided)),
     element(
       "span",
       { class: "columns" },

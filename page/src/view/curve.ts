@@ -6,7 +6,7 @@ import { element, math, percent, setAttributes, svg } from "./dom.ts";
 import { asked } from "./rows.ts";
 
 const [WIDTH, HEIGHT] = [320, 170];
-const [LEFT, RIGHT, TOP, BOTTOM] = [34, 8, 10, 24];
+const [LEFT, RIGHT, TOP, BOTTOM] = [42, 10, 12, 24];
 
 export function curveView(): View {
   const about = element("p", { class: "about" });

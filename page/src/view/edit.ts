@@ -125,9 +125,9 @@ function tool(words: string, act: () => void): HTMLButtonElement {
 /** Something to begin with: a seven. */
 function example(drawing: Drawing): void {
   const corners = [
-    { x: 0.28, y: 0.2 },
-    { x: 0.72, y: 0.2 },
-    { x: 0.45, y: 0.82 },
+    { x: 0.25, y: 0.12 },
+    { x: 0.75, y: 0.12 },
+    { x: 0.45, y: 0.9 },
   ];
   corners.slice(1).forEach((to, i) => {
     drawing.stroke(corners[i]!, to);

@@ -27,8 +27,8 @@ export function formulaView(): View {
       if (frame?.asked == null) return;
       const { picture } = scene.state;
       about.textContent =
-        `Picture ${picture + 1}, step ${frame.step + 1} of ${frame.steps}: ` +
-        `from t = ${short(frame.level.t ?? 0)} to ` +
+        `Picture ${picture + 1}, from step ${frame.step} to ${frame.step + 1} of ${frame.steps}, ` +
+        `t = ${short(frame.level.t ?? 0)} to ` +
         (frame.asked.below.t === null ? "the clean picture" : `t = ${short(frame.asked.below.t)}`);
       const { alpha, sigma } = frame.level;
       lines.replaceChildren(

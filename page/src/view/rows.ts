@@ -41,8 +41,8 @@ function row(pair: Pair, name: "guided" | "unguided", title: string, change: Cha
     draw: (scene) => {
       const { state } = scene;
       about.textContent = guided
-        ? `towards ${state.target}, s = ${state.scale}`
-        : "the same noise, s = 0";
+        ? `towards ${state.target}, s\u00a0=\u00a0${state.scale}`
+        : "the same noise, s\u00a0=\u00a00";
       what.replaceChildren("p(", state.target, ...math(" | x_t)"));
       setAttributes(made, { "aria-busy": String(scene[name].busy) });
       for (const each of pictures) each.draw(scene);

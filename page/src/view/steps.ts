@@ -21,7 +21,7 @@ export function stepsView(change: Change): View {
   let at: number | null = null;
   const walk = slider({
     label: "Step of the walk from noise to picture",
-    caption: "From noise to picture",
+    caption: "Noise to picture",
     low: 0,
     high: 1,
     step: 1,
