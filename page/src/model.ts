@@ -4,6 +4,7 @@ import wasm from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
 import * as ort from "onnxruntime-web/wasm";
 import type { Prediction } from "./ddim.ts";
 import type { Level } from "./levels.ts";
+import { meeting } from "./meeting.ts";
 import type { Pair } from "./pair.ts";
 
 export interface Guided {
@@ -56,7 +57,7 @@ export class GuidedStep {
       sigma: scalar(level.sigma),
       scale: scalar(covered ? scale : 0),
       weights: new ort.Tensor("float32", rows, [batch, weights.length]),
-      ...this.classifierInputs(level.t ?? 0),
+      ...this.classifierInputs(level),
     });
     const [x0, eps, x0Free, epsFree, logP, gradient] = OUTPUTS.map((name) => {
       const data = made[name]?.data;
@@ -71,18 +72,12 @@ export class GuidedStep {
     };
   }
 
-  private classifierInputs(t: number): Record<string, ort.Tensor> {
-    const { own } = this.pair.classifier;
-    if (own === null) return {};
-    return { classifier_t: scalar(at(own.t, t)), classifier_gain: scalar(at(own.gain, t)) };
+  private classifierInputs(level: Level): Record<string, ort.Tensor> {
+    const { schedule } = this.pair.classifier;
+    if (schedule === null) return {};
+    const { t, gain } = meeting(level, schedule);
+    return { classifier_t: scalar(t), classifier_gain: scalar(gain) };
   }
-}
-
-/** What a table over timesteps says at `t`, between two of them in a straight line. */
-function at(table: readonly number[], t: number): number {
-  const below = Math.floor(t);
-  const from = table[below]!;
-  return from + (t - below) * ((table[below + 1] ?? from) - from);
 }
 
 function scalar(value: number): ort.Tensor {

@@ -12,6 +12,8 @@ export const VERSION = 1;
 const MOST_TIMESTEPS = 100_000;
 const MOST_CLASSES = 10_000;
 const MOST_PIXELS = 3 * 512 * 512;
+/** More than any browser gives a page. */
+const MOST_BYTES = 2 ** 31;
 
 export type Shape = readonly [channels: number, height: number, width: number];
 
@@ -32,8 +34,8 @@ export interface Pair {
 export interface Classifier {
   /** The first and the last timestep, a fraction too, between which it guides. */
   readonly covers: readonly [number, number];
-  /** Its own timestep and the factor of x_t, at each timestep; null where both schedules agree. */
-  readonly own: { readonly t: readonly number[]; readonly gain: readonly number[] } | null;
+  /** Its own schedule; null where that is the noise predictor's. */
+  readonly schedule: Schedule | null;
 }
 
 /** A model that cannot be shown, in a sentence for the user. */
@@ -61,7 +63,7 @@ export function readPair(json: unknown): Pair {
     names,
     shares: json.class_shares == null ? null : readShares(json.class_shares, names.length),
     schedule: readSchedule(json),
-    classifier: readClassifier(json),
+    classifier: readClassifier(json.classifier),
     conditional: json.conditional === true,
     clamp: json.clamp === true,
   };
@@ -72,7 +74,8 @@ function readModel(model: unknown): Pair["model"] {
   const { file, sha256, bytes } = said;
   if (typeof file !== "string" || !/^[\w.-]{1,100}$/.test(file)) throw wrong("model.file");
   if (typeof sha256 !== "string" || !/^[0-9a-f]{64}$/.test(sha256)) throw wrong("model.sha256");
-  if (typeof bytes !== "number" || !(bytes > 0)) throw wrong("model.bytes");
+  if (typeof bytes !== "number" || !Number.isInteger(bytes)) throw wrong("model.bytes");
+  if (bytes < 1 || bytes > MOST_BYTES) throw wrong("model.bytes");
   return { file, sha256, bytes };
 }
 
@@ -117,15 +120,13 @@ function readSchedule({ alpha, sigma, between }: Record<string, unknown>): Sched
   return { alpha, sigma, between: process };
 }
 
-function readClassifier({ classifier, alpha }: Record<string, unknown>): Classifier {
-  const { covers, t, gain } = isRecord(classifier) ? classifier : {};
+function readClassifier(classifier: unknown): Classifier {
+  const { covers, schedule } = isRecord(classifier) ? classifier : {};
   if (!isNumbers(covers) || covers.length !== 2) throw wrong("classifier.covers");
   const [first, last] = covers as [number, number];
-  if (t == null && gain == null) return { covers: [first, last], own: null };
-  const timesteps = (alpha as number[]).length;
-  if (!isNumbers(t) || t.length !== timesteps) throw wrong("classifier.t");
-  if (!isNumbers(gain) || gain.length !== timesteps) throw wrong("classifier.gain");
-  return { covers: [first, last], own: { t, gain } };
+  if (schedule == null) return { covers: [first, last], schedule: null };
+  if (!isRecord(schedule)) throw wrong("classifier.schedule");
+  return { covers: [first, last], schedule: readSchedule(schedule) };
 }
 
 function wrong(entry: string): PairError {

@@ -38,6 +38,7 @@ def main(out: Path) -> None:
         "noise": _noise(),
         "levels": [_levels(each) for each in (Cosine(), Linear(50), VarianceExploding(100))],
         "walked": [[s, n, round(s * n)] for s in (0.1, 0.25, 0.35, 0.5, 1) for n in (10, 50, 1000)],
+        "meeting": [_meeting(Cosine(), Linear(50)), _meeting(VarianceExploding(100), Cosine())],
         "ddim": _ddim(),
         "targets": [_targets(DIGITS, []), _targets(SIGNED, SHARES)],
     }
@@ -73,13 +74,9 @@ def _noise() -> list[dict[str, Any]]:
 
 
 def _levels(schedule: NoiseSchedule) -> dict[str, Any]:
-    alpha, sigma = schedule.tables()
     walks = [(steps, None) for steps in (1, 2, 7, 20)] + [(7, round(0.35 * schedule.timesteps))]
-    exploding = isinstance(schedule, VarianceExploding)
     return {
-        "between": f"variance {'exploding' if exploding else 'preserving'}",
-        "alpha": alpha.tolist(),
-        "sigma": sigma.tolist(),
+        **_schedule(schedule),
         "walks": [
             {
                 "steps": steps,
@@ -90,6 +87,21 @@ def _levels(schedule: NoiseSchedule) -> dict[str, Any]:
         ],
         "edit": Start(strength=0.35, by="noise").levels(DDIM(steps=7), schedule),
     }
+
+
+def _schedule(schedule: NoiseSchedule) -> dict[str, Any]:
+    alpha, sigma = schedule.tables()
+    exploding = isinstance(schedule, VarianceExploding)
+    between = f"variance {'exploding' if exploding else 'preserving'}"
+    return {"between": between, "alpha": alpha.tolist(), "sigma": sigma.tolist()}
+
+
+def _meeting(denoiser: NoiseSchedule, classifier: NoiseSchedule) -> dict[str, Any]:
+    """The classifier's timestep at levels of the denoiser, and by what x_t is multiplied."""
+    way = denoiser.levels(9)[:-1]
+    times = [classifier.timestep(level.log_snr) for level in way]
+    met = [(t, classifier.level(t).radius / level.radius) for t, level in zip(times, way)]
+    return {"schedule": _schedule(classifier), "levels": way, "met": met}
 
 
 def _ddim() -> list[dict[str, Any]]:

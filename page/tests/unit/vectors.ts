@@ -1,20 +1,18 @@
 /** What Python says: `tests/vectors.py` writes it. */
 
 import { readFileSync } from "node:fs";
-import type { Level, Process } from "../../src/levels.ts";
+import type { Level, Schedule } from "../../src/levels.ts";
 
 type Told = [alpha: number, sigma: number, t: number | null];
 
 interface Vectors {
   philox: { counter: Four; key: [number, number]; words: Four }[];
   noise: { seed: number; index: number[]; size: number; draws: number[][] }[];
-  levels: {
-    between: Process;
-    alpha: number[];
-    sigma: number[];
+  levels: (Schedule & {
     walks: { steps: number; timesteps: number | null; levels: Told[] }[];
     edit: Told[];
-  }[];
+  })[];
+  meeting: { schedule: Schedule; levels: Told[]; met: [t: number, gain: number][] }[];
   walked: [strength: number, all: number, walked: number][];
   ddim: {
     levels: [Told, Told];
