@@ -19,6 +19,7 @@ let views = 0;
 export function stepsView(change: Change): View {
   let steps = 0;
   let at: number | null = null;
+  const play = player(change, () => ({ from: at ?? 0, steps }));
   const walk = slider({
     label: "Step of the walk from noise to picture",
     caption: "Noise to picture",
@@ -26,17 +27,15 @@ export function stepsView(change: Change): View {
     high: 1,
     step: 1,
     words: (value) => `step ${value} of ${steps}`,
-    moved: (value) => change({ at: value === steps ? null : value }),
+    moved: (value) => {
+      play.stop();
+      change({ at: value === steps ? null : value });
+    },
   });
-  const play = playButton(
-    () => steps,
-    () => at,
-    change,
-  );
   const made = element(
     "div",
     { class: "steps" },
-    element("div", { class: "walk" }, play, walk.element),
+    element("div", { class: "walk" }, play.button, walk.element),
     viewChoice(change),
   );
   return {
@@ -51,16 +50,16 @@ export function stepsView(change: Change): View {
   };
 }
 
-function playButton(
-  steps: () => number,
-  at: () => number | null,
+/** A button that walks through the steps that are kept, and stops on the last one. */
+function player(
   change: Change,
-): HTMLButtonElement {
+  place: () => { from: number; steps: number },
+): { button: HTMLButtonElement; stop: () => void } {
   const button = element("button", { type: "button", class: "play" });
   let timer = 0;
   const label = () => {
     setAttributes(button, {
-      "aria-label": timer ? "Stop" : "Play all steps",
+      "aria-label": timer > 0 ? "Stop" : "Play all steps",
       "data-on": timer > 0,
     });
   };
@@ -69,21 +68,19 @@ function playButton(
     timer = 0;
     label();
   };
-  button.addEventListener("click", () => {
-    if (timer > 0) return stop();
-    let step = at() ?? 0;
+  const begin = () => {
+    let { from: step, steps } = place();
     change({ at: step });
     timer = setInterval(() => {
-      // The user took the slider, or another walk ended this one.
-      if (at() !== step) return stop();
       step += 1;
-      change({ at: step < steps() ? step : null });
-      if (step >= steps()) stop();
-    }, MILLISECONDS / steps());
+      if (step >= steps) stop();
+      change({ at: step < steps ? step : null });
+    }, MILLISECONDS / steps);
     label();
-  });
+  };
+  button.addEventListener("click", () => (timer > 0 ? stop() : begin()));
   label();
-  return button;
+  return { button, stop };
 }
 
 function viewChoice(change: Change): HTMLElement {

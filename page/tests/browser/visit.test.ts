@@ -109,6 +109,18 @@ test("the keyboard alone reaches the class, the scale, the steps and the drawing
   expect(await pixels(drawn)).not.toEqual(before);
 });
 
+test("the walk is played from noise to the picture, and stops there", async () => {
+  await page.goto(`${server.address}#steps=6`);
+  await finished(page);
+  const end = await pixels(page.locator(".row.guided"));
+  await page.getByRole("button", { name: "Play all steps" }).click();
+  await page.locator("[data-row=guided][data-picture='0'][data-step='0']").waitFor();
+  expect(await pixels(page.locator(".row.guided"))).not.toEqual(end);
+  await page.locator("[data-row=guided][data-picture='0'][data-step='6']").waitFor();
+  expect(await pixels(page.locator(".row.guided"))).toEqual(end);
+  await page.getByRole("button", { name: "Play all steps" }).waitFor();
+});
+
 test("every control has a name", async () => {
   await page.goto(`${server.address}#steps=4`);
   await finished(page);
