@@ -41,10 +41,10 @@ def whole(path: str | Path) -> Iterator[Path]:
     unfinished.unlink(missing_ok=True)
     try:
         yield unfinished
-        _flush(unfinished)
+        flush(unfinished)
         os.replace(unfinished, path)
         with suppress(OSError):  # some systems do not open folders
-            _flush(path.parent)
+            flush(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -82,7 +82,7 @@ def whole_folders(*paths: str | Path) -> Iterator[list[Path]]:
         for folder in made:
             for file in folder.rglob("*"):
                 if file.is_file():
-                    _flush(file)
+                    flush(file)
         _rename_all(made, targets)
     finally:
         for home in homes:
@@ -101,7 +101,7 @@ def _rename_all(made: list[Path], targets: list[Path]) -> None:
         back.pop_all()
     for target in targets:
         with suppress(OSError):  # some systems do not open folders
-            _flush(target.parent)
+            flush(target.parent)
 
 
 def _check_free(path: Path) -> None:
@@ -124,7 +124,8 @@ def as_umask_says(file: Path) -> None:
         file.chmod(stat.S_IMODE(plain.stat().st_mode))
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have the disk take what was written to the file, or folder, `path`."""
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)

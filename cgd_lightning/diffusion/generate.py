@@ -70,12 +70,12 @@ def generate(
     may change, not 0 in bool or uint8 (N, 1, H, W) or (1, 1, H, W); what is 0 stays bit for bit.
     Latents change where any of their pixels may; what they change beyond is undone at the end.
 
-    shard: (rank, processes); this process makes chunks rank, rank + processes, ... skip: chunks,
-    by their first images, that are not made. dtype: what the networks compute in; the sampler
-    itself computes in float32. watch: sees every step; the images do not change by it. Raises
-    ValueError for a target that the networks do not know, for images of another shape or number and
-    for a rule that does not go with them, and FloatingPointError where a sample is not finite, with
-    the first step at which it was not.
+    skip: chunks, by their first images, that are not made. shard: (rank, processes); of the others
+    this process makes chunks rank, rank + processes, ... dtype: what the networks compute in; the
+    sampler itself computes in float32. watch: sees every step; the images do not change by it.
+    Raises ValueError for a target that the networks do not know, for images of another shape or
+    number and for a rule that does not go with them, and FloatingPointError where a sample is not
+    finite, with the first step at which it was not.
     """
     if batch_size < 1:
         raise InputError(f"batch_size {batch_size}: wanted at least 1")
@@ -103,17 +103,22 @@ def generate(
     if edit is not None:
         edit.inverted(rule, classifier, torch.arange(1, device=device))
     size = min(batch_size, len(targets))
-    starts = starts_of(len(targets), size, shard)
-    return ((first, chunks.make(first, size)) for first in starts if first not in skip)
+    starts = starts_of(len(targets), size, shard, skip)
+    return ((first, chunks.make(first, size)) for first in starts)
 
 
-def starts_of(count: int, batch_size: int, shard: tuple[int, int] = (0, 1)) -> range:
+def starts_of(
+    count: int,
+    batch_size: int,
+    shard: tuple[int, int] = (0, 1),
+    skip: Collection[int] = (),
+) -> Sequence[int]:
     """The first images of the chunks of `count` images that one process makes.
 
-    shard: (rank, processes) of that process.
+    shard: (rank, processes) of that process, which shares evenly what is not in `skip`.
     """
-    size = min(batch_size, count)
-    return range(shard[0] * size, count, shard[1] * size)
+    left = [first for first in range(0, count, min(batch_size, count)) if first not in skip]
+    return left[shard[0] :: shard[1]]
 
 
 def _check_told(denoiser: Denoiser, class_names: Sequence[str]) -> None:

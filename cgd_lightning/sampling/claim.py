@@ -3,15 +3,17 @@
     FOLDER/.unfinished.lock            held by the job's first process as long as it lives
     FOLDER/.unfinished/request.json    what the job was asked for
     FOLDER/.unfinished/TOKEN/          its pieces, written by all of its processes
+    FOLDER/.unfinished/whole/          what it made, once all is there, on its way to FOLDER
 
-The kernel gives the lock back when the process dies, however it dies. Then the same request starts
-over, and any other is refused, for the pieces are not its own. TOKEN is new for every job, so that
-a process that outlives its job writes nowhere.
+The kernel gives the lock back when the process dies, however it dies. Then the same request goes on
+with the pieces, or starts over, and any other is refused, for the pieces are not its own. TOKEN is
+new for every job, so that a process that outlives its job writes nowhere.
 """
 
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -38,7 +40,18 @@ FINAL = (
 RECORDS = ("samples.json", "edits.json")
 """What comes last into a folder that is whole."""
 
+WHOLE = "whole"
+"""The folder of what is made, in `.unfinished`."""
+
+IMAGES = "images"
+"""Of pictures that lie among the pieces already as they will lie in the folder."""
+
+TOKEN = re.compile("[0-9a-f]{16}")
+
 REQUEST_BYTES = 2**20
+
+MOST_BYTES = 2**30
+"""Of a samples.json, which tells the classes of millions of images."""
 
 FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 """Errors of a disk, file or account that takes no more, which do not say of what folder."""
@@ -46,46 +59,100 @@ FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 @dataclass(frozen=True)
 class Claim:
-    """A folder, and the folder in it that takes the pieces of this job."""
+    """A folder, and the folder in it that takes the pieces of this job.
+
+    made: all of it is there already, and nothing is left to do.
+    """
 
     folder: Path
     pieces: Path
+    made: bool = False
 
 
 @contextmanager
-def claim(folder: Path, request: Mapping[str, Any]) -> Iterator[Claim]:
+def claim(folder: Path, request: Mapping[str, Any], keep: bool = False) -> Iterator[Claim]:
     """`folder`, made if it is missing, for the job of this `request` until the block ends.
 
-    Then the pieces are removed, and after an error the folder too, if it is empty. request: plain
-    JSON values. Raises InputError if another job is at work there, if there are samples, or pieces
-    that are not of the same request; OSError if the folder cannot be written to.
+    Then the pieces are removed, and after an error the folder too, if it is empty. keep: after an
+    error the pieces stay, and the next job of the same request gets them; one that finds all done
+    is told so. request: plain JSON values. Raises InputError if another job is at work there, if
+    there are samples, or pieces that are not of the same request; OSError if the folder cannot be
+    written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    held = False
+    held, done = False, False
     try:
         with _locked(folder):
             held = True
-            check_free(folder)
             unfinished = folder / ".unfinished"
-            _clear(unfinished, request)
-            unfinished.mkdir()
+            left = _left(unfinished, request, keep)
+            if (unfinished / WHOLE).is_dir():
+                publish(folder)
+                left = False
+            pieces = unfinished / secrets.token_hex(8)
+            if keep and is_made(folder, request):
+                yield Claim(folder, pieces, made=True)
+                return
+            check_free(folder)
             try:
-                with whole(unfinished / "request.json") as file:
-                    file.write_text(json.dumps(request, indent=1), encoding="utf-8")
-                pieces = unfinished / secrets.token_hex(8)
-                pieces.mkdir()
+                if not left:
+                    unfinished.mkdir()
+                    with whole(unfinished / "request.json") as file:
+                        file.write_text(json.dumps(request, indent=1), encoding="utf-8")
+                _take(unfinished, pieces)
                 yield Claim(folder, pieces)
+                done = True
             finally:
-                shutil.rmtree(unfinished, ignore_errors=True)
+                if done or not keep or not _holds_any(pieces):
+                    shutil.rmtree(unfinished, ignore_errors=True)
     except BaseException as error:
         if held:
             with suppress(OSError):
                 folder.rmdir()
         if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
-            raise OSError(
-                error.errno, f"{error.strerror}; none of it is kept", f"{folder}"
-            ) from error
+            what = "what was finished is kept" if keep else "none of it is kept"
+            raise OSError(error.errno, f"{error.strerror}; {what}", f"{folder}") from error
         raise
+
+
+def publish(folder: Path) -> None:
+    """Give what lies in `.unfinished/whole` its final names, the record last, and remove the rest.
+
+    Nothing but names changes, which wants no room on the disk; killed in between, it is done by the
+    next job. Raises InputError if something else has put one of the names into the folder.
+    """
+    unfinished = folder / ".unfinished"
+    for images in unfinished.glob(f"*/{IMAGES}"):
+        if TOKEN.fullmatch(images.parent.name):
+            os.rename(images, unfinished / WHOLE / IMAGES)
+    names = sorted(os.listdir(unfinished / WHOLE), key=lambda name: name in RECORDS)
+    taken = [name for name in names if os.path.lexists(folder / name)]
+    if taken:
+        raise InputError(
+            f"--out {folder}: holds {', '.join(taken)}, which came while the samples were made; "
+            "move it elsewhere, and give the same command again"
+        )
+    for name in names:
+        os.rename(unfinished / WHOLE / name, folder / name)
+    shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def is_made(folder: Path, request: Mapping[str, Any]) -> bool:
+    """Whether all of `request` is in `folder`. Raises InputError for samples of another request."""
+    record = folder / "samples.json"
+    if not os.path.lexists(record):
+        return False
+    try:
+        there = json.loads(open_plain(record, MOST_BYTES).read().decode("utf-8"))
+        said = {**there["options"], "weights": there["weights"]}
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return False  # of an older job, or of nobody: the folder is taken
+    if differing := _differing(said, request):
+        raise InputError(
+            f"--out {folder}: holds samples of another request ({differing}); give another folder, "
+            "or remove it first"
+        )
+    return True
 
 
 def check_free(folder: Path) -> None:
@@ -160,10 +227,13 @@ def _no_lock(folder: Path) -> InputError:
     )
 
 
-def _clear(unfinished: Path, request: Mapping[str, Any]) -> None:
-    """Remove what a killed job of the same `request` left. Raises InputError for anything else."""
+def _left(unfinished: Path, request: Mapping[str, Any], keep: bool) -> bool:
+    """Whether a job of the same `request` left pieces, which are removed unless `keep`.
+
+    Raises InputError for anything else at this place.
+    """
     if not os.path.lexists(unfinished):
-        return
+        return False
     remedy = f"give another folder, or remove {unfinished} first"
     if not stat.S_ISDIR(os.lstat(unfinished).st_mode):
         raise InputError(
@@ -171,28 +241,53 @@ def _clear(unfinished: Path, request: Mapping[str, Any]) -> None:
             f"{remedy}"
         )
     # A job that was killed before its request was written has made nothing else.
-    if not set(os.listdir(unfinished)) <= {".request.json.tmp"}:
-        try:
-            with open_plain(unfinished / "request.json", REQUEST_BYTES) as file:
-                there = dict(_values(json.loads(file.read().decode("utf-8"))))
-        except (OSError, ValueError, RecursionError) as error:
-            raise InputError(
-                f"--out {unfinished.parent}: .unfinished in it does not tell whose it is; {remedy}"
-            ) from error
-        here = dict(_values(json.loads(json.dumps(request))))
-        names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
-        if names:
-            what = ", ".join(
-                f"{ascii(name)[1:-1][:60]} {_short(there.get(name))} there, "
-                f"{_short(here.get(name))} here"
-                for name in names[:3]
-            )
-            more = f", and {len(names) - 3} more" if len(names) > 3 else ""
-            raise InputError(
-                f"--out {unfinished.parent}: holds unfinished pieces of another request "
-                f"({what}{more}); repeat that one, {remedy}"
-            )
-    shutil.rmtree(unfinished)
+    if set(os.listdir(unfinished)) <= {".request.json.tmp"}:
+        shutil.rmtree(unfinished)
+        return False
+    try:
+        with open_plain(unfinished / "request.json", REQUEST_BYTES) as file:
+            there = json.loads(file.read().decode("utf-8"))
+        differing = _differing(there, request)
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"--out {unfinished.parent}: .unfinished in it does not tell whose it is; {remedy}"
+        ) from error
+    if differing:
+        raise InputError(
+            f"--out {unfinished.parent}: holds unfinished pieces of another request "
+            f"({differing}); repeat that one, {remedy}"
+        )
+    if not keep:
+        shutil.rmtree(unfinished)
+    return keep
+
+
+def _take(unfinished: Path, pieces: Path) -> None:
+    """Make `pieces`, of those that an earlier job left if there are any."""
+    for path in sorted(unfinished.iterdir()):
+        if TOKEN.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+            if not pieces.exists():
+                os.rename(path, pieces)
+            else:
+                shutil.rmtree(path)
+        elif path.name != "request.json":
+            path.unlink() if path.is_symlink() or not path.is_dir() else shutil.rmtree(path)
+    pieces.mkdir(exist_ok=True)
+
+
+def _holds_any(pieces: Path) -> bool:
+    return pieces.is_dir() and any(pieces.iterdir())
+
+
+def _differing(there: Any, here: Mapping[str, Any]) -> str:
+    """Which settings differ, and how; empty if none does."""
+    one, other = dict(_values(there)), dict(_values(json.loads(json.dumps(here))))
+    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    what = ", ".join(
+        f"{ascii(name)[1:-1][:60]} {_short(one.get(name))} there, {_short(other.get(name))} here"
+        for name in names[:3]
+    )
+    return f"{what}, and {len(names) - 3} more" if len(names) > 3 else what
 
 
 def _values(settings: Any, name: str = "") -> Iterator[tuple[str, str]]:

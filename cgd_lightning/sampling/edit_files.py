@@ -25,7 +25,7 @@ from cgd_lightning.sampling.edit_images import Given
 from cgd_lightning.sampling.edit_maps import absolute_maps, full_colour, sheet, signed_maps
 from cgd_lightning.sampling.edits import Edits
 from cgd_lightning.sampling.file_names import file_word
-from cgd_lightning.sampling.files import read_pieces, write_piece
+from cgd_lightning.sampling.pieces import read_pieces, write_piece
 
 WHITE = 255
 

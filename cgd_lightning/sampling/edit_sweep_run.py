@@ -35,14 +35,14 @@ from cgd_lightning.sampling.edit_sweep import EditSweep, settings_of
 from cgd_lightning.sampling.edit_sweep_points import EditPointFolder
 from cgd_lightning.sampling.edit_sweep_result import EditPoint, EditSweepResult
 from cgd_lightning.sampling.hardware import pick_device
-from cgd_lightning.sampling.job import Job
+from cgd_lightning.sampling.job import Job, weights_hash
 from cgd_lightning.sampling.pair import Pair, Say, find_pair, silent
 from cgd_lightning.sampling.record import write_record
 from cgd_lightning.sampling.request import Request
 from cgd_lightning.sampling.resolve import Loader, load_pair
 from cgd_lightning.sampling.sweep import Variant, grouped
 from cgd_lightning.sampling.sweep_kind import check_kind
-from cgd_lightning.sampling.sweep_points import folder_name, weights_hash
+from cgd_lightning.sampling.sweep_points import folder_name
 from cgd_lightning.sampling.sweep_run import again
 from cgd_lightning.sampling.write import Place
 from cgd_lightning.sampling.write_edits import (

@@ -15,18 +15,16 @@ from typing import Any, Literal
 from unicodedata import normalize
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from cgd_lightning.diffusion.targets import Target
-from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.plots import grid, grid_places, stack, to_picture
-from cgd_lightning.files import whole
+from cgd_lightning.files import flush, whole, whole_folder
 from cgd_lightning.sampling.caption import UNSAID, Caption
-from cgd_lightning.sampling.claim import Claim, check_free
+from cgd_lightning.sampling.claim import IMAGES, WHOLE, Claim, check_free, publish
 from cgd_lightning.sampling.file_names import file_words
+from cgd_lightning.sampling.pieces import Pieces, not_whole, write_piece
 
 
 def new_folder(under: Path) -> Path:
@@ -62,6 +60,8 @@ def write_targets(targets: Sequence[Target]) -> dict[str, list[Any]]:
 class SampleFolder:
     """Takes uint8 chunks (B, C, H, W) from any process, and finishes when all are there.
 
+    A chunk that was taken is on the disk, and stays when the job is killed.
+
     claim: the folder, which the job's first process holds. targets: of every image. written: how
     each target is called. caption: what pictures say of the samples.
     """
@@ -79,93 +79,104 @@ class SampleFolder:
         self.words = file_words(written)
         self.unfinished = claim.pieces.parent
 
+    def taken(self) -> frozenset[int]:
+        """The chunks that are there already, by the indices of their first images.
+
+        What else an earlier job left, of chunks that it did not finish, is removed.
+        """
+        suffix = ".npy" if self.kind == "npz" else ".size"
+        starts = {int(f.stem) for f in self.pieces.glob(f"[0-9]*{suffix}") if f.stem.isdecimal()}
+        for file in self.pieces.glob(".*.tmp"):
+            file.unlink()
+        if self.kind == "npz":
+            return frozenset(starts)
+        there = {normalize("NFC", name): name for name in _names(self._images)}
+        kept: set[str] = set()
+        for start in sorted(starts):
+            files = self._files_of(start)
+            if files <= there.keys():
+                kept |= files
+            else:
+                (self.pieces / f"{start:08}.size").unlink()
+                starts.remove(start)
+        for name in there.keys() - kept:
+            (self._images / there[name]).unlink()
+        return frozenset(starts)
+
     def add(self, start: int, images: Tensor) -> None:
         """Keep a chunk, whose first image has index `start`."""
         if self.kind == "npz":
             write_piece(self.pieces, start, images)
             return
+        self._images.mkdir(exist_ok=True)
         for index, image in enumerate(images, start):
             target = self.targets[index]
             text = self.caption.image(index, target, self.written[target])
-            to_picture(image).save(self.pieces / self._file(index), pnginfo=text)
+            picture = self._images / self._file(index)
+            to_picture(image).save(picture, pnginfo=text)
+            flush(picture)
+        with whole(self.pieces / f"{start:08}.size") as file:
+            file.write_text(f"{len(images)}", encoding="utf-8")
 
-    def finish(self, settings: dict[str, Any]) -> Path:
-        """Write grid, samples and `settings` under their final names; the path of the grid.
+    def finish(self, record: dict[str, Any], *others: Path) -> Path:
+        """Write grid, samples and `record` under their final names; the path of the grid.
 
-        Raises InputError if pieces are missing or are not of this job, and if something else has
-        put one of the final names into the folder.
+        others: further files, which are moved along. Raises InputError if pieces are missing or are
+        not of this job, and if something else has put one of the final names into the folder.
         """
         places = grid_places(self.targets)
-        if self.kind == "npz":
-            array = read_pieces(self.folder, self.pieces, len(self.targets))
-            rows = [
-                torch.from_numpy(array[chosen]).permute(0, 3, 1, 2) for chosen in places.values()
-            ]
-            classes = np.array([t if isinstance(t, int) else -1 for t in self.targets])
-            np.savez(self.unfinished / "samples.npz", arr_0=array, arr_1=classes)
-        else:
-            self._check_pictures()
-            rows = [
-                stack([Image.open(self.pieces / self._file(i)) for i in chosen])
-                for chosen in places.values()
-            ]
-        names = self.caption.rows(self.written, places)
-        text = self.caption.grid(self.written, places)
-        picture = grid(rows, names, self.caption.heading)
-        picture.save(self.unfinished / "grid.png", pnginfo=text)
-        counted = {"count": len(self.targets), **write_targets(self.targets)}
-        with whole(self.unfinished / "samples.json") as file:
-            file.write_text(json.dumps({**settings, "images": counted}, indent=1), encoding="utf-8")
-
-        # From here on files only change their names, which wants no room on the disk.
-        check_free(self.folder)
         if self.kind == "png":
-            os.rename(self.pieces, self.folder / "images")
-        for name in ("samples.npz", "grid.png", "animation.gif"):
-            if (self.unfinished / name).exists():
-                os.replace(self.unfinished / name, self.folder / name)
-        os.replace(self.unfinished / "samples.json", self.folder / "samples.json")
+            self._check_pictures()
+        with whole_folder(self.unfinished / WHOLE) as made:
+            if self.kind == "npz":
+                pieces = Pieces(self.folder, self.pieces, len(self.targets))
+                classes = np.array([t if isinstance(t, int) else -1 for t in self.targets])
+                pieces.write(made / "samples.npz", classes)
+                rows = [pieces.images(chosen) for chosen in places.values()]
+            else:
+                rows = [
+                    stack([Image.open(self._images / self._file(i)) for i in chosen])
+                    for chosen in places.values()
+                ]
+            names = self.caption.rows(self.written, places)
+            text = self.caption.grid(self.written, places)
+            picture = grid(rows, names, self.caption.heading)
+            picture.save(made / "grid.png", pnginfo=text)
+            counted = {"count": len(self.targets), **write_targets(self.targets)}
+            contents = json.dumps({**record, "images": counted}, indent=1)
+            (made / "samples.json").write_text(contents, encoding="utf-8")
+            check_free(self.folder)
+            for other in others:
+                os.rename(other, made / other.name)
+        publish(self.folder)
         return self.folder / "grid.png"
+
+    @property
+    def _images(self) -> Path:
+        return self.pieces / IMAGES
 
     def _check_pictures(self) -> None:
         wanted = {self._file(index) for index in range(len(self.targets))}
         # Some file systems take letters with accents apart.
-        there = {normalize("NFC", name) for name in os.listdir(self.pieces)}
+        there = {normalize("NFC", name) for name in _names(self._images)}
         if wanted != there:
             first = min(wanted ^ there)
-            raise _not_whole(
+            raise not_whole(
                 self.folder, f"{first} {'is missing' if first in wanted else 'is not its own'}"
             )
+
+    def _files_of(self, start: int) -> set[str]:
+        """The files of the chunk that begins at `start`; more than there can be if none says."""
+        said = (self.pieces / f"{start:08}.size").read_text(encoding="utf-8")
+        size = int(said) if said.isdecimal() and len(said) < 10 else 0
+        if not 0 < size <= len(self.targets) - start:
+            return {""}
+        return {self._file(index) for index in range(start, start + size)}
 
     def _file(self, index: int) -> str:
         digits = max(4, len(str(len(self.targets) - 1)))
         return f"{index:0{digits}}-{self.words[self.targets[index]]}.png"
 
 
-def write_piece(pieces: Path, start: int, images: Tensor) -> None:
-    """Keep a uint8 chunk (B, C, H, W), whose first image has index `start`, in `pieces`."""
-    np.save(pieces / f"{start:08}.npy", images.permute(0, 2, 3, 1).numpy())
-
-
-def read_pieces(folder: Path, pieces: Path, count: int) -> NDArray[np.uint8]:
-    """The `count` images (N, H, W, C) of all chunks in `pieces`.
-
-    Raises InputError, naming `folder`, if some are missing or damaged.
-    """
-    parts: list[NDArray[np.uint8]] = []
-    end = 0
-    for file in sorted(pieces.iterdir()):
-        if file.name != f"{end:08}.npy":
-            raise _not_whole(folder, f"{file.name} where {end:08}.npy was wanted")
-        try:
-            parts.append(np.load(file))
-        except (EOFError, ValueError) as error:
-            raise _not_whole(folder, f"{file.name} is damaged") from error
-        end += len(parts[-1])
-    if end != count:
-        raise _not_whole(folder, f"{end} images where {count} were wanted")
-    return np.concatenate(parts)
-
-
-def _not_whole(folder: Path, what: str) -> InputError:
-    return InputError(f"{folder}: the pieces of this job are not whole: {what}; run it again")
+def _names(folder: Path) -> list[str]:
+    return os.listdir(folder) if folder.is_dir() else []

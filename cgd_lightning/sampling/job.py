@@ -1,5 +1,6 @@
 """A job: a request whose networks are loaded. It makes chunks of samples, and can stop anywhere."""
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -80,9 +81,9 @@ class Job:
         """The number of samples in all."""
         return len(self.targets)
 
-    def starts(self, shard: tuple[int, int] = (0, 1)) -> range:
+    def starts(self, shard: tuple[int, int] = (0, 1), skip: Collection[int] = ()) -> Sequence[int]:
         """The first samples of the chunks that process `shard`, (rank, processes), makes."""
-        return starts_of(self.total, self.request.batch_size, shard)
+        return starts_of(self.total, self.request.batch_size, shard, skip)
 
     def chunks(
         self,
@@ -179,3 +180,14 @@ class Job:
         check_start(job.request, job.rule, self.denoiser)
         check_targets(job.targets, (self.classifier or self.denoiser).class_names)
         return job
+
+
+def weights_hash(job: Job) -> str:
+    """A hash of the weights of all networks that a job has, so that others are known as such."""
+    digest = hashlib.sha256()
+    networks = {id(m): m for m in (job.denoiser, job.classifier, *job.models.values()) if m}
+    for network in networks.values():
+        for name, tensor in sorted(network.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -192,14 +192,3 @@ def folder_name(settings: Mapping[str, str], scale: float, request: Request, wei
 def slug(text: str) -> str:
     """At most 100 characters of `text`, as a name of files has them."""
     return re.sub(r"[^A-Za-z0-9.+-]+", "_", text)[:100].lstrip(".-_")
-
-
-def weights_hash(job: Job) -> str:
-    """A hash of the weights of all networks that a job has, so that others are known as such."""
-    digest = hashlib.sha256()
-    networks = {id(m): m for m in (job.denoiser, job.classifier, *job.models.values()) if m}
-    for network in networks.values():
-        for name, tensor in sorted(network.state_dict().items()):
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()

@@ -29,12 +29,13 @@ from cgd_lightning.evaluation.scale_measure import ScaleMeasure
 from cgd_lightning.sampling.claim import claim
 from cgd_lightning.sampling.hardware import pick_device
 from cgd_lightning.sampling.job import OF_FILES, Job
+from cgd_lightning.sampling.job import weights_hash
 from cgd_lightning.sampling.pair import Say, find_pair, silent
 from cgd_lightning.sampling.request import Request, RequestError
 from cgd_lightning.sampling.resolve import Loader, load_pair
 from cgd_lightning.sampling.sweep import SCALES, Sweep, Variant
 from cgd_lightning.sampling.sweep_kind import check_kind
-from cgd_lightning.sampling.sweep_points import Folder, folder_name, weights_hash
+from cgd_lightning.sampling.sweep_points import Folder, folder_name
 from cgd_lightning.sampling.sweep_result import Point, SweepResult
 
 Real = Callable[[Sequence[Target]], Measured | None]

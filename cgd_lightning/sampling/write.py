@@ -1,10 +1,9 @@
 """The samples of a request as files, made in one process or in many."""
 
 from collections.abc import Collection
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tqdm import tqdm
 
@@ -12,9 +11,9 @@ from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.checkpoints.runs import results_folder
 from cgd_lightning.sampling.animation import Animation
 from cgd_lightning.sampling.caption import Caption
-from cgd_lightning.sampling.claim import claim
+from cgd_lightning.sampling.claim import Claim, claim
 from cgd_lightning.sampling.files import SampleFolder, new_folder
-from cgd_lightning.sampling.job import Job
+from cgd_lightning.sampling.job import Job, weights_hash
 from cgd_lightning.sampling.pair import Say, find_pair, silent
 from cgd_lightning.sampling.processes import Devices, Processes, start_processes
 from cgd_lightning.sampling.record import write_record
@@ -58,6 +57,9 @@ def write_samples(
 
     Gives the path of the grid, None in other processes than the first.
 
+    Where `place` names a folder, chunks that are finished stay in it if the job ends early, and the
+    same request goes on with them, on any number of processes; where all is there, nothing is done.
+
     trust: what files may name. lenient: fields of the request that nobody asked for now, so that
     their going unused is no mistake. say: is told which files are taken, in every process. Raises
     InputError as `resolve` and `claim` do; then nothing is left behind.
@@ -66,32 +68,57 @@ def write_samples(
     processes = start_processes(place.device, place.trainer)
     loader = Loader(processes.device, trust, place.compile)
     job = load_pair(request, pair, loader, lenient, say)
-    return _write(job, place, processes, results_folder(pair.path) / "samples")
+    # Before anything is written: settings that do not go together are said here.
+    job.chunks()
+    record = write_record(job.request, **place.recorded())
+    if processes.rank > 0:
+        _fill(processes.broadcast(None), job, place, processes, record)
+        return None
+    folder = Path(place.out) if place.out else new_folder(results_folder(pair.path) / "samples")
+    record["weights"] = weights_hash(job)
+    wanted = {**record["options"], "weights": record["weights"]}
+    with claim(folder, wanted, keep=place.out is not None) as own:
+        processes.broadcast(own)
+        if own.made:
+            say(f"note: {folder} holds these samples already; nothing is left to do")
+            return folder / "grid.png"
+        return _fill(own, job, place, processes, record, say)
 
 
-def _write(job: Job, place: Place, processes: Processes, under: Path) -> Path | None:
+def _fill(
+    own: Claim,
+    job: Job,
+    place: Place,
+    processes: Processes,
+    record: dict[str, Any],
+    say: Say = silent,
+) -> Path | None:
+    """Make what is missing in the folder; the path of the grid in the first process."""
+    if own.made:
+        return None
     first, shard = processes.rank == 0, (processes.rank, processes.count)
     caption = Caption.of(job.request, job.denoiser)
-    starts, steps = job.starts(shard), job.request.sampler.steps
+    files = SampleFolder(own, job.targets, job.written, place.format, caption)
+    taken = processes.broadcast(files.taken() if first else None)
+    if taken:
+        say(f"note: {own.folder}: {len(taken)} of {len(job.starts())} batches are there already")
     animation = _animation(job, caption) if place.animate and first else None
-    # Before anything is written: settings that do not go together are said here.
-    chunks = job.chunks(shard, progress=lambda: bar.update(), watch=animation)
-    record = write_record(job.request, **place.recorded())
-    folder = (Path(place.out) if place.out else new_folder(under)) if first else None
-    with (
-        claim(folder, record["options"]) if folder else nullcontext() as own,
-        tqdm(total=len(starts) * steps, unit="step", desc="sampling", disable=not first) as bar,
-    ):
-        files = SampleFolder(
-            processes.broadcast(own), job.targets, job.written, place.format, caption
-        )
+    # The animation is of the first batch, which is then made once more.
+    skip = taken - {0} if place.animate else taken
+    starts, steps = job.starts(shard, skip), job.request.sampler.steps
+    with tqdm(total=len(starts) * steps, unit="step", desc="sampling", disable=not first) as bar:
+        chunks = job.chunks(shard, skip, progress=lambda: bar.update(), watch=animation)
         for number, (start, chunk) in enumerate(chunks, start=1):
             files.add(start, chunk)
             bar.set_postfix_str(f"batch {number} of {len(starts)}")
         processes.barrier()
-        if animation is not None:
-            animation.save(files.unfinished / "animation.gif")
-        return files.finish(record) if first else None
+    if not first:
+        return None
+    if animation is None:
+        return files.finish(record)
+    film = files.unfinished / "animation.gif"
+    animation.save(film)
+    return files.finish(record, film)
 
 
 def _animation(job: Job, caption: Caption) -> Animation:
