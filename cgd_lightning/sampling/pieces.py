@@ -1,0 +1,89 @@
+"""Arrays of a job's chunks, as it keeps them until all are there."""
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cgd_lightning.errors import InputError
+from cgd_lightning.files import whole
+
+
+def write_piece(pieces: Path, start: int, images: Tensor) -> None:
+    """Keep a uint8 chunk (B, C, H, W), whose first image has index `start`, in `pieces`.
+
+    It is there whole, and on the disk, or not at all.
+    """
+    with whole(pieces / f"{start:08}.npy") as file, file.open("wb") as opened:
+        np.save(opened, images.permute(0, 2, 3, 1).numpy())
+
+
+def read_pieces(folder: Path, pieces: Path, count: int) -> NDArray[np.uint8]:
+    """The `count` images (N, H, W, C) of all chunks in `pieces`.
+
+    Raises InputError, naming `folder`, if some are missing or damaged.
+    """
+    return np.concatenate(list(Pieces(folder, pieces, count)))
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The chunks in `pieces` of `count` images in all, which stay on the disk.
+
+    folder: the one that a message names. Raises InputError, when they are read, if some are missing
+    or damaged.
+    """
+
+    folder: Path
+    pieces: Path
+    count: int
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        """Each chunk, (B, H, W, C), in order."""
+        end = 0
+        for file in sorted(self.pieces.iterdir()):
+            if file.name != f"{end:08}.npy":
+                raise not_whole(self.folder, f"{file.name} where {end:08}.npy was wanted")
+            try:
+                piece: NDArray[np.uint8] = np.load(file, mmap_mode="r", allow_pickle=False)
+            except (EOFError, ValueError) as error:
+                raise not_whole(self.folder, f"{file.name} is damaged") from error
+            yield piece
+            end += len(piece)
+        if end != self.count:
+            raise not_whole(self.folder, f"{end} images where {self.count} were wanted")
+
+    def images(self, chosen: Sequence[int]) -> Tensor:
+        """Those at the places `chosen`, uint8 (N, C, H, W)."""
+        found: dict[int, NDArray[np.uint8]] = {}
+        start = 0
+        for piece in self:
+            for place in chosen:
+                if start <= place < start + len(piece):
+                    found[place] = np.array(piece[place - start])
+            start += len(piece)
+        stacked = np.stack([found[place] for place in chosen])
+        return torch.from_numpy(stacked).permute(0, 3, 1, 2)
+
+    def write(self, file: Path, classes: NDArray[Any]) -> None:
+        """Write an npz of arr_0, all images (N, H, W, C), and arr_1, `classes` (N,)."""
+        first = next(iter(self))
+        header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, *first.shape[1:])}
+        with zipfile.ZipFile(file, "w") as archive:
+            with archive.open("arr_0.npy", "w", force_zip64=True) as array:
+                np.lib.format.write_array_header_1_0(array, header)
+                for piece in self:
+                    array.write(piece.tobytes())
+            with archive.open("arr_1.npy", "w", force_zip64=True) as array:
+                np.lib.format.write_array(array, classes, allow_pickle=False)
+
+
+def not_whole(folder: Path, what: str) -> InputError:
+    """An error of pieces of which something is not as it was written."""
+    return InputError(f"{folder}: the pieces of this job are not whole: {what}; run it again")
