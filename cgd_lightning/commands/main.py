@@ -3,7 +3,11 @@
 import gc
 import io
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 
 HELP = """usage: cgd COMMAND [OPTIONS]
@@ -88,7 +92,13 @@ def _run(args: list[str]) -> None:
             stream.reconfigure(errors="backslashreplace")
     command = import_module(f"cgd_lightning.commands.{COMMANDS[args[0]]}")
     try:
-        command.run(args)
+        if COMMANDS[args[0]] == "fit":  # there Lightning takes SIGTERM, to write a checkpoint first
+            command.run(args)
+        else:
+            with _terminable():
+                command.run(args)
+    except Terminated:
+        _fail(f"cgd {args[0]}: terminated", 143)
     except KeyboardInterrupt:
         _fail(f"cgd {args[0]}: interrupted", 130)
     except MemoryError:
@@ -97,6 +107,27 @@ def _run(args: list[str]) -> None:
         if "CGD_DEBUG" in os.environ:
             raise
         _fail(f"cgd {args[0]}: {_in_one_line(error)}", 1)
+
+
+class Terminated(BaseException):
+    """SIGTERM, which ends a command as Ctrl-C does: what is half-written is removed."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM raises Terminated in this block."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(number: int, frame: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _in_one_line(error: Exception) -> str:

@@ -137,6 +137,11 @@ def publish(folder: Path) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def is_begun(folder: Path) -> bool:
+    """Whether a job that ended early left pieces in `folder`."""
+    return (folder / ".unfinished").is_dir()
+
+
 def is_made(folder: Path, request: Mapping[str, Any]) -> bool:
     """Whether all of `request` is in `folder`. Raises InputError for samples of another request."""
     record = folder / "samples.json"
@@ -144,7 +149,7 @@ def is_made(folder: Path, request: Mapping[str, Any]) -> bool:
         return False
     try:
         there = json.loads(open_plain(record, MOST_BYTES).read().decode("utf-8"))
-        said = {**there["options"], "weights": there["weights"]}
+        said = {**there["options"], "networks": there["networks"]}
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return False  # of an older job, or of nobody: the folder is taken
     if differing := _differing(said, request):

@@ -20,7 +20,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from cgd_lightning.checkpoints.classes import NO_TRUST, Trust

@@ -28,8 +28,7 @@ from cgd_lightning.evaluation.measured import Measured
 from cgd_lightning.evaluation.scale_measure import ScaleMeasure
 from cgd_lightning.sampling.claim import claim
 from cgd_lightning.sampling.hardware import pick_device
-from cgd_lightning.sampling.job import OF_FILES, Job
-from cgd_lightning.sampling.job import weights_hash
+from cgd_lightning.sampling.job import OF_FILES, Job, weights_hash
 from cgd_lightning.sampling.pair import Say, find_pair, silent
 from cgd_lightning.sampling.request import Request, RequestError
 from cgd_lightning.sampling.resolve import Loader, load_pair

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,7 +65,7 @@ def contents(folder: Path) -> dict[str, bytes | str]:
 
 
 @pytest.mark.parametrize("kind", ["png", "npz"])
-def test_what_a_killed_job_left_is_started_over_by_the_same_request_alone(
+def test_the_same_request_alone_goes_on_with_what_a_killed_job_left(
     kind: str, workplace: Path, cgd: Cgd
 ) -> None:
     few = (*SAMPLE, "--batch_size=1", "--num_samples=50", f"--format={kind}")
@@ -84,9 +85,16 @@ def test_what_a_killed_job_left_is_started_over_by_the_same_request_alone(
     assert contents(Path("D")) == left
     code, _, err = cgd(*few, "--out=D")
     assert code == 0, err
+    assert re.search(r"note: D: [1-9][0-9]* of 50 batches are there already", err)
     assert cgd(*few, "--out=clean")[0] == 0
-    assert pixels(Path("D")) == pixels(Path("clean"))
-    assert sorted(contents(Path("D"))) == sorted(contents(Path("clean")))
+    assert contents(Path("D")) == contents(Path("clean"))
+    code, out, err = cgd(*few, "--out=D")
+    assert (code, out) == (0, "D/grid.png\n")
+    assert "D holds these samples already; nothing is left to do" in err
+    assert contents(Path("D")) == contents(Path("clean"))
+    code, _, err = cgd(*few, "--seed=1", "--out=D")
+    assert code == 1
+    assert "--out D: holds samples of another request (seed 0 there, 1 here)" in error_of(err)
 
 
 def test_of_two_jobs_on_one_folder_one_is_refused_and_the_other_is_right(
@@ -104,7 +112,26 @@ def test_of_two_jobs_on_one_folder_one_is_refused_and_the_other_is_right(
     assert sorted(contents(Path("D"))) == sorted(contents(Path("clean")))
 
 
-def test_a_job_is_refused_while_another_is_at_work_and_an_interrupted_one_leaves_nothing(
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_job_that_is_interrupted_in_a_folder_of_no_name_leaves_nothing(
+    number: signal.Signals, code: int, workplace: Path
+) -> None:
+    under = Path("runs/diffusion/version_0/samples")
+    before = contents(under) if under.exists() else {}
+    job = start(*SLOW, "--num_samples=100000")
+    deadline = time.monotonic() + 60
+    while not list(under.glob("*/.unfinished/*/*0*")):
+        assert job.poll() is None, job.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    job.send_signal(number)
+    _, err = job.communicate(timeout=60)
+    assert job.returncode == code
+    assert error_of(err).startswith("error: cgd sample: ")
+    assert (contents(under) if under.exists() else {}) == before
+
+
+def test_a_job_is_refused_while_another_is_at_work_and_an_interrupted_one_goes_on(
     workplace: Path, cgd: Cgd
 ) -> None:
     job = start(*SLOW, "--num_samples=100000", "--out=D")
@@ -113,9 +140,10 @@ def test_a_job_is_refused_while_another_is_at_work_and_an_interrupted_one_leaves
     assert (code, out) == (1, "")
     assert "--out D: another command is at work there; give another folder" in error_of(err)
     job.send_signal(signal.SIGINT)
-    job.communicate(timeout=60)
+    _, err = job.communicate(timeout=60)
     assert job.returncode == 130
-    assert not Path("D").exists()
+    assert "note: D keeps the batches that are finished; the same command goes on" in err
+    assert set(os.listdir("D")) == {".unfinished"}
 
 
 STRESS = """
@@ -255,7 +283,7 @@ def finish(folder: Path, kind: Any, between: Callable[[Claim], object]) -> None:
 
 
 PIECES = {
-    "png": ("0001-b.png", "0002-a.png", "0003-a.png"),
+    "png": ("images/0001-b.png", "images/0002-a.png", "images/0003-a.png"),
     "npz": ("00000001.npy", "00000002.npy", "00000003.npy"),
 }
 
