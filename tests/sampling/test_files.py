@@ -3,12 +3,14 @@
 import errno
 import json
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,14 @@ from PIL import Image
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.claim import Claim, claim
 from cgd_lightning.sampling.files import SampleFolder, new_folder
+from tests.command_line import status
+
+KILLS = 3
+
+
+class Killed(BaseException):
+    """Ends a job at once; what it would still remove stays."""
+
 
 SAMPLE = ("sample", "--ckpt=runs/diffusion", "--device=cpu", "--sampler.steps=4", "--scale=0")
 SLOW = (*SAMPLE, "--batch_size=1", "--num_samples=120")
@@ -364,3 +374,75 @@ def test_a_disk_that_takes_no_more_is_told_with_the_folder_of_which_nothing_is_l
     with pytest.raises(OSError, match=r"none of it is kept.*samples"):
         full()
     assert not folder.exists()
+
+
+def killed_in_a_child(words: tuple[str, ...], after: float) -> bool:
+    """Whether `cgd words` was killed after so many seconds; it may have been done before."""
+    child = os.fork()
+    if child == 0:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+            os.dup2(nowhere.fileno(), 1)
+            os._exit(status(*words))
+    time.sleep(after)
+    os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("kind", ["png", "npz"])
+def test_killed_again_and_again_a_job_ends_with_the_same_bytes(kind: str, workplace: Path) -> None:
+    words = (*SAMPLE, "--num_samples=60", "--batch_size=2", f"--format={kind}")
+    assert status(*words, "--out=clean") == 0
+    moments = random.Random(5)
+    killed = 0
+    while killed < KILLS and killed_in_a_child((*words, "--out=D"), moments.uniform(0.05, 0.5)):
+        killed += 1
+    assert killed >= 2
+    assert status(*words, "--out=D") == 0
+    assert contents(Path("D")) == contents(Path("clean"))
+
+
+@pytest.mark.parametrize("moved", range(1, 5))
+@pytest.mark.parametrize("kind", ["png", "npz"])
+def test_a_job_killed_while_it_names_its_files_is_ended_by_the_next(
+    kind: Any, moved: int, tmp_path: Path
+) -> None:
+    request = {"seed": 0, "networks": "n"}
+    record = {"options": {"seed": 0}, "networks": "n"}
+    wanted = tmp_path / "clean"
+    for folder, names in ((wanted, 9), (tmp_path / "D", moved)):
+        done: list[str] = []
+
+        def rename(one: Any, other: Any, names: int = names, done: list[str] = done) -> None:
+            if len(done) == names:
+                raise Killed
+            done.append(str(other))
+            os.replace(one, other)
+
+        with suppress(Killed), claim(folder, request, keep=True) as own:
+            out = SampleFolder(own, [0, 1, 0], {0: "a", 1: "b"}, kind)
+            out.add(0, torch.zeros(3, 1, 4, 4, dtype=torch.uint8))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("cgd_lightning.sampling.claim.os.rename", rename)
+                out.finish(record)
+    assert not (tmp_path / "D/samples.json").exists() or (kind, moved) == ("npz", 4)
+    with claim(tmp_path / "D", request, keep=True) as own:
+        assert own.made
+    assert contents(tmp_path / "D") == contents(wanted)
+
+
+def test_a_chunk_of_which_something_is_missing_is_made_again(tmp_path: Path) -> None:
+    with suppress(Killed), claim(tmp_path, {}, keep=True) as own:
+        out = SampleFolder(own, [0, 1, 0, 1], {0: "a", 1: "b"}, "png")
+        for first in (0, 2):
+            out.add(first, torch.zeros(2, 1, 4, 4, dtype=torch.uint8))
+        assert out.taken() == {0, 2}
+        (own.pieces / "images/0003-b.png").unlink()
+        (own.pieces / "images/0009-b.png").write_bytes(b"half")
+        (own.pieces / ".00000004.size.tmp").write_bytes(b"")
+        raise Killed
+    with claim(tmp_path, {}, keep=True) as own:
+        out = SampleFolder(own, [0, 1, 0, 1], {0: "a", 1: "b"}, "png")
+        assert out.taken() == {0}
+        assert set(os.listdir(own.pieces)) == {"00000000.size", "images"}
+        assert set(os.listdir(own.pieces / "images")) == {"0000-a.png", "0001-b.png"}
