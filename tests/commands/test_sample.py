@@ -138,9 +138,11 @@ def test_another_sampler_has_its_own_defaults_and_not_those_of_the_one_it_takes_
 def test_a_record_in_another_folder_is_not_overwritten(workplace: Path, cgd: Cgd) -> None:
     few = (*SAMPLE, "--num_samples=2", "--out=twice")
     assert cgd(*few)[0] == 0
-    code, _, err = cgd(*few)
+    before = images(Path("twice"))
+    code, _, err = cgd(*few, "--seed=1")
     assert code == 1
-    assert "holds samples already" in err
+    assert "--out twice: holds samples of another request (seed 0 there, 1 here)" in err
+    assert images(Path("twice")) == before
 
 
 def test_raw_weights_are_others_than_the_average(workplace: Path, cgd: Cgd) -> None:

@@ -45,7 +45,7 @@ def start(*words: str) -> "subprocess.Popen[str]":
 
 def wait_for_pieces(folder: Path, job: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + 60
-    while not list(folder.glob(".unfinished/*/*0*")):
+    while not list(folder.glob(".unfinished/*/[0-9]*.*")):
         assert job.poll() is None, job.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -130,7 +130,7 @@ def test_a_job_that_is_interrupted_in_a_folder_of_no_name_leaves_nothing(
     before = contents(under) if under.exists() else {}
     job = start(*SLOW, "--num_samples=100000")
     deadline = time.monotonic() + 60
-    while not list(under.glob("*/.unfinished/*/*0*")):
+    while not list(under.glob("*/.unfinished/*/[0-9]*.*")):
         assert job.poll() is None, job.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)

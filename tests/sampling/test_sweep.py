@@ -150,7 +150,7 @@ def test_a_killed_sweep_goes_on(
     """Killed at scale 1: while samples are made, while they get their names, or when measured."""
     home, name = {
         "chunk": (SampleFolder, "add"),
-        "name": (os, "replace"),
+        "name": (os, "rename"),
         "report": (Folder, "write_report"),
     }[where]
     original = getattr(home, name)
