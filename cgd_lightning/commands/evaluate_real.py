@@ -33,7 +33,7 @@ def reference_of(
             return moments, None
         real = read_real(path, wanted, names, settings.resize)
     else:
-        real = _test_images(settings, data, wanted, what)
+        real = _test_images(settings, data, wanted, what, eyes.class_names(data))
     return real.seen_by(eyes.features, kept_in(settings, eyes.features), shown_bar(REAL)), real
 
 
@@ -41,8 +41,13 @@ REAL = "real images"
 
 
 def _test_images(
-    settings: Namespace, data: Any, shape: tuple[int, int, int], what: str
+    settings: Namespace,
+    data: Any,
+    shape: tuple[int, int, int],
+    what: str,
+    class_names: tuple[str, ...],
 ) -> RealImages:
+    """The test images of `data`, whose labels count if they are of these classes."""
     if data is None:
         raise InputError(
             f"{settings.judge}: does not tell its data set; give it with --data, or real images "
@@ -57,7 +62,8 @@ def _test_images(
 
     test = data.split("test")
     real = sample_images(test, len(test))
-    return RealImages(real.images, real.labels, f"test images of {data.name}")
+    labels = real.labels if tuple(data.class_names) == tuple(class_names) else None
+    return RealImages(real.images, labels, f"test images of {data.name}")
 
 
 def kept_in(settings: Namespace, features: FeatureNetwork) -> Path | None:

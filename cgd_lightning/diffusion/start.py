@@ -8,8 +8,7 @@ and the way back are a dual diffusion bridge, Su et al. 2023 (arXiv:2203.08382),
 inversion, Song et al. 2021 (arXiv:2010.02502), section 4.3. The second draws: SDEdit, Meng et al.
 2022 (arXiv:2108.01073). How far up, t of T, decides how much may change.
 
-What came back may go up again. A guide is asked anew from an image near the goal, so that several
-rounds of less strength reach it with less change than one of more.
+What came back may go up again: the guide is asked anew from an image nearer to the goal.
 """
 
 from collections.abc import Iterator
@@ -83,6 +82,11 @@ class Start(Value):
             )
         if not isinstance(self.source, str | None):
             raise InputError(f"source {self.source!r}: wanted a class as text, as '3'")
+        if self.by == "inversion" and self.source is not None and self.rounds > 1:
+            raise InputError(
+                f"rounds {self.rounds}: the way up is guided by what an image shows, and after one "
+                "round it shows something else; leave out one of rounds and source"
+            )
         if self.by == "noise" and self.refinements:
             raise InputError(
                 f"refinements {self.refinements}: are of an inversion, and by noise there is none; "

@@ -22,7 +22,7 @@ from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.data.images import ImageBatch
 from cgd_lightning.diffusion.classifier import CleanClassifier
-from cgd_lightning.diffusion.targets import Target
+from cgd_lightning.diffusion.targets import Target, hit
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.between import between_classes
 from cgd_lightning.evaluation.edit_measure import edit_report
@@ -102,6 +102,7 @@ def sweep_edits(
                 bar.total = sum(map(run.steps, plan.variants)) * len(plan.scales)
             ready = [(variant, run.editing(job, variant)) for variant in group]
             run.check_same([own for _, own in ready])
+            run.check_something_to_flip()
             weights = weights_hash(job)
             for variant, own in ready:
                 made[id(variant)] = list(run.points(variant, own, weights))
@@ -175,6 +176,15 @@ class _Run:
                     "that ask for the same; sweep each of them in a folder of its own"
                 )
 
+    def check_something_to_flip(self) -> None:
+        """Raises InputError if all images show what is asked already, says the judge."""
+        before = self.features(self.given.images).classes
+        if hit(before.cpu(), self.targets).all():
+            raise InputError(
+                "all images show what is asked already, says the judge: there is nothing to flip; "
+                "give other images, or ask for another class"
+            )
+
     def _called(self, job: Job) -> tuple[str, ...]:
         """What becomes of the images that are shown, in words: 7 to 8."""
         names = (job.classifier or job.denoiser).class_names
@@ -208,11 +218,7 @@ class _Run:
         said = said_of(job, edited).guide
         guide = None if said is None else said.flips
         report = edit_report(self.given.images, edited, self.targets, self.features, guide)
-        if report.flips is None:
-            raise InputError(
-                "all images show what is asked already, says the judge: there is nothing to flip; "
-                "give other images, or ask for another class"
-            )
+        assert report.flips is not None  # check_something_to_flip
         shown = edited[self.places].clone()
         return EditPoint(variant, scale, job.request, folder, report, report.flips, shown)
 

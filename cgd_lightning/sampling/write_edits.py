@@ -206,7 +206,9 @@ def heading_of(request: Request) -> str:
     if request.labels is None and start.source:
         to = "to any other"
     scale = "" if request.strength is None else f", scale {request.strength:g}"
-    return f"{to}{source}, strength {start.strength:g} by {start.by}{scale}"
+    rounds = "" if start.rounds == 1 else f", {start.rounds} rounds"
+    shrinkage = f", shrinkage {start.shrinkage:g}" if start.shrinkage else ""
+    return f"{to}{source}, strength {start.strength:g} by {start.by}{scale}{rounds}{shrinkage}"
 
 
 def _short(text: str) -> str:

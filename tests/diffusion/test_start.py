@@ -291,6 +291,7 @@ WRONG = {
     "refinements -1: wanted an integer, 0 to 10,000": {"refinements": -1},
     "refinements 2.0: wanted": {"refinements": 2.0},
     "resamplings 10001: wanted": {"resamplings": 10001},
+    "rounds 2: the way up is guided by what an image shows": {"rounds": 2, "source": "3"},
     "rounds 0: wanted an integer, 1 to 10,000": {"rounds": 0},
     "shrinkage -0.1: wanted a part": {"shrinkage": -0.1},
     "shrinkage nan: wanted a part": {"shrinkage": float("nan")},

@@ -1,4 +1,4 @@
-"""What guidance changes of an image is lessened, and small changes are undone.
+"""What a step changes of the original is lessened, and small changes are undone.
 
     d = x0~ - x0,    x0~ <- x0 + sign(d) max(|d| - shrinkage, 0)
 
