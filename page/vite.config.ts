@@ -1,7 +1,7 @@
 import { defineConfig } from "vite";
-import { notices } from "./build/notices.ts";
-import { offline } from "./build/offline.ts";
 import told from "./package.json" with { type: "json" };
+import { notices } from "./plugins/notices.ts";
+import { offline } from "./plugins/offline.ts";
 
 const WORKER = "sw.js";
 
