@@ -8,7 +8,7 @@ RUN := runs/diffusion
 PAIR :=
 TESTED := tests/stored/diffusion.ckpt --classifier tests/stored/classifier.ckpt
 
-.PHONY: help demo test fuzz lint docs tutorial bench page test-page clean
+.PHONY: help demo test fuzz lint docs tutorial bench page test-page wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
@@ -53,6 +53,10 @@ test-page: .venv/installed-dev page/node_modules/.package-lock.json  ## run the 
 	mkdir -p page/tests/made/model
 	OMP_NUM_THREADS=1 $(BIN)/cgd export $(TESTED) --to onnx --out page/tests/made/model/pair.onnx
 	npm --prefix page test
+
+wheel: .venv/installed page/node_modules/.package-lock.json  ## build the wheel into dist/, the page in it
+	npm --prefix page run build
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:  ## remove the virtual environment, runs and caches
 	rm -rf .venv runs build dist site page/dist page/node_modules page/public/model page/tests/made .cache *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -30,6 +30,7 @@ commands:
   convert     take over another project's model:  cgd convert 64x64_diffusion.pt --out runs/adm64
   info        what a checkpoint is:               cgd info runs/diffusion
   export      a folder that others read:          cgd export runs/diffusion --out FOLDER
+  page        the pair in a browser:              cgd page --ckpt runs/diffusion --serve
   demo        the whole story on handwritten digits, in minutes
 
 options:
@@ -56,6 +57,7 @@ COMMANDS = {
     "convert": "convert",
     "info": "info",
     "export": "export",
+    "page": "page",
     "demo": "demo",
 }
 

@@ -33,8 +33,8 @@ def check_installed() -> None:
     missing = [package for package in PACKAGES if find_spec(package) is None]
     if missing:
         raise InputError(
-            f"{', '.join(missing)}: not installed, and a file of ONNX is made and checked with "
-            '--to onnx: pip install "cgd-lightning[onnx]"'
+            f"{', '.join(missing)}: not installed, and files of ONNX are made and checked by "
+            'them: pip install "cgd-lightning[onnx]"'
         )
 
 

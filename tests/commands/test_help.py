@@ -21,6 +21,7 @@ from cgd_lightning.commands import (
     export_options,
     fit,
     likelihood,
+    page,
     sample,
     sweep_edits,
     sweep_options,
@@ -49,6 +50,7 @@ OTHERS = {
     "sample": sample.parser,
     "convert": convert_options.parser,
     "export": export_options.parser,
+    "page": page.parser,
 }
 
 

@@ -15,6 +15,7 @@ from cgd_lightning.commands import (
     evaluate_options,
     export_options,
     likelihood,
+    page,
     sample,
     sweep_options,
 )
@@ -31,6 +32,7 @@ PARSERS = {
     "edit": lambda: edit_options.parser([], NO_TRUST),
     "evaluate": lambda: evaluate_options.parser([], NO_TRUST),
     "export": export_options.parser,
+    "page": page.parser,
     "likelihood": lambda: likelihood.parser([], NO_TRUST),
     "sample": sample.parser,
     "sweep": lambda: sweep_options.parser([], NO_TRUST),

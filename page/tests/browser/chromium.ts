@@ -3,12 +3,10 @@
 import { existsSync } from "node:fs";
 import { type Browser, chromium } from "playwright-core";
 
-const PLACES = [
-  process.env.CHROMIUM,
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-];
+const NAMED = process.env.CHROMIUM;
+const PLACES = NAMED
+  ? [NAMED]
+  : ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
 const QUIET = [
   "--no-sandbox",
@@ -22,10 +20,10 @@ const QUIET = [
 
 /** A browser with an empty profile. Fails with a sentence where there is none. */
 export async function launch(flags: readonly string[] = []): Promise<Browser> {
-  const executablePath = PLACES.find((place) => place !== undefined && existsSync(place));
+  const executablePath = PLACES.find((place) => existsSync(place));
   if (executablePath === undefined) {
     throw new Error(
-      "no Chromium: install it, as by apt-get install chromium, or name it by CHROMIUM=/path/to/it",
+      `no Chromium${NAMED ? ` at ${NAMED}` : ""}: install it, as by apt-get install chromium, or name it by CHROMIUM=/path/to/it`,
     );
   }
   return chromium.launch({ executablePath, args: [...QUIET, ...flags] });

@@ -1,0 +1,61 @@
+"""A server of files for the programs of this machine, which shows a page without publishing it."""
+
+import errno
+import sys
+from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from cgd_lightning.errors import InputError
+
+HOST = "127.0.0.1"
+
+TYPES = {
+    ".css": "text/css",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".onnx": "application/octet-stream",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    ".wasm": "application/wasm",
+}
+"""By the ends of the names: a browser runs no scripts and no WebAssembly of other types, and what
+the system believes them to be is not asked."""
+
+
+class _Files(SimpleHTTPRequestHandler):
+    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, **TYPES}  # noqa: RUF012  (as there)
+
+    def end_headers(self) -> None:
+        # Another page may be served at this address tomorrow.
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing is said of what is asked for."""
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a browser that went away
+            super().handle_error(request, client_address)
+
+
+def serve(folder: Path, port: int, started: Callable[[str], object]) -> None:
+    """Serve the files of `folder` to this machine alone, until KeyboardInterrupt.
+
+    port: 0 takes any that is free. started: called with the address once it can be reached. Raises
+    InputError for a port that cannot be had.
+    """
+    try:
+        server = _Server((HOST, port), partial(_Files, directory=str(folder)))
+    except (OSError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        raise InputError(f"--port {port}: cannot be had; give another, or 0 for any free") from error
+    with server:
+        started(f"http://{HOST}:{server.server_address[1]}/")
+        server.serve_forever()
