@@ -120,8 +120,10 @@ export class Page {
   private ask(): void {
     const settings = this.settings();
     this.askRow("guided", settings, settings);
-    // What is asked for decides nothing of unguided pictures but the gradient beside them.
-    const weights = this.state.view === "gradient" ? settings.weights : [];
+    // What is asked for decides nothing of unguided pictures but the gradient beside them, unless
+    // the noise predictor is told of it.
+    const told = this.pair.conditional || this.state.view === "gradient";
+    const weights = told ? settings.weights : [];
     this.askRow("unguided", { ...settings, scale: 0 }, { ...settings, scale: 0, weights });
     if (this.seen.has(this.strip.element)) this.askStrip(settings);
     if (this.seen.has(this.edit.element)) this.askEdit(settings);

@@ -77,9 +77,10 @@ export function classesView(pair: Pair, change: Change): View {
   };
 }
 
-/** Two targets of these classes that are no single class. */
-function examples({ names }: Pair): Node[] {
-  const [a, b] = [names[Math.min(3, names.length - 1)]!, names[Math.min(7, names.length - 1)]!];
+/** Two targets of these classes that are no single class, where there may be such. */
+function examples({ names, conditional }: Pair): Node[] {
+  if (conditional || names.length < 2) return [document.createTextNode("its name")];
+  const [a, b] = [names[Math.min(3, names.length - 2)]!, names[Math.min(7, names.length - 1)]!];
   return [
     element("code", {}, `${quoted(a)}|${quoted(b)}`),
     document.createTextNode(" or "),
