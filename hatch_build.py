@@ -1,4 +1,4 @@
-"""The built page goes into the wheel and the source archive, without a model, where it was built."""
+"""The built page, without a model, goes into the wheel and the source archive, if there is one."""
 
 from pathlib import Path
 from typing import Any

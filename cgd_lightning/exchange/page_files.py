@@ -1,7 +1,7 @@
 """The page of a pair: a static site that samples with it in a browser.
 
-    FOLDER/index.html, assets/, ...       the same of every pair, built from TypeScript beforehand
-    FOLDER/model/pair.onnx, pair.json     the pair, as `step_files` writes it
+FOLDER/index.html, assets/, ...       the same of every pair, built from TypeScript beforehand
+FOLDER/model/pair.onnx, pair.json     the pair, as `step_files` writes it
 """
 
 import os

@@ -55,7 +55,7 @@ def serve(folder: Path, port: int, started: Callable[[str], object]) -> None:
     except (OSError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
-        raise InputError(f"--port {port}: cannot be had; give another, or 0 for any free") from error
+        raise InputError(f"--port {port}: cannot be had; give another, or 0") from error
     with server:
         started(f"http://{HOST}:{server.server_address[1]}/")
         server.serve_forever()

@@ -5,13 +5,14 @@ import { launch } from "./browser/chromium.ts";
 import { finished } from "./browser/page.ts";
 import { site } from "./browser/site.ts";
 
-const SHOWN = "#target=3&scale=3&steps=20&seed=0";
+const SHOWN = "#target=3&scale=5&steps=20&seed=0";
 const WIDTH = 960;
 
 const file = fileURLToPath(new URL("../../docs/page.png", import.meta.url));
 const server = await site(fileURLToPath(new URL("../dist/model/", import.meta.url)));
 const browser = await launch();
-const page = await browser.newPage({ viewport: { width: WIDTH, height: 1200 } });
+const page = await browser.newPage({ viewport: { width: WIDTH, height: 1600 } });
+page.setDefaultTimeout(120_000);
 await page.goto(server.address + SHOWN);
 await finished(page);
 await page.locator("#offline:not([hidden])").waitFor();

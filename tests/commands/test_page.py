@@ -176,9 +176,10 @@ def test_a_page_is_served_with_the_types_that_browsers_want_until_it_is_interrup
             with urllib.request.urlopen(address + name) as answer:
                 assert answer.headers["Content-Type"] == kind
                 assert answer.headers["Cache-Control"] == "no-cache"
-                assert answer.read().decode() == (BUILT | {"model/pair.json": "{}"})[
-                    name or "index.html"
-                ]
+                assert (
+                    answer.read().decode()
+                    == (BUILT | {"model/pair.json": "{}"})[name or "index.html"]
+                )
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(f"{address}runs/classifier")
         process.send_signal(signal.SIGINT)
