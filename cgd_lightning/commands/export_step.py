@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from cgd_lightning.commands.export_options import NONE
 from cgd_lightning.errors import InputError
-from cgd_lightning.exchange.step_files import SUFFIXES, check_place, write_step
+from cgd_lightning.exchange.step_files import SUFFIXES, Written, check_place, write_step
 
 STEPS = tuple(SUFFIXES)
 """The forms that are a file with a step, and no folder."""
@@ -37,9 +37,13 @@ def to_step(settings: Namespace, models: Sequence[Any], out: Path) -> list[str]:
         )
     with tqdm(total=3, desc=settings.to, unit="part", delay=2) as bar:
         written = write_step(models[0], models[1], out, settings.to, settings.half, bar.update)
+    return [f"{written.size:,} bytes", *told_differences(written)]
+
+
+def told_differences(written: Written) -> list[str]:
+    """What is said of how far a step that was written is from what is computed here."""
     name = max(written.differences, key=lambda name: written.differences[name])
-    lines = [f"{written.size:,} bytes"]
-    lines += [f"largest difference: {written.differences[name]:.2g} ({name})"]
+    lines = [f"largest difference: {written.differences[name]:.2g} ({name})"]
     for name, difference in written.differences.items():
         lines.append(f"  {name}: {difference:.2g}")
     if written.half is not None:

@@ -6,6 +6,7 @@ from jsonargparse import Namespace
 from tqdm import tqdm
 
 from cgd_lightning import checkpoints
+from cgd_lightning.commands.export_step import told_differences
 from cgd_lightning.commands.measuring import command_parser
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.parser import OneLineErrors
@@ -98,8 +99,8 @@ def _make(settings: Namespace, gate: Gate) -> Path:
         page = write_page(denoiser, guide, out, settings.half, bar.update)
     print(f"page: {page.size:,} bytes")
     print(f"model: {page.model.size:,} bytes{'' if settings.half else '; --half halves them'}")
-    print(f"largest difference: {max(page.model.differences.values()):.2g}")
-    print(printable(f"{out}"))
+    for line in (*told_differences(page.model), f"{out}"):
+        print(printable(line))
     return out
 
 

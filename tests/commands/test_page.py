@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 import signal
@@ -73,6 +74,14 @@ def test_a_page_is_what_was_built_and_the_pair_asked_for(here: Path, cgd: Cgd) -
     graph = (page / "model/pair.onnx").read_bytes()
     assert facts["model"]["sha256"] == hashlib.sha256(graph).hexdigest()
     assert facts["weights"] == "fp16"
+    assert max(facts["largest_difference"].values()) < 1e-4
+    rounded = max(facts["largest_difference_of_fp16"].values())
+    assert 1e-6 < rounded < 0.1
+    assert f"of float16 from float32: {rounded:.2g}" in out
+    onnx = pytest.importorskip("onnx")
+    weights = [value for value in onnx.load_from_string(graph).graph.initializer if value.dims]
+    kinds = {value.data_type for value in weights if math.prod(value.dims) > 30}
+    assert kinds == {onnx.TensorProto.FLOAT16}
     sizes = sum(len(text) for name, text in BUILT.items() if name != "model/pair.onnx")
     assert out.splitlines()[:2] == [f"page: {sizes} bytes", f"model: {len(graph):,} bytes"]
 

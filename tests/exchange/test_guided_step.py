@@ -79,27 +79,34 @@ def classifier(
 
 Pair = tuple[Denoiser, NoisyClassifier]
 
+ONE_LEVEL: dict[str, Any] = {**PLAIN, "channel_mult": (1,)}
+
+
+def perceptrons() -> Pair:
+    """The pair whose graph tests/commands/test_export_step.py writes in both forms."""
+    return denoiser(prediction="eps"), classifier()
+
+
 PAIRS: dict[str, Callable[[], Pair]] = {
-    "perceptrons, eps": lambda: (denoiser(prediction="eps"), classifier()),
     "noise alone, x0": lambda: (
         denoiser(prediction="x0", schedule=Cosine(zero_terminal_snr=True)),
         classifier(NoisyConvNet(SIZE, 1, 3, width=4, num_blocks=1)),
     ),
     "another schedule, a learned variance": lambda: (
         denoiser(MLP(SIZE, 1, 2, width=16, depth=1), "eps", Linear(), learned_variance=True),
-        classifier(EncoderUNet(SIZE, 1, 3, pool="adaptive", **PLAIN)),
+        classifier(EncoderUNet(SIZE, 1, 3, pool="adaptive", **ONE_LEVEL)),
     ),
     "exploding variance, windows over the edge": lambda: (
         denoiser(prediction="eps", schedule=VarianceExploding(), size=7),
         classifier(NoisyConvNet(7, 1, 3, width=4, channel_mult=(1, 1), pooling="flatten"), size=7),
     ),
-    "U-Net, patches and no convolutions": lambda: (
+    "U-Net, patches and no convolutions, but in the classifier": lambda: (
         denoiser(UNet(SIZE, 1, 1, **OTHER)),
-        classifier(EncoderUNet(SIZE, 1, 3, pool="spatial_v2", **OTHER)),
+        classifier(EncoderUNet(SIZE, 1, 3, pool="spatial_v2", **{**OTHER, "conv_resample": True})),
     ),
-    "a pool with a rectifier": lambda: (
-        denoiser(),
-        classifier(EncoderUNet(SIZE, 1, 3, pool="spatial", **{**PLAIN, "channel_mult": (1,)})),
+    "a pool with a rectifier, eps": lambda: (
+        denoiser(prediction="eps"),
+        classifier(EncoderUNet(SIZE, 1, 3, pool="spatial", **ONE_LEVEL)),
     ),
 }
 
@@ -117,7 +124,9 @@ def eager(pair: Pair) -> dict[str, float]:
     return largest_differences(lambda inputs: step(*inputs), *pair)
 
 
-@pytest.mark.parametrize("make", [*PAIRS.values(), adm_pair], ids=[*PAIRS, "ADM"])
+@pytest.mark.parametrize(
+    "make", [*PAIRS.values(), perceptrons, adm_pair], ids=[*PAIRS, "perceptrons", "ADM"]
+)
 def test_a_step_of_tensors_is_guidance(make: Callable[[], Pair]) -> None:
     assert max(eager(make()).values()) < 1e-5
 
@@ -151,7 +160,7 @@ def test_heads_of_attention_and_a_class_that_is_told_go_to_onnx(tmp_path: Path) 
 
 
 def test_a_wrong_formula_is_seen() -> None:
-    pair = PAIRS["perceptrons, eps"]()
+    pair = perceptrons()
     step = GuidedStep(*pair)
 
     def off(inputs: Any) -> list[Tensor]:
