@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cgd_lightning
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.errors import InputError
@@ -30,7 +29,7 @@ MOST_NUMBERS = 3 * 512 * 512
 
 CHANNELS = (1, 3)
 
-PACKAGE = Path(cgd_lightning.__file__).parent
+PACKAGE = Path(__file__).parents[1]
 SOURCE = PACKAGE.parent / "page"
 """Where the page is built, in a checkout."""
 
