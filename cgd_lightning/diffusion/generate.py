@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cgd_lightning.diffusion.denoiser import Denoise, Denoiser, Prediction
 from cgd_lightning.diffusion.editing import EDITING, Editing, editing
+from cgd_lightning.diffusion.faults import Faults, Networks
 from cgd_lightning.diffusion.guidance.rule import Chain, Guide, Rule
 from cgd_lightning.diffusion.level import Level
 from cgd_lightning.diffusion.noise import SeededNoise
@@ -75,7 +76,8 @@ def generate(
     sampler itself computes in float32. watch: sees every step; the images do not change by it.
     Raises ValueError for a target that the networks do not know, for images of another shape or
     number and for a rule that does not go with them, and FloatingPointError where a sample is not
-    finite, with the first step at which it was not.
+    finite, with the first step at which it was not and the network that was not finite there, if
+    one was.
     """
     if batch_size < 1:
         raise InputError(f"batch_size {batch_size}: wanted at least 1")
@@ -163,15 +165,15 @@ class _Chunks:
 
     def denoise(self, index: Tensor) -> Denoise:
         """The guided denoiser of the samples `index` (B,)."""
+        denoise = self.rule.bind(self._unguided(index), self.classifier, self.labels[index])
+        return denoise if self.edit is None else self.edit.keep(denoise, index)
+
+    def _unguided(self, index: Tensor) -> Denoise:
         y = self.labels[index]
         if self.low_res is None:
-            denoise = self.rule.bind(self.denoiser.bind(y), self.classifier, y)
-            return denoise if self.edit is None else self.edit.keep(denoise, index)
-        codec = self.denoiser.data.codec
+            return self.denoiser.bind(y)
         images = self.low_res[index.to(self.low_res.device)]
-        return self.rule.bind(
-            self.denoiser.bind(y, codec.encode(images.to(y.device))), self.classifier, y
-        )
+        return self.denoiser.bind(y, self.denoiser.data.codec.encode(images.to(y.device)))
 
     def make(self, start: int, size: int) -> Tensor:
         """The samples from `start` on, at most `size` of them.
@@ -182,32 +184,31 @@ class _Chunks:
         if self.edit is not None and self.edit.is_none:
             return self.edit.originals.images[start : start + size].cpu()
         index = torch.arange(start, start + size, device=device).clamp(max=count - 1)
-        first_bad = torch.zeros((), dtype=torch.int64, device=device)
+        faults = Faults(device)
         narrow = self.dtype != torch.float32
         with torch.no_grad(), torch.autocast(device.type, self.dtype, enabled=narrow):
-            for step, x in enumerate(self._trajectory(index, start), start=1):
-                first_bad = torch.where((first_bad == 0) & ~x.isfinite().all(), step, first_bad)
+            for x in self._trajectory(index, start, faults):
+                faults.step(x)
                 if self.progress is not None:
                     self.progress()
         samples = self.denoiser.data.codec.decode(x)
         if self.edit is not None:
             samples = self.edit.originals.chosen(index).paste(samples)
-        if bad := first_bad.item():
-            raise FloatingPointError(
-                f"the sample is not finite from step {bad} of {step} on; try a smaller scale or "
-                "more steps"
-            )
+        if faults.found():
+            unguided, y = self._unguided(index), self.labels[index]
+            with torch.no_grad(), torch.autocast(device.type, self.dtype, enabled=narrow):
+                raise faults.error(Networks(unguided, self.rule, self.classifier, y))
         return samples[: count - start].cpu()
 
-    def _trajectory(self, index: Tensor, start: int) -> Iterator[Tensor]:
+    def _trajectory(self, index: Tensor, start: int, faults: Faults) -> Iterator[Tensor]:
         """x after every step of the samples `index` (B,), the chunk that begins at `start`."""
-        denoise = self.denoise(index)
+        denoise = faults.watched(self.denoise(index))
         if self.watch is not None:
             denoise = _watched(denoise, self.watch, start)
         noise = SeededNoise(self._seed(), index, self.denoiser.image_shape)
         if self.edit is None:
             return self.sampler.trajectory(denoise, noise, self.denoiser.schedule)
-        inverted = self.edit.inverted(self.rule, self.classifier, index)
+        inverted = faults.watched(self.edit.inverted(self.rule, self.classifier, index))
         return self.edit.walk(index, inverted, denoise, noise)
 
     def _seed(self) -> int:

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from cgd_lightning.diffusion.codec import PIXELS
 from cgd_lightning.diffusion.denoiser import Denoise
+from cgd_lightning.diffusion.faults import Faults, Networks
+from cgd_lightning.diffusion.guidance.rule import Chain
 from cgd_lightning.diffusion.schedules import Level, NoiseSchedule
 from cgd_lightning.errors import InputError
 
@@ -62,13 +64,15 @@ class Likelihood:
         It is in the dtype of `x`. denoise: any, guided ones too: its predictions define the ODE.
         noise: standard normal draws like `x`, for the probes; a `SeededNoise` makes an image's
         value independent of its batch. Works in any gradient mode; the result has no gradient.
-        Raises InputError if the schedule has fewer timesteps than `steps` + 1.
+        Raises InputError if the schedule has fewer timesteps than `steps` + 1, and
+        FloatingPointError, with the first step at which it was so, for what is not finite.
         """
         levels = schedule.levels(self.steps + 1, self.spacing)[-2::-1]
         trace = exact_trace if self.exact else hutchinson(self.probes, noise)
         quietest, loudest = levels[0], levels[-1]
         with torch.inference_mode(False):
-            flow = _Flow(denoise, trace)
+            faults = Faults(x.device, "likelihood")
+            flow = _Flow(faults.watched(denoise), trace)
             x = x.detach().clone() / quietest.radius
             integral = x.new_zeros(len(x))
             for level, above in zip(levels, levels[1:]):
@@ -77,10 +81,20 @@ class Likelihood:
                 v_above, divergence_above = flow(x + stride * v, above)
                 x = x + stride / 2 * (v + v_above)
                 integral = integral + stride / 2 * (divergence + divergence_above)
+                faults.step(x, integral)
             # x has variance 1 where x_t has the radius squared: the densities differ by its power.
             dimensions = x[0].numel()
             prior = _log_normal(x, loudest.sigma / loudest.radius)
-            return prior + integral - dimensions * math.log(quietest.radius)
+            log_p = prior + integral - dimensions * math.log(quietest.radius)
+            if faults.found():
+                labels = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+                raise faults.error(Networks(denoise, Chain(()), None, labels))
+            if not bool(log_p.isfinite().all()):
+                raise FloatingPointError(
+                    f"the likelihood is not finite: after the last of {self.steps} steps the "
+                    f"largest |x| is {x.abs().max().item():.0e}; try more steps"
+                )
+            return log_p
 
 
 def bits_per_dimension(log_p: Tensor, dimensions: int) -> Tensor:

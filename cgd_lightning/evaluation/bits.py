@@ -24,7 +24,8 @@ def held_out_bits(
     """Bits per dimension, (count,) float64 on the host, of the first images of the set `data`.
 
     They are measured at the noise of timestep 0. An image's value depends on `seed` and its place
-    alone. progress: wraps the places of the batches' first images.
+    alone. progress: wraps the places of the batches' first images. Raises FloatingPointError, which
+    names the images of the batch, where the likelihood is not finite.
     """
     device, start = next(denoiser.parameters()).device, denoiser.schedule.level(0)
     bits = []
@@ -33,6 +34,10 @@ def held_out_bits(
         noise = SeededNoise(seed, batch.indices.to(device), denoiser.image_shape)
         x0 = denoiser.data.codec.encode(batch.images.to(device))
         x = start.alpha * x0 + start.sigma * noise()
-        log_p = likelihood(denoiser.bind(batch.labels.to(device)), x, denoiser.schedule, noise)
+        denoise = denoiser.bind(batch.labels.to(device))
+        try:
+            log_p = likelihood(denoise, x, denoiser.schedule, noise)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"images {first} to {first + len(x) - 1}: {error}") from error
         bits.append(bits_per_dimension(log_p, x[0].numel()))
     return torch.cat(bits).cpu().double()

@@ -91,6 +91,7 @@ class TrainingModule(LightningModule, ABC):
                 for part in parts
             }
         )
+        self.image_losses: Tensor | None = None  # (B,) of the last training batch
         self._average: MovingAverage | None = None
         self._resumed: dict[str, Any] | None = None
 
@@ -152,7 +153,9 @@ class TrainingModule(LightningModule, ABC):
         return self
 
     def training_step(self, batch: NoisyBatch, batch_idx: int) -> Tensor:
-        measures = {name: values.mean() for name, values in self.measure(self.model, batch).items()}
+        of_images = self.measure(self.model, batch)
+        self.image_losses = of_images["loss"].detach()
+        measures = {name: values.mean() for name, values in of_images.items()}
         self.log_dict(
             {f"train/{name}": value.detach() for name, value in measures.items()},
             batch_size=len(batch.y),

@@ -67,3 +67,17 @@ def test_a_model_that_is_told_the_class_wants_data_of_its_classes(
     assert code == 1
     assert "is told the class, and was trained on ['a', 'b'" in err.splitlines()[-1]
     assert cgd(*few, "--ckpt=digits.ckpt")[0] == 0
+
+
+def test_a_likelihood_that_is_not_finite_is_an_error_that_says_where(
+    workplace: Path, cgd: Cgd
+) -> None:
+    model = checkpoints.load("runs/diffusion")
+    for parameter in model.network.parameters():
+        parameter.data.mul_(1e30)
+    checkpoints.save(model, "large.ckpt")
+    words = ["--ckpt=large.ckpt", "--num_images=2", "--data=Digits", "--device=cpu", "--steps=3"]
+    code, out, err = cgd("likelihood", *words)
+    assert (code, out) == (1, "")
+    says = "images 0 to 1: the diffusion model's prediction is not finite at step 1 of 3 (t = 0)"
+    assert says in err.splitlines()[-1]

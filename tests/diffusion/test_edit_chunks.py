@@ -201,7 +201,9 @@ def test_an_edit_that_overflows_says_from_which_step_on(pair) -> None:
             return x * (torch.nan if t[0] > 250 else 1)
 
     denoiser = Denoiser(Breaks(), Cosine(), "eps", pair[0].data)
-    with pytest.raises(FloatingPointError, match="not finite from step 5 of 12 on"):
+    with pytest.raises(
+        FloatingPointError, match="model's prediction is not finite at step 5 of 12"
+    ):
         edited((denoiser,), Start(0.5), OFF)
 
 
