@@ -24,7 +24,8 @@ from cgd_lightning.diffusion.schedules import (
 )
 from tests.command_line import cgd, trained, workplace  # noqa: F401  (fixtures)
 
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
+if "TESTS_ON_CUDA" not in os.environ:  # make gpu sets it, for tests/gpu
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(scope="session", autouse=True)

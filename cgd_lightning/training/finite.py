@@ -3,7 +3,8 @@
 It does so before a checkpoint could be overwritten with what it did to the weights.
 """
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -149,7 +150,8 @@ class FiniteLoss(Callback):
         return what, SMALLER_STEPS
 
 
-class Found(NamedTuple):
+@dataclass(frozen=True)
+class Found:
     """What is not finite in a step.
 
     count: of the images it is in. place: of the first of them in the training set. low, high: the
