@@ -60,7 +60,9 @@ def test_noise_has_the_same_bits_on_every_device(device: torch.device) -> None:
         torch.testing.assert_close(ours().cpu(), cpus(), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("sampler", [DDIM(8), DDPM(8), DPMSolver(6)], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "sampler", [DDIM(8), DDPM(8), DPMSolver(6)], ids=lambda s: type(s).__name__
+)
 def test_samples_agree_with_those_of_the_cpu(sampler: Sampler, pair: Pair, on_cpu: Pair) -> None:
     difference = (images(pair, sampler) - images(on_cpu, sampler)).abs()
     assert difference.max() <= 2  # grey levels of 255
@@ -118,7 +120,8 @@ def test_the_likelihood_agrees_with_that_of_the_cpu(pair: Pair, on_cpu: Pair) ->
 def test_a_step_waits_for_nothing(pair: Pair, device: torch.device) -> None:
     """The host waits as often in 12 steps as in 3: never in a step."""
     few, many = (waits(lambda n=n: images(pair, DDPM(n)), device) for n in (3, 12))
-    assert few == many > 0
+    assert few == many
+    assert (many > 0) == (device.type == "cuda")  # the samples are copied at the end
 
 
 def test_cuda_itself_finds_no_wait_between_the_first_step_and_the_last(
