@@ -1,6 +1,8 @@
 # cgd-lightning: `make help` lists what can be made.
 
 PYTHON ?= python3
+DEVICE ?= cuda
+WHEELS :=
 BIN := .venv/bin
 MNIST := data
 
@@ -8,7 +10,7 @@ RUN := runs/diffusion
 PAIR :=
 TESTED := tests/stored/diffusion.ckpt --classifier tests/stored/classifier.ckpt
 
-.PHONY: help demo test fuzz lint docs tutorial bench page test-page wheel clean
+.PHONY: help demo test fuzz lint docs tutorial bench gpu page test-page wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
@@ -33,6 +35,13 @@ docs: .venv/installed-docs  ## build the site into site/; a dead link or a missi
 
 bench: .venv/installed  ## what noising, data, moving average and logging add to a training step; MNIST=folder with its files
 	$(BIN)/python benchmarks/step_overhead.py --data.root $(MNIST)
+
+gpu:  ## with PYTHON as it is, without a network: the tests that want a GPU, then what it makes a second; DEVICE=cpu is smaller; WHEELS=folder with what PYTHON lacks
+	$(PYTHON) benchmarks/wheels.py --wheels "$(WHEELS)" --into build/wheels
+	export TESTS_ON_CUDA=1 PYTHONPATH=.:build/wheels; failed=0; \
+	$(PYTHON) -m pytest -q -W ignore tests/gpu --device $(DEVICE) || failed=1; \
+	$(PYTHON) benchmarks/gpu.py --device $(DEVICE) --deadline 300 --out runs/gpu || failed=1; \
+	exit $$failed
 
 tutorial: .venv/installed-dev  ## run docs/tutorial.ipynb and store what comes out in it
 	$(BIN)/python benchmarks/tutorial.py

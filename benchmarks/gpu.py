@@ -2,9 +2,9 @@
 
     python benchmarks/gpu.py --device cuda --deadline 300 --out runs/gpu
 
-The networks are those of `mnist-*.yaml`, of `cifar10-*.yaml` and of the published ADM for 64 pixels,
-with random weights. First large products of matrices are measured, the device's limit in practice.
-Then come the cells: a step of training of either network (noised batch, loss, gradient, AdamW,
+The networks are those of `mnist-*.yaml`, of `cifar10-*.yaml` and of ADM's published pair of 64
+pixels, with random weights. First large products of matrices are measured, the device's limit in
+practice. Then come the cells: a step of training of either network (noised batch, loss, gradient, AdamW,
 moving average), and a guided step of DDIM, in every variant of precision, layout and compilation. A
 time is the median of steps between two synchronisations, after a warm-up. Floating-point operations
 are counted by torch, those of multiplications in products and convolutions, 2 each. After every
@@ -45,6 +45,9 @@ from cgd_lightning.exchange.adm_published import CLASSES, PUBLISHED
 from cgd_lightning.sampling.hardware import fast_bf16, pick_device
 from cgd_lightning.training.average import MovingAverage
 from cgd_lightning.training.modules import ClassifierModule, DiffusionModule
+
+SETTING_UP = 60.0
+"""Seconds for what comes before the steps of a cell."""
 
 STEPS = 50
 """Of DDIM, for an image."""
@@ -158,7 +161,7 @@ def main(words: list[str] | None = None) -> None:
                 pairs[network] = build(network, narrow=device.type != "cuda")
             for task in TASKS:
                 name = f"{network}, {task}, {variant}"
-                own = asked.cell + (asked.compile if variant.compile else 30 * asked.cell)
+                own = asked.cell + (asked.compile if variant.compile else SETTING_UP)
                 left = min(own, end - time.perf_counter())
                 if left < asked.cell:
                     late.append(name)
