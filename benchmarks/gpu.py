@@ -4,11 +4,11 @@
 
 The networks are those of `mnist-*.yaml`, of `cifar10-*.yaml` and of ADM's published pair of 64
 pixels, with random weights. First large products of matrices are measured, the device's limit in
-practice. Then come the cells: a step of training of either network (noised batch, loss, gradient, AdamW,
-moving average), and a guided step of DDIM, in every variant of precision, layout and compilation. A
-time is the median of steps between two synchronisations, after a warm-up. Floating-point operations
-are counted by torch, those of multiplications in products and convolutions, 2 each. After every
-cell gpu.json and gpu.md are written anew; cells that the deadline leaves out are told.
+practice. Then come the cells: a step of training of either network (noised batch, loss, gradient,
+AdamW, moving average), and a guided step of DDIM, in variants of precision, layout and compilation.
+A time is the median of steps between two synchronisations, after a warm-up. Floating-point
+operations are counted by torch, those of multiplications in products and convolutions, 2 each.
+After every cell gpu.json and gpu.md are written anew; cells that the deadline leaves out are told.
 
 On a CPU images are few, the networks of CIFAR-10 and the ADM are of 32 channels, and float16 and
 TF32 are left out.
