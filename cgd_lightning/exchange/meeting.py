@@ -35,6 +35,11 @@ def covered(denoiser: Denoiser, classifier: NoisyClassifier) -> tuple[float, flo
     return low, high
 
 
+def guides(classifier: NoisyClassifier, level: Level) -> bool:
+    """Whether `classifier` guides at `level`, as `ClassifierGuidance` asks it."""
+    return level.alpha > 0 and classifier.covers(level)
+
+
 def meet(
     x: Tensor,
     level: Level,
@@ -44,9 +49,9 @@ def meet(
     classifier: NoisyClassifier,
 ) -> list[Tensor]:
     """The inputs of a step of these two, in order, for `x` (B, C, H, W) and weights (B, K)."""
-    on = level.alpha > 0 and classifier.covers(level)
+    strength = scale if guides(classifier, level) else 0.0
     numbers = [level.t, level.alpha, level.sigma]
-    inputs = [x, *map(torch.tensor, numbers), weights, torch.tensor(scale if on else 0.0)]
+    inputs = [x, *map(torch.tensor, numbers), weights, torch.tensor(strength)]
     if denoiser.schedule != classifier.schedule:
         inputs += map(torch.tensor, meeting(level, classifier))
     return inputs

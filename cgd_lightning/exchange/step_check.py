@@ -3,8 +3,9 @@
 It is asked for batches of 1, 3 and 8 noisy images at five levels from the least noisy to the
 noisiest, at four scales, for classes, for either of two and for all but one. The difference of an
 output is the largest of any of its numbers, as a share of the largest number of that output where
-that is above 1. x0 counts as the part alpha x0 of x_t, in units of sqrt(alpha^2 + sigma^2): at the
-noisiest level x0 itself is the error of eps times sigma / alpha.
+that is above 1. Where x0 is derived from eps, by a network that predicts eps or by guidance, it
+counts as the part alpha x0 of x_t, in units of sqrt(alpha^2 + sigma^2): at the noisiest level x0
+itself is the error of eps times sigma / alpha. Elsewhere it counts as it is.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ from cgd_lightning.diffusion.guidance.classifier import class_gradient
 from cgd_lightning.diffusion.level import Level
 from cgd_lightning.diffusion.noise import SeededNoise
 from cgd_lightning.exchange.guided_step import OUTPUTS
-from cgd_lightning.exchange.meeting import meet
+from cgd_lightning.exchange.meeting import guides, meet
 
 BATCHES = (1, 3, 8)
 SCALES = (0.0, 1.0, 5.0, 20.0)
@@ -89,10 +90,19 @@ def largest_differences(
         right = answered(asked, denoiser, classifier)
         got = run(meet(asked.x, asked.level, asked.labels, asked.scale, denoiser, classifier))
         for (name, wanted), value in zip(right.items(), got, strict=True):
-            unit = asked.level.alpha / asked.level.radius if name.startswith("x0") else 1.0
+            unit = _unit(name, asked, denoiser, classifier)
             difference = _difference(unit * value, unit * wanted)
             largest[name] = max(largest[name], difference)
     return largest
+
+
+def _unit(name: str, asked: Asked, denoiser: Denoiser, classifier: NoisyClassifier) -> float:
+    """In which the output `name` counts: 1, and for an x0 that eps gave alpha / radius."""
+    level = asked.level
+    guided = name == "x0" and asked.scale != 0 and guides(classifier, level)
+    if name.startswith("x0") and (guided or denoiser.prediction == "eps"):
+        return level.alpha / level.radius
+    return 1.0
 
 
 def _difference(got: Tensor, wanted: Tensor) -> float:

@@ -172,6 +172,26 @@ def test_a_wrong_formula_is_seen() -> None:
     assert differences["eps_unguided"] < 1e-5
 
 
+def test_a_wrong_x0_is_seen_at_the_noisiest_level_where_no_eps_gave_it() -> None:
+    for pair, error in ((PAIRS["noise alone, x0"](), 100.0), ((denoiser(), classifier()), 0.02)):
+        off = _x0_off_at_the_end(pair, error)
+        differences = largest_differences(off, *pair)
+        assert differences["x0"] > 1e-3
+        assert differences["x0_unguided"] > 1e-3
+        assert differences["eps"] < 1e-5
+
+
+def _x0_off_at_the_end(pair: Pair, error: float) -> Callable[[Any], list[Tensor]]:
+    step = GuidedStep(*pair)
+
+    def off(inputs: Any) -> list[Tensor]:
+        x0, eps, unguided, *others = step(*inputs)
+        wrong = error * (inputs[1] == 999)
+        return [x0 + wrong, eps, unguided + wrong, *others]
+
+    return off
+
+
 class Gamma(nn.Module):
     """A classifier by the logarithm of the gamma function, which ONNX does not have."""
 
