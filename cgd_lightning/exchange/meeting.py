@@ -13,6 +13,10 @@ from cgd_lightning.diffusion.level import Level
 from cgd_lightning.errors import InputError
 
 
+CLOSE = 1e-6
+"""Of a timestep: what finding it by its level may add to a whole one."""
+
+
 def meeting(level: Level, classifier: NoisyClassifier) -> tuple[float, float]:
     """(the classifier's timestep at `level`, by what x_t is multiplied for it)."""
     t = classifier.schedule.timestep(level.log_snr)
@@ -22,7 +26,8 @@ def meeting(level: Level, classifier: NoisyClassifier) -> tuple[float, float]:
 def covered(denoiser: Denoiser, classifier: NoisyClassifier) -> tuple[float, float]:
     """The denoiser's timesteps between which the classifier was trained, as it guides there.
 
-    Raises InputError if it was trained on none of them.
+    Whole ones are exact, for programs that compare. Raises InputError if it was trained on none of
+    them.
     """
     theirs = classifier.schedule
     ends = (theirs.level(0), theirs.level(theirs.timesteps - 1))
@@ -32,7 +37,12 @@ def covered(denoiser: Denoiser, classifier: NoisyClassifier) -> tuple[float, flo
             "the classifier was trained on none of the noise levels of the diffusion model: it "
             f"knows {theirs}, and samples walk along {denoiser.schedule}"
         )
-    return low, high
+    return _snapped(low), _snapped(high)
+
+
+def _snapped(t: float) -> float:
+    """The whole timestep that `t` nearly is, else `t`."""
+    return float(round(t)) if abs(t - round(t)) < CLOSE else t
 
 
 def guides(classifier: NoisyClassifier, level: Level) -> bool:

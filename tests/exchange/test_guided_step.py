@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
-from cgd_lightning.diffusion.schedules import Cosine, Linear, VarianceExploding
+from cgd_lightning.diffusion.schedules import (
+    Cosine,
+    Linear,
+    ScaledLinear,
+    Sigmoid,
+    VarianceExploding,
+)
 from cgd_lightning.errors import InputError
 from cgd_lightning.exchange.guided_step import GuidedStep
 from cgd_lightning.exchange.meeting import covered
@@ -190,6 +196,21 @@ def _x0_off_at_the_end(pair: Pair, error: float) -> Callable[[Any], list[Tensor]
         return [x0 + wrong, eps, unguided + wrong, *others]
 
     return off
+
+
+@pytest.mark.parametrize("timesteps", [100, 250, 1000])
+@pytest.mark.parametrize("kind", [Linear, ScaledLinear, Cosine, Sigmoid, VarianceExploding])
+def test_a_classifier_of_the_same_schedule_covers_all_its_timesteps(
+    kind: Any, timesteps: int
+) -> None:
+    pair = denoiser(schedule=kind(timesteps)), classifier(schedule=kind(timesteps))
+    assert covered(*pair) == (0.0, timesteps - 1)
+
+
+def test_what_another_schedule_covers_may_lie_between_timesteps() -> None:
+    low, high = covered(denoiser(), classifier(schedule=Linear(beta_start=1e-3)))
+    assert 0 < low < high < 999
+    assert low != round(low)
 
 
 class Gamma(nn.Module):
