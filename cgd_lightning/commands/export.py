@@ -68,8 +68,10 @@ def _asked(settings: Namespace, gate: Gate) -> Asked:
         hub.check_name(settings.push)
     out = Path(settings.out)
     gate.check_place(out, "out")
+    if settings.half and settings.to != "onnx":
+        raise InputError("--half: is of files of ONNX; leave it out, or give --to onnx")
     if settings.to in STEPS:
-        check_asked(settings)
+        check_asked(settings, gate.options)
     elif not is_free(out):
         raise InputError(f"--out {out}: is there already, and not an empty folder; give another")
     path = checkpoints.find(settings.run)

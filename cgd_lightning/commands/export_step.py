@@ -1,13 +1,13 @@
 """`cgd export --to onnx` and `--to torch`: a guided step as one graph, which other programs run."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 from tqdm import tqdm
 
-from cgd_lightning.commands.export_options import NONE
+from cgd_lightning.commands.export_options import NONE, parser
 from cgd_lightning.errors import InputError
 from cgd_lightning.exchange.step_files import SUFFIXES, Written, check_place, write_step
 
@@ -15,10 +15,19 @@ STEPS = tuple(SUFFIXES)
 """The forms that are a file with a step, and no folder."""
 
 
-def check_asked(settings: Namespace) -> None:
-    """Raises InputError for what is said of a folder, and for a place that is taken."""
-    if settings.push is not None:
-        raise InputError(f"--push {settings.push}: is of a folder; leave it out, or --to")
+OF_A_FOLDER = ("push", "samples", "license", "scale", "device")
+"""Options that say nothing of a step."""
+
+
+def check_asked(settings: Namespace, typed: Collection[str]) -> None:
+    """Raises InputError for what is said of a folder, and for a place that is taken.
+
+    typed: the options on the command line, as --scale.
+    """
+    usual = parser().get_defaults()
+    for name in OF_A_FOLDER:
+        if f"--{name}" in typed or settings[name] != usual[name]:
+            raise InputError(f"--{name} {settings[name]}: is of a folder; leave it out, or --to")
     if settings.classifier == NONE:
         raise InputError(
             f"--classifier none: --to {settings.to} writes a step of guidance, which needs one; "
