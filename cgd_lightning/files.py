@@ -50,6 +50,20 @@ def whole(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
+def parents(path: str | Path) -> Iterator[None]:
+    """The folders above `path`; those that are new go again when the block does not end well."""
+    new = [folder for folder in Path(path).parents if not folder.exists()]
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for folder in new:
+            with suppress(OSError):  # not made, or filled by another
+                folder.rmdir()
+        raise
+
+
+@contextmanager
 def whole_folder(path: str | Path) -> Iterator[Path]:
     """A new folder, which becomes `path` with all that is in it when the block ends well.
 

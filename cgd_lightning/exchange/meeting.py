@@ -12,7 +12,6 @@ from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.level import Level
 from cgd_lightning.errors import InputError
 
-
 CLOSE = 1e-6
 """Of a timestep: what finding it by its level may add to a whole one."""
 

@@ -8,6 +8,7 @@ Nothing is written that does not give the same numbers as `ClassifierGuidance`.
 
 import copy
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -29,10 +30,13 @@ from cgd_lightning.exchange.meeting import covered
 from cgd_lightning.exchange.onnx_graph import check_installed, run_onnx, to_onnx
 from cgd_lightning.exchange.step_check import largest_differences
 from cgd_lightning.exchange.step_graph import step_graph
-from cgd_lightning.files import whole
+from cgd_lightning.files import open_plain, parents, whole
 
 FORMAT = "cgd-lightning guided step"
 VERSION = 1
+
+MOST_JSON = 2**24
+"""Bytes of a JSON that is read; one of the most timesteps, on two schedules, has half of them."""
 
 BOUND = 1e-4
 """The largest difference from what is computed here, as `step_check` measures it."""
@@ -48,14 +52,30 @@ Run = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 
 
 def check_place(out: Path, form: Form) -> None:
-    """Raises InputError unless a file of `form` and its JSON can be written at `out`."""
+    """Raises InputError unless a file of `form` and its JSON can be written at `out`.
+
+    A JSON of ours without its graph, which a kill between the two leaves, is replaced.
+    """
     if out.suffix != SUFFIXES[form]:
-        raise InputError(f"--out {out}: wanted a file FILE{SUFFIXES[form]}, beside which FILE.json")
-    for file in (out, out.with_suffix(".json")):
-        if file.exists() or file.is_symlink():
-            raise InputError(f"--out {out}: {file} is there already; give another name")
+        raise InputError(f"{out}: wanted a file FILE{SUFFIXES[form]}, beside which FILE.json")
+    beside = out.with_suffix(".json")
+    for file in (out, beside):
+        if os.path.lexists(file) and not (file == beside and _is_left_over(file)):
+            raise InputError(f"{file} is there already; give another name")
     if form == "onnx":
         check_installed()
+
+
+def _is_left_over(file: Path) -> bool:
+    """Whether `file` is a JSON of a step, and no graph is beside it."""
+    if any(os.path.lexists(file.with_suffix(suffix)) for suffix in SUFFIXES.values()):
+        return False
+    try:
+        with open_plain(file, MOST_JSON) as opened:
+            contents = json.load(opened)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(contents, dict) and contents.get("format") == FORMAT
 
 
 @dataclass(frozen=True)
@@ -86,7 +106,7 @@ def write_step(
     """
     check_place(out, form)
     if half and form != "onnx":
-        raise InputError("--half: is of files of ONNX; leave it out, or give --to onnx")
+        raise InputError("half: only a file of ONNX stores weights as float16")
     covered(denoiser, classifier)
     rounding = None
     if half:
@@ -94,13 +114,12 @@ def write_step(
         denoiser, classifier = rounded(denoiser), rounded(classifier)
         step = GuidedStep(denoiser, classifier)
         rounding = largest_differences(lambda inputs: step(*inputs), *full)
-        _check(rounding, HALF_BOUND, "weights in float16 give other images; leave out --half")
+        _check(rounding, HALF_BOUND, "weights in float16 give other images than in float32")
     step = GuidedStep(denoiser, classifier)
     graph = step_graph(step)
     progress()
-    out.parent.mkdir(parents=True, exist_ok=True)
     # The graph comes last: where it is, its JSON is too.
-    with whole(out) as unfinished, whole(out.with_suffix(".json")) as beside:
+    with parents(out), whole(out) as unfinished, whole(out.with_suffix(".json")) as beside:
         run: Run
         if form == "onnx":
             unfinished.write_bytes(to_onnx(graph, step.inputs, OUTPUTS, half).SerializeToString())

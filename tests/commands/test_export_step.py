@@ -18,7 +18,9 @@ from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.noise import SeededNoise
 from cgd_lightning.diffusion.schedules import Cosine
+from cgd_lightning.errors import InputError
 from cgd_lightning.exchange.guided_step import OUTPUTS
+from cgd_lightning.exchange.step_files import SUFFIXES, check_place
 from cgd_lightning.networks import MLP, MLPClassifier
 from tests.checkpoints.test_checkpoints import judge, randomised, saved
 from tests.command_line import inside, status
@@ -126,8 +128,13 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
     "a place that is taken": (("--to=onnx", "--out=pair.onnx"), "pair.onnx is there already"),
     "a JSON that is there": (("--to=torch", "--out=pair.pt2"), "pair.json is there already"),
     "no classifier": (("--to=onnx", "--out=x.onnx", "--classifier=none"), "--classifier none"),
+    "half of a folder": (("--out=x", "--half"), "--half: is of files of ONNX"),
     "half of torch": (("--to=torch", "--out=x.pt2", "--half"), "--half: is of files of ONNX"),
     "the Hub": (("--to=onnx", "--out=x.onnx", "--push=a/b"), "--push a/b: is of a folder"),
+    "samples": (("--to=onnx", "--out=x.onnx", "--samples=x"), "--samples x: is of a folder"),
+    "a licence": (("--to=torch", "--out=x.pt2", "--license=mit"), "--license mit: is of a folder"),
+    "a scale": (("--to=onnx", "--out=x.onnx", "--scale=3"), "--scale 3.0: is of a folder"),
+    "a device": (("--to=torch", "--out=x.pt2", "--device=cpu"), "--device cpu: is of a folder"),
 }
 
 
@@ -166,7 +173,23 @@ def test_a_graph_with_other_numbers_is_not_written(
 ) -> None:
     monkeypatch.setattr("cgd_lightning.exchange.step_files.BOUND", 1e-12)
     before = sorted(os.listdir())
-    code, _, err = cgd("export", "runs/diffusion", "--to=torch", "--out=x.pt2")
+    code, _, err = cgd("export", "runs/diffusion", "--to=torch", "--out=new/of/x.pt2")
     assert code == 1
     assert "the graph gives other numbers than guidance does here: the largest difference" in err
     assert sorted(os.listdir()) == before
+
+
+def test_a_json_that_a_kill_left_alone_is_replaced(here: Path) -> None:
+    Path("pair.onnx").unlink()
+    for form, suffix in SUFFIXES.items():
+        check_place(here / f"pair{suffix}", form)
+    Path("pair.pt2").symlink_to("nowhere")
+    with pytest.raises(InputError, match=r"pair\.json is there already"):
+        check_place(here / "pair.onnx", "onnx")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": "mine"}', "[" * 100_000])
+def test_a_json_of_another_is_kept(text: str, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(InputError, match=r"x\.json is there already; give another name"):
+        check_place(tmp_path / "x.onnx", "onnx")
