@@ -47,10 +47,11 @@ def to_onnx(
     operator has no counterpart in ONNX, and for more weights than a file of ONNX holds.
     """
     check_installed()
-    size = sum(4 * value.numel() for value in graph.state_dict.values())
+    size = sum((2 if half else 4) * value.numel() for value in graph.state_dict.values())
     if size > MOST_BYTES:
         raise InputError(
-            f"{size:,} bytes of weights: a file of ONNX holds {MOST_BYTES:,}; give --to torch"
+            f"{size:,} bytes of weights: a file of ONNX holds {MOST_BYTES:,}; "
+            "one of torch.export holds more"
         )
     try:
         with _quiet():

@@ -21,6 +21,7 @@ from cgd_lightning.diffusion.schedules import (
 from cgd_lightning.errors import InputError
 from cgd_lightning.exchange.guided_step import GuidedStep
 from cgd_lightning.exchange.meeting import covered
+from cgd_lightning.exchange.onnx_graph import to_onnx
 from cgd_lightning.exchange.step_check import largest_differences
 from cgd_lightning.exchange.step_files import write_step
 from cgd_lightning.exchange.step_graph import step_graph
@@ -236,6 +237,17 @@ def test_an_operator_that_onnx_lacks_is_named_and_nothing_is_written(tmp_path: P
     with pytest.raises(InputError, match=r"operator prims\.lgamma"):
         write_step(denoiser(), classifier(Gamma()), tmp_path / "x.onnx", "onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_half_needs_half_the_room_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxscript")
+    layer = nn.Linear(8, 8, bias=False)
+    nn.init.constant_(layer.weight, 0.5)
+    graph = torch.export.export(layer, (torch.zeros(1, 8),))
+    monkeypatch.setattr("cgd_lightning.exchange.onnx_graph.MOST_BYTES", 2 * 64)
+    with pytest.raises(InputError, match="256 bytes of weights: a file of ONNX holds 128"):
+        to_onnx(graph, ["x"], ["y"])
+    assert to_onnx(graph, ["x"], ["y"], half=True).graph.node[0].op_type == "Cast"
 
 
 def test_what_cannot_be_traced_is_said_in_a_line(tmp_path: Path) -> None:
