@@ -30,6 +30,9 @@ from cgd_lightning.sampling.true_masks import read_true_masks
 OF_VALIDATION = ("validation", "validation_masks")
 """Options that are given together, or not at all."""
 
+FURTHEST = 1_000
+"""Pixels to which --blur and --near reach."""
+
 
 def check_edits(settings: Namespace) -> None:
     """Raises InputError for options of edits that do not go together."""
@@ -42,9 +45,9 @@ def check_edits(settings: Namespace) -> None:
         )
     if masks and not edits:
         raise InputError(f"--masks {settings.masks}: of which edits? give them with --edits FOLDER")
-    for name, least in (("blur", 0), ("near", 0)):
-        if settings[name] < least:
-            raise InputError(f"--{name} {settings[name]}: wanted {least} pixels or more")
+    for name in ("blur", "near"):
+        if not 0 <= settings[name] <= FURTHEST:
+            raise InputError(f"--{name} {settings[name]}: wanted 0 to {FURTHEST:,} pixels")
     given = [f"--{name} {settings[name]}" for name in OF_VALIDATION if settings[name] is not None]
     of_maps = [*given, *([f"--blur {settings.blur}"] if settings.blur else [])]
     if of_maps and not masks:
@@ -102,7 +105,7 @@ def _maps(settings: Namespace, edits: StoredEdits) -> Maps | None:
     """What maps of `edits` find; None where nobody gives true masks."""
     if settings.masks is None:
         return None
-    true = read_true_masks(Path(settings.masks), edits)
+    true = read_true_masks(Path(settings.masks), edits, resize=settings.resize)
     return measure_maps(edits, true, _threshold(settings, edits), settings.blur, settings.near)
 
 
@@ -116,7 +119,8 @@ def _threshold(settings: Namespace, edits: StoredEdits) -> Threshold | None:
         check_apart(edits, others)
     except InputError as error:
         raise InputError(f"{option} {settings.validation}: {error}") from error
-    true = read_true_masks(Path(settings.validation_masks), others, "--validation_masks")
+    folder = Path(settings.validation_masks)
+    true = read_true_masks(folder, others, "--validation_masks", settings.resize)
     return threshold_of(others, true, settings.blur)
 
 

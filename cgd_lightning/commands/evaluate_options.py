@@ -123,7 +123,11 @@ def _add_places(options: OneLineErrors) -> None:
         "ours, else evaluation/NAME; with -2, -3, ... where one of other things is there.",
     )
     switch: dict[str, Any] = {"type": bool, "nargs": "?", "const": True, "default": False}
-    options.add_argument("--resize", **switch, help="bring images of a folder to the wanted size")
+    options.add_argument(
+        "--resize",
+        **switch,
+        help="bring images of a folder, and true masks of edits, to the wanted size",
+    )
     options.add_argument(
         "--no_cache", **switch, help="neither keep nor read features of real images"
     )

@@ -1,9 +1,11 @@
 """Picture files of any size and kind, decoded to uint8 tensors of one shape."""
 
+import math
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
@@ -26,7 +28,7 @@ GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "F"}
 """Pillow's modes of images without colour."""
 
 ROWS = 256
-"""Of an image that are laid on white at once."""
+"""Of a transparent image that are laid on its ground at once."""
 
 _large = Lock()
 """Large images are decoded one at a time, however many threads there are."""
@@ -56,6 +58,53 @@ def decode_as_it_is(file: Path) -> Tensor:
     """
     with _opened(file) as image:
         return _to_tensor(_flatten(image, "L" if image.mode in GREY else "RGB"))
+
+
+@dataclass(frozen=True, eq=False)
+class White:
+    """Where a picture is white, bool (1, H, W): in the upper half of its grey levels.
+
+    brightest: its highest grey level. full: that of white, 255 or 65535.
+    """
+
+    where: Tensor = field(repr=False)
+    brightest: int
+    full: int
+
+    def brought_to(self, size: tuple[int, int]) -> Tensor:
+        """The same at `size` (H, W), with the crop of `decode`: white where any white is covered.
+
+        Averages, as images are resized by, would lose small parts.
+        """
+        height, width = self.where.shape[1:]
+        scale = min(height / size[0], width / size[1])
+        rows = _covered(self.where, 1, size[0], scale)
+        return _covered(rows, 2, size[1], scale)
+
+
+def _covered(white: Tensor, dim: int, count: int, scale: float) -> Tensor:
+    """Whether any is white in each of `count` stretches of `scale` in the middle of `dim`."""
+    first, slack = (white.shape[dim] - count * scale) / 2, 1e-6  # for rounding
+    parts = []
+    for index in range(count):
+        begin = max(math.floor(first + index * scale + slack), 0)
+        end = min(math.ceil(first + (index + 1) * scale - slack), white.shape[dim])
+        parts.append(white.narrow(dim, begin, end - begin).any(dim=dim))
+    return torch.stack(parts, dim=dim)
+
+
+def decode_white(file: Path) -> White:
+    """Where the image in `file` is white, upright, in its own size; it is not where transparent.
+
+    Raises InputError as `decode` does.
+    """
+    with _opened(file) as image:
+        if _is_wide(image):
+            levels, full = np.asarray(image).astype(np.int32), 65535
+        else:
+            levels, full = np.asarray(_flatten(image, "L", "black")), 255
+        where = torch.from_numpy(levels > full // 2)
+        return White(where[None], int(levels.max()), full)
 
 
 @contextmanager
@@ -90,12 +139,17 @@ def _to_tensor(image: Image.Image) -> Tensor:
     return pixels.reshape(image.height, image.width, -1).permute(2, 0, 1)
 
 
-def _flatten(image: Image.Image, mode: str) -> Image.Image:
-    """`image` in `mode`, on white where it is transparent; of 16 bits the upper 8 count.
+def _is_wide(image: Image.Image) -> bool:
+    """Whether its grey levels have 16 bits."""
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+
+
+def _flatten(image: Image.Image, mode: str, ground: str = "white") -> Image.Image:
+    """`image` in `mode`, on `ground` where it is transparent; of 16 bits the upper 8 count.
 
     Raises ValueError for pixels whose range nobody can tell: floats, and integers of 32 bits.
     """
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+    if _is_wide(image):
         # Pillow would clip what is above 255.
         wide = np.asarray(image).astype(np.uint32)
         return Image.fromarray(((wide + 128) // 257).astype(np.uint8)).convert(mode)
@@ -106,6 +160,6 @@ def _flatten(image: Image.Image, mode: str) -> Image.Image:
     flat = Image.new(mode, image.size)
     for top in range(0, image.height, ROWS):  # in strips: each step takes a copy
         strip = image.crop((0, top, image.width, min(top + ROWS, image.height))).convert("RGBA")
-        white = Image.new("RGBA", strip.size, "white")
-        flat.paste(Image.alpha_composite(white, strip).convert(mode), (0, top))
+        below = Image.new("RGBA", strip.size, ground)
+        flat.paste(Image.alpha_composite(below, strip).convert(mode), (0, top))
     return flat

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from cgd_lightning.data.pictures import ENDINGS, decode, decode_as_it_is
+from cgd_lightning.data.pictures import ENDINGS, decode_white
 from cgd_lightning.errors import InputError
 
-WHITE = 128
-"""A mask's grey level from which it is white."""
+REMEDY = {"--mask": "to bring both to those of the model"}
+OF_EDITS = "if cgd edit brought the images to their size with it"
+"""What --resize does of masks, by the option; OF_EDITS of true masks."""
 
 
 def find_mask(folder: Path, name: str) -> Path | None:
@@ -42,23 +43,18 @@ def read_mask(
     if not file.is_file():
         raise InputError(f"{option} {file}: no such file or folder")
     try:
-        found = size if resize else tuple(decode_as_it_is(file).shape[1:])
-        if found != size:
+        found = decode_white(file)
+        own = (found.where.shape[1], found.where.shape[2])
+        if own != size and not resize:
             raise InputError(
-                f"{file}: {found[0]} x {found[1]} pixels, and the images have {size[0]} x "
-                f"{size[1]}; wanted the same"
-                + (
-                    ", or --resize to bring both to those of the model"
-                    if option == "--mask"
-                    else ""
-                )
+                f"{file}: {own[0]} x {own[1]} pixels, and the images have {size[0]} x {size[1]}; "
+                f"wanted the same, or --resize {REMEDY.get(option, OF_EDITS)}"
             )
-        grey = decode(file, (1, *size))
     except InputError as error:
         raise InputError(f"{option} {error}") from error
-    if 0 < grey.max() < WHITE:
+    if 0 < found.brightest <= found.full // 2:
         raise InputError(
-            f"{option} {file}: no grey level above {int(grey.max())}; wanted white, 255, {white}, "
-            "and black elsewhere"
+            f"{option} {file}: no grey level above {found.brightest}; wanted white, {found.full}, "
+            f"{white}, and black elsewhere"
         )
-    return grey >= WHITE
+    return found.brought_to(size)

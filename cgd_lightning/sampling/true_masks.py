@@ -46,11 +46,14 @@ class TrueMasks:
         return hash_of(self.masks, self.kinds)
 
 
-def read_true_masks(folder: Path, edits: StoredEdits, option: str = "--masks") -> TrueMasks:
+def read_true_masks(
+    folder: Path, edits: StoredEdits, option: str = "--masks", resize: bool = False
+) -> TrueMasks:
     """The true masks in `folder` of the images of `edits`.
 
-    Raises InputError, which begins with the option, if an image has none, for one of another size,
-    and where no image has a lesion.
+    resize: whether masks of another size are brought to that of the images, as `cgd edit` brings
+    images. Raises InputError, which begins with the option, if an image has none, for one of
+    another size otherwise, and where no image has a lesion.
     """
     where = f"{option} {folder}"
     if not folder.is_dir():
@@ -64,7 +67,7 @@ def read_true_masks(folder: Path, edits: StoredEdits, option: str = "--masks") -
     files = [_file_of(root, edits, index, option) for index in range(len(edits.sources))]
     height, width = edits.originals.shape[-2:]
     size, white = (height, width), "where the lesion is"
-    masks = torch.stack([read_mask(file, size, option, white) for file in files])
+    masks = torch.stack([read_mask(file, size, option, white, resize) for file in files])
     if not masks.any():
         raise InputError(
             f"{where}: no lesion in any of {len(masks)} masks, which are all black; wanted white "
@@ -101,14 +104,17 @@ def _file_of(root: Path, edits: StoredEdits, index: int, option: str) -> Path:
 def _read_kinds(file: Path) -> dict[str, str]:
     """The kind of each file that a kinds.csv names. Raises ValueError, or OSError, for another."""
     with open_plain(file, MOST_BYTES) as opened:
-        text = opened.read().decode("utf-8")
-    rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    if not rows or rows[0] != ["file", "kind"]:
-        raise ValueError("wanted the line file,kind at its head")
+        text = opened.read().decode("utf-8-sig")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows = [(reader.line_num, row) for row in reader if "".join(row).strip()]
+    if not rows or rows[0][1] != ["file", "kind"]:
+        raise ValueError("wanted the line file,kind at its head, separated by a comma")
     found: dict[str, str] = {}
-    for number, row in enumerate(rows[1:], start=2):
+    for number, row in rows[1:]:
         if len(row) != 2 or not row[1] or row[0] in found:
-            raise ValueError(f"line {number}: wanted FILE,KIND, each file once")
+            raise ValueError(
+                f"line {number}: wanted FILE,KIND, separated by a comma, each file once"
+            )
         found[row[0]] = schema.text(row[1], 100)
     if len(set(found.values())) > MOST_KINDS:
         raise ValueError(f"{len(set(found.values()))} kinds; wanted at most {MOST_KINDS}")

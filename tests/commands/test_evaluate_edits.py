@@ -123,6 +123,28 @@ def test_maps_are_held_against_true_masks_by_kind(cgd: Cgd) -> None:
     assert out.splitlines()[-1] == "sick-test/evaluation-2"
 
 
+@pytest.mark.usefixtures("here")
+def test_large_masks_of_images_that_were_resized_find_the_same(tmp_path: Path, cgd: Cgd) -> None:
+    for split in ("test", "val"):
+        (tmp_path / split).mkdir()
+        for file in Path(f"true-{split}/masks").iterdir():
+            with Image.open(file) as mask:
+                mask.resize((64, 64), Image.Resampling.NEAREST).save(tmp_path / split / file.name)
+    reports = []
+    for root, more in (("true-", ()), (f"{tmp_path}/", ("--resize",))):
+        masks = (f"--masks={root}test", f"--validation_masks={root}val")
+        words = ("--edits=sick-test", "--validation=sick-val", *masks, *more)
+        out = tmp_path / f"out{len(reports)}"
+        code, _, err = cgd(*EVALUATE, *words, f"--out={out}")
+        assert code == 0, err
+        maps = facts(str(out))["maps"]
+        reports.append((maps["found"], maps["threshold"]))
+    assert reports[0] == reports[1]
+    code, said, err = cgd(*EVALUATE, *words[:-1])
+    assert (code, said) == (1, "")
+    assert "64 x 64 pixels, and the images have 16 x 16; wanted the same, or --resize" in err
+
+
 WRONG = {
     "--edits and --samples: wanted one of them": ("--edits=edits", "--samples=samples"),
     "--edits samples: a folder of samples, which cgd sample wrote": ("--edits=samples",),
@@ -149,7 +171,9 @@ WRONG = {
         "--validation_masks=true-test",
     ),
     "--blur 2: of which maps?": ("--edits=edits", "--blur=2"),
-    "--blur -1: wanted 0 pixels": ("--edits=sick-test", "--masks=true-test", "--blur=-1"),
+    "--near 99999999: wanted 0 to 1,000 pixels": ("--edits=edits", "--near=99999999"),
+    "--blur 1001: wanted 0 to 1,000 pixels": ("--edits=edits", "--blur=1001"),
+    "--blur -1: wanted 0 to 1,000 pixels": ("--edits=sick-test", "--masks=true-test", "--blur=-1"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -61,8 +62,10 @@ def test_a_folder_of_lesions_gives_masks_and_kinds(tmp_path: Path) -> None:
         read_true_masks(tmp_path / "lesions", edits)
     for text, says in (
         ("0000.png,blot\n", "wanted the line file,kind at its head"),
+        ("file;kind\n0000.png;blot\n", "file,kind at its head, separated by a comma"),
+        ("file,kind\n\n0000.png;blot\n", "line 3: wanted FILE,KIND, separated by a comma"),
         ("file,kind\n0000.png\n", "line 2: wanted FILE,KIND"),
-        ("file,kind\na,b\na,c\n", "line 3: wanted FILE,KIND, each file once"),
+        ("file,kind\na,b\na,c\n", "line 3: wanted FILE,KIND, separated by a comma, each file once"),
         ("file,kind\na,\x1b[31m\n", "cannot be printed"),
         ('file,kind\n"a', "kinds.csv: unexpected end of data"),
     ):
@@ -70,6 +73,34 @@ def test_a_folder_of_lesions_gives_masks_and_kinds(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             read_true_masks(tmp_path / "lesions", edits)
         assert says in str(caught.value)
+
+
+def test_kinds_that_a_spreadsheet_wrote_are_read(edits: StoredEdits, tmp_path: Path) -> None:
+    folder = write_masks(tmp_path / "masks", MASKS)
+    lines = "".join(f"{index}.png,blot\r\n" for index in range(6))
+    (folder / "kinds.csv").write_bytes(f"\ufefffile,kind\r\n{lines}\r\n,\r\n".encode())
+    assert read_true_masks(folder, edits).kind_names == ("blot",)
+
+
+def test_masks_of_images_that_were_resized_are_resized_as_they_were(
+    edits: StoredEdits, tmp_path: Path
+) -> None:
+    folder = tmp_path / "large"
+    folder.mkdir()
+    for index in range(6):
+        large = np.zeros((80, 96), dtype=np.uint8)
+        large[10 + index, 18] = 255  # of 10 x 10 pixels: at row 1, and at 1 after 8 are cut off
+        large[:, :8] = large[:, 88:] = 255
+        Image.fromarray(large).save(folder / f"{index}.png")
+    for option in ("--masks", "--validation_masks"):
+        with pytest.raises(
+            InputError, match=rf"^{option} .*80 x 96 .*wanted the same, or --resize"
+        ):
+            read_true_masks(folder, edits, option)
+    masks = read_true_masks(folder, edits, resize=True).masks
+    wanted = torch.zeros(6, 1, 8, 8, dtype=torch.bool)
+    wanted[:, :, 1, 1] = True
+    assert torch.equal(masks, wanted)
 
 
 def test_maps_are_measured_as_of_tensors_with_a_threshold_of_other_images(
