@@ -3,7 +3,7 @@
 They are a file, a folder or an npz, or images of a split of a data set, whose classes are known.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cgd_lightning.data.images import ImageBatch, sample_images
-from cgd_lightning.data.pictures import ENDINGS, decode
+from cgd_lightning.data.pictures import ENDINGS, decode, decode_white
 from cgd_lightning.diffusion.targets import quoted
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.masks import mask_of, read_mask
@@ -24,6 +24,9 @@ SPLITS = ("train", "val", "test")
 
 OF_A_SPLIT = 64
 """Images, unless the user says another number."""
+
+DARK = 64
+"""A grey level below which an image of 16 bits is taken for one of fewer, as of 12."""
 
 ADVICE = ", or --resize to bring images to it"
 
@@ -53,11 +56,13 @@ class EditImages:
 
     def __post_init__(self) -> None:
         number = self.num_images
-        if self.images is None:
+        if not (self.images or "").strip():
             raise InputError(
                 "which images? give --images FILE, --images FOLDER, or --images test for those of "
                 "the data set"
             )
+        if self.mask is not None and not self.mask.strip():
+            raise InputError("--mask '': wanted a file, or a folder")
         if number is not None and not 1 <= number <= MOST_SAMPLES:
             raise InputError(f"--num_images {number}: wanted 1 to {MOST_SAMPLES:,}")
         if self.keep == "inside" and self.mask is None:
@@ -70,13 +75,14 @@ class Given:
 
     names: what each is called: a file, or a number in a split or an array. labels: the class that
     each shows; None where nobody says. masks: where they may change, bool (N, 1, H, W) or
-    (1, 1, H, W); None for everywhere.
+    (1, 1, H, W); None for everywhere. of_files: whether the images are files of their own.
     """
 
     images: Tensor = field(repr=False)
     names: tuple[str, ...] = field(repr=False)
     labels: list[int] | None = field(repr=False)
     masks: Tensor | None = field(repr=False)
+    of_files: bool = False
 
 
 def read_given(
@@ -127,7 +133,7 @@ def _with_masks(
     files: bool,
 ) -> Given:
     if wanted.mask is None:
-        return Given(images, names, labels, None)
+        return Given(images, names, labels, None, files)
     path, size = Path(wanted.mask), (images.shape[-2], images.shape[-1])
     if path.is_dir() and not files:
         raise InputError(
@@ -137,7 +143,42 @@ def _with_masks(
     option, white = "--mask", "where an image may change"
     places = [mask_of(path, name, option) for name in names] if path.is_dir() else [path]
     masks = torch.stack([read_mask(p, size, option, white, wanted.resize) for p in places])
-    return Given(images, names, labels, masks if wanted.keep == "outside" else ~masks)
+    _check_some_white(masks, wanted)
+    return Given(images, names, labels, masks if wanted.keep == "outside" else ~masks, files)
+
+
+def _check_some_white(masks: Tensor, wanted: EditImages) -> None:
+    """Raises InputError for masks that leave nothing to change, or nothing to keep."""
+    outside = wanted.keep == "outside"
+    if masks.any() and (outside or not masks.all()):
+        return
+    colour = "white" if masks.any() else "black"
+    cut = (
+        ", or white only where --resize cuts it off" if wanted.resize and colour == "black" else ""
+    )
+    what = "nothing is kept" if colour == "black" and not outside else "nothing may change"
+    raise InputError(
+        f"--mask {wanted.mask}: all {colour}{cut}: {what} with --keep {wanted.keep}; wanted white "
+        "in a part of it, and black elsewhere"
+    )
+
+
+def notes_on(given: Given, wanted: EditImages) -> Iterator[str]:
+    """What whoever gave the images, and masks, may not have meant, a line each."""
+    if given.masks is not None and (idle := int((~given.masks.flatten(1).any(dim=1)).sum())):
+        yield f"note: {idle} of {len(given.masks)} masks let nothing change in their image"
+    if not given.of_files:
+        return
+    path = Path(str(wanted.images))
+    root = path if path.is_dir() else path.parent
+    for place in (given.images.flatten(1).amax(dim=1) < DARK).nonzero().flatten().tolist():
+        found = decode_white(root / given.names[place])
+        if found.full > 255:
+            yield (
+                f"note: {given.names[place]!a} is nearly black: its brightest pixel is "
+                f"{found.brightest} of {found.full}; stretch the range of such images before"
+            )
+            return
 
 
 def in_full(

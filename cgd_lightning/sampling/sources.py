@@ -62,31 +62,51 @@ def read_source(
         return Samples(*read_samples(path, image_shape, class_names or None, option), ours=True)
     where = f"{option} {path}"
     if path.is_dir() and os.path.lexists(path / "edits.json"):
+        evaluated = "it as --edits, or " if option == "--samples" else ""
         raise InputError(
-            f"{where}: a folder that cgd edit wrote; wanted images; give it as --edits, or its "
+            f"{where}: a folder that cgd edit wrote; wanted images; give {evaluated}its "
             f"{path / 'edited'} as {option}"
         )
     try:
         if path.is_dir():
             return _read_folder(path, image_shape, class_names, resize, advice, most)
         if path.suffix == ".npz" and os.path.lexists(path):
-            return _read_npz(path, image_shape, class_names)
+            return _read_npz(path, image_shape, class_names, resize)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     except DAMAGE as error:
         why = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError(f"{where}: cannot be read ({why})") from error
     raise InputError(
-        f"{where}: not there; wanted a folder that cgd sample wrote, a folder of images, or an npz "
-        "with the array arr_0"
+        f"{where}: {_what_it_is(path)}; wanted a folder that cgd sample wrote, a folder of images, "
+        "or an npz with the array arr_0"
     )
 
 
-def _read_npz(path: Path, image_shape: Shape | None, class_names: Sequence[str]) -> Samples:
+def _what_it_is(path: Path) -> str:
+    """What a path leads to that is no folder and no npz."""
+    if not os.path.exists(path):
+        return "not there"
+    if path.is_file() and path.suffix.lower() in ENDINGS:
+        return "one picture"
+    return (
+        f"is there, but no picture, which would end in {', '.join(sorted(ENDINGS))} (DICOM and "
+        "NIfTI: convert them first)"
+    )
+
+
+def _read_npz(
+    path: Path, image_shape: Shape | None, class_names: Sequence[str], resize: bool
+) -> Samples:
     with open_plain(path.resolve()) as file, open_arrays(file) as arrays:
         if "arr_0" not in arrays and "mu" in arrays:
             raise InputError("statistics of features, not images; they are for --reference")
-        images = read_images(arrays, image_shape)
+        try:
+            images = read_images(arrays, image_shape)
+        except InputError as error:
+            if not resize:
+                raise
+            raise InputError(f"{error}; --resize is of files: resize the array before") from error
         labels = read_labels(arrays, len(images)) if "arr_1" in arrays else None
     if labels is None or (labels == -1).all():
         return Samples(images, None)

@@ -19,7 +19,14 @@ from cgd_lightning.sampling.claim import claim
 from cgd_lightning.sampling.edit import said_of
 from cgd_lightning.sampling.edit_facts import facts_of, summary_of, told
 from cgd_lightning.sampling.edit_files import EditFolder
-from cgd_lightning.sampling.edit_images import SPLITS, EditImages, Given, in_full, read_given
+from cgd_lightning.sampling.edit_images import (
+    SPLITS,
+    EditImages,
+    Given,
+    in_full,
+    notes_on,
+    read_given,
+)
 from cgd_lightning.sampling.edits import Edits
 from cgd_lightning.sampling.files import new_folder
 from cgd_lightning.sampling.job import Job
@@ -116,10 +123,12 @@ def given_for(job: Job, wanted: EditImages, split: Dataset[ImageBatch] | None, s
     """
     names = (job.classifier or job.denoiser).class_names
     given = read_given(wanted, job.denoiser.data.shape, names, split)
-    if wanted.resize and split is None:
+    if wanted.resize and given.of_files:
         channels, *sides = given.images.shape[1:]
         size, grey = " x ".join(map(str, sides)), channels == 1
         say(RESIZED.format(size, "in grey" if grey else "in colour"))
+    for note in notes_on(given, wanted):
+        say(note)
     return given
 
 

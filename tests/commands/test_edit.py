@@ -186,6 +186,10 @@ def test_images_of_another_size_are_resized_if_that_is_asked(workplace: Path, cg
     assert "1 image" in out
     of_a_data_set = decode(Path("wide.png"), (1, 16, 16))[0].numpy()
     assert np.array_equal(pixels(Path("a/originals/0000-wide.png")), of_a_data_set)
+    np.savez("one.npz", arr_0=of_a_data_set[None, :, :, None])
+    code, _, err = cgd(*EDIT, "--images=one.npz", "--to=9", "--out=b", "--resize")
+    assert code == 0, err
+    assert "images are brought to" not in err
 
 
 def test_a_class_that_is_met_is_said_and_the_image_still_edited(workplace: Path, cgd: Cgd) -> None:
