@@ -130,7 +130,7 @@ def test_large_masks_of_images_that_were_resized_find_the_same(tmp_path: Path, c
         for file in Path(f"true-{split}/masks").iterdir():
             with Image.open(file) as mask:
                 mask.resize((64, 64), Image.Resampling.NEAREST).save(tmp_path / split / file.name)
-    reports = []
+    reports: list[tuple[Any, Any]] = []
     for root, more in (("true-", ()), (f"{tmp_path}/", ("--resize",))):
         masks = (f"--masks={root}test", f"--validation_masks={root}val")
         words = ("--edits=sick-test", "--validation=sick-val", *masks, *more)
