@@ -215,4 +215,7 @@ def _in_flags(message: str) -> str:
     message = message.replace("Start(source=CLASS)", "--from CLASS")
     for setting, flag in FLAGS.items():
         message = re.sub(rf"(?<!\w)--{re.escape(setting)}\b", f"--{flag}", message)
+        # Of a folder with pieces of another request, whose settings are told by their names.
+        message = re.sub(rf"(?<=[(\s]){re.escape(setting)} (?=\S.* there, )", f"--{flag} ", message)
+    message = re.sub(r"(?<=[(\s])start\.(\w+) (?=\S.* there, )", r"--\1 ", message)
     return message.replace("--start.", "--")

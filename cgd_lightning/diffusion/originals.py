@@ -24,6 +24,12 @@ class Originals:
     def __post_init__(self) -> None:
         """Raises InputError for images and masks of other types and ranks, and for none."""
         images = self.images
+        for name, given in (("images", images), ("masks", self.masks)):
+            if not isinstance(given, Tensor | None):
+                raise InputError(
+                    f"{name}: of type {type(given).__name__}; wanted a torch tensor, of an array "
+                    "torch.from_numpy(array)"
+                )
         if images.dtype != torch.uint8 or images.ndim != 4 or not len(images):
             raise InputError(f"images: {_said(images)}; wanted uint8 (N, C, H, W), at least one")
         if self.masks is None:

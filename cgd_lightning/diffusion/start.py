@@ -119,10 +119,11 @@ class Start(Value):
             return [CLEAN]
         timesteps = round(self.strength * schedule.timesteps)
         if timesteps < sampler.steps:
+            enough = sampler.steps / schedule.timesteps
+            further = f", or a strength of at least {enough:g}" if enough <= 1 else ""
             raise InputError(
                 f"strength {self.strength}: that is {timesteps} of {schedule.timesteps} timesteps, "
-                f"too few for {sampler.steps} steps; take fewer steps, or a strength of at least "
-                f"{sampler.steps / schedule.timesteps:g}"
+                f"too few for {sampler.steps} steps; take fewer steps{further}"
             )
         return schedule.levels(sampler.steps, sampler.spacing, timesteps)
 

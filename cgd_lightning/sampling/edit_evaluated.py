@@ -72,7 +72,7 @@ def _rows(evaluation: EditEvaluation) -> Iterator[list[str]]:
     apart = "of their length, in the judge's features, median"
     yield ["distance of features", f"{report.feature_distance:.4g}", apart]
     least = f"by {report.changed_from} grey levels or more"
-    yield ["pixels changed", f"{report.changed:.2%}", least]
+    yield ["pixels changed, mean", f"{report.changed:.2%}", least]
 
 
 def _share(value: Estimate | None) -> list[str]:

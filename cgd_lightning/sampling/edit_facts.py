@@ -64,7 +64,7 @@ def told(summary: Mapping[str, Any]) -> str:
     images = f"{n} image{'' if n == 1 else 's'}"
     parts = [
         f"median distance {summary['median_distance']:.1f} of 255 grey levels, "
-        f"{summary['median_changed']:.1%} of the pixels changed"
+        f"median share of changed pixels {summary['median_changed']:.1%}"
     ]
     if summary["by"] is not None:
         who = "the judge" if summary["by"] == "judge" else "the guide itself"

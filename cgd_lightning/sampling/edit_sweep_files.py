@@ -80,7 +80,7 @@ def told(result: EditSweepResult) -> list[str]:
         "interval, and by the guide itself",
         "median L1: to the original, in grey levels; in features: of the judge, as a share of the "
         "original's length",
-        f"changed: share of the pixels changed by {first.changed_from} grey levels or more",
+        f"changed: mean share of the pixels, changed by {first.changed_from} grey levels or more",
         *([before] if already else []),
     ]
 

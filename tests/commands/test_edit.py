@@ -65,6 +65,7 @@ def test_a_folder_is_edited_and_every_image_is_told(judge: Path, cgd: Cgd) -> No
     assert Path(sheet) == folder / "grid.png"
     assert "3 images" in summary
     assert "says the judge" in summary
+    assert re.search(r"median distance .*, median share of changed pixels \d+\.\d%", summary)
     assert f"judge: {judge}" in err
     kinds = ("originals", "edited", "differences", "changes")
     assert {file.name for file in folder.iterdir()} == {"grid.png", "edits.json", *kinds}
@@ -269,6 +270,21 @@ def test_an_edit_that_fails_half_way_leaves_nothing(
     assert code == 1
     assert "No space left" in last(err)
     assert not list(Path("runs/diffusion/version_0").glob("edits/*"))
+
+
+def test_pieces_of_another_edit_are_told_by_the_options_that_were_typed(
+    workplace: Path, cgd: Cgd
+) -> None:
+    photographs("scans", 2)
+    words = (*EDIT, "--images=scans")
+    assert cgd(*words, "--to=3", "--out=a", "--strength=0.4")[0] == 0
+    Path("killed/.unfinished").mkdir(parents=True)
+    Path("killed/.unfinished/request.json").write_text(json.dumps(record("a")["options"]))
+    code, _, err = cgd(*words, "--to=4", "--out=killed", "--strength=0.6", "--num_images=1")
+    assert code == 1
+    assert '--to "3" there, "4" here' in last(err)
+    assert "--num_images 2 there, 1 here" in last(err)
+    assert "--strength 0.4 there, 0.6 here" in last(err)
 
 
 def _full_disk(*args: object) -> None:

@@ -90,6 +90,7 @@ def test_the_judge_and_the_pixels_say_what_became_of_edits(cgd: Cgd) -> None:
     unit = between_classes(test.images, test.labels, edits.labels, edits.targets)
     assert found["between_classes"] == unit
     assert "of 20, says the judge" in out
+    assert "pixels changed, mean" in out
     assert "between random images of the two classes" in out
     assert "fid_lite@20" in out
     assert "20 of the originals are images of the reference" in out

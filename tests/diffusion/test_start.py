@@ -183,6 +183,10 @@ def test_a_start_takes_all_steps_in_its_part_of_the_timesteps() -> None:
     assert Start(0.015).levels(DDIM(15), Cosine())[0].t == 14
     with pytest.raises(InputError, match=r"strength 0.01: that is 10 of 1000 timesteps, too few"):
         Start(0.01).levels(DDIM(15), Cosine())
+    with pytest.raises(InputError, match=r"take fewer steps, or a strength of at least 1$"):
+        Start(0.9).levels(DDIM(1000), Cosine())
+    with pytest.raises(InputError, match=r"too few for 100000 steps; take fewer steps$"):
+        Start(0.5).levels(DDIM(100_000), Cosine())
 
 
 SAMPLERS = [
