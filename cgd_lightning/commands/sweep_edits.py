@@ -11,6 +11,7 @@ from cgd_lightning.commands.several import Option, combinations, read_options
 from cgd_lightning.commands.sweep_options import ALONE, NOT_HERE, OF_EDITS, number_of, scales_of
 from cgd_lightning.diffusion.start import Start
 from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.exact import exact
 from cgd_lightning.sampling.edit_sweep import GOAL, EditSweep
 from cgd_lightning.sampling.edit_sweep_files import told, write_edit_sweep
 from cgd_lightning.sampling.edit_sweep_run import sweep_edits
@@ -63,7 +64,7 @@ def run(args: list[str]) -> None:
         )
     files = write_edit_sweep(result, out)
     place = next(i for i, v in enumerate(plan.variants) if v is result.chosen.variant)
-    command = shlex.join(["cgd", "edit", *words[place], f"--scale={result.chosen.scale:g}"])
+    command = shlex.join(["cgd", "edit", *words[place], f"--scale={exact(result.chosen.scale)}"])
     made = [f"it is made by: {command}", f"it lies in {result.chosen.folder}"]
     print("\n".join([*told(result), "", *result.advice, *made, "", *map(str, files)]))
 

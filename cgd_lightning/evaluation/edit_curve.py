@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cgd_lightning.evaluation.estimate import Estimate
+from cgd_lightning.evaluation.exact import exact
 from cgd_lightning.evaluation.figures import (
     GREY,
     INK,
@@ -51,7 +52,7 @@ def write_curve(
         low = [share.value if share.low is None else share.low for share in line.flips]
         high = [share.value if share.high is None else share.high for share in line.flips]
         points(axes, across, up, low, high, color=color)
-        words = [f"{scale:g}" for scale in line.scales]
+        words = [exact(scale) for scale in line.scales]
         write_beside(axes, across, up, words, color if len(lines) > 1 else INK, number % 2 == 0)
         if line.best is not None:
             called = "chosen" if up[line.best] >= goal else "most flips"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cgd_lightning.diffusion.start import Start
+from cgd_lightning.evaluation.exact import exact
 from cgd_lightning.sampling.request import Request, RequestError
 from cgd_lightning.sampling.sweep import SCALES, Variant, check_scaled, rising
 
@@ -58,7 +59,7 @@ class EditSweep:
         variants = []
         for strength in strengths or (start.strength,):
             own = replace(request, start=replace(start, strength=strength))
-            settings = {"strength": f"{strength:g}"} if len(strengths) > 1 else {}
+            settings = {"strength": exact(strength)} if len(strengths) > 1 else {}
             variants.append(Variant(own, settings))
         return cls(tuple(variants), tuple(scales), goal)
 
@@ -66,5 +67,5 @@ class EditSweep:
 def settings_of(variant: Variant) -> dict[str, str]:
     """What tells a variant from the others, by name; the strength is always among it."""
     start = variant.request.start
-    strength = {} if start is None else {"strength": f"{start.strength:g}"}
+    strength = {} if start is None else {"strength": exact(start.strength)}
     return {**strength, **variant.settings}

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from cgd_lightning.evaluation.edit_curve import EditLine, write_curve
+from cgd_lightning.evaluation.exact import exact
 from cgd_lightning.evaluation.plots import Block, sheet
 from cgd_lightning.files import whole
 from cgd_lightning.sampling.edit_sweep_result import EditPoint, EditSweepResult
@@ -57,7 +58,7 @@ def _strip(path: Path, result: EditSweepResult) -> None:
     blocks = [Block(list(result.shown[:, None]), "original")]
     for points in result.lines:
         rows = torch.stack([point.shown for point in points], dim=1)
-        scales = ", ".join(f"{point.scale:g}" for point in points)
+        scales = ", ".join(exact(point.scale) for point in points)
         blocks.append(Block(list(rows), f"{points[0].line}: scale {scales}"))
     picture = sheet(blocks, result.called)
     with whole(path) as file:
@@ -89,7 +90,7 @@ def _cells(point: EditPoint) -> list[str]:
     said = point.report
     return [
         *point.settings.values(),
-        f"{point.scale:g}",
+        exact(point.scale),
         f"{said.n}",
         f"{point.flips:.1%}",
         "" if said.guide_flips is None else f"{said.guide_flips.value:.1%}",

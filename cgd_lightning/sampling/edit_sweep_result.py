@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cgd_lightning.evaluation.edit_measure import EditReport
 from cgd_lightning.evaluation.estimate import Estimate
+from cgd_lightning.evaluation.exact import exact
 from cgd_lightning.sampling.edit_sweep import settings_of
 from cgd_lightning.sampling.request import Request
 from cgd_lightning.sampling.sweep import Variant
@@ -97,7 +98,7 @@ class EditSweepResult:
         """Which point, why, and what to ask next, a line each."""
         best = self.chosen
         said, goal = best.report, f"{100 * self.goal:.4g}%"
-        where = f"{best.line}, scale {best.scale:g}"
+        where = f"{best.line}, scale {exact(best.scale)}"
         what = f"{best.flips:.1%} flips at a median L1 of {said.l1_median:.1f} grey levels"
         lines = [f"choose {where}: {what}, the closest that reaches {goal}"]
         if not self.reached:

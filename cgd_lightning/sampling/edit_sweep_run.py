@@ -26,6 +26,7 @@ from cgd_lightning.diffusion.targets import Target, hit
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.between import between_classes
 from cgd_lightning.evaluation.edit_measure import edit_report
+from cgd_lightning.evaluation.exact import exact
 from cgd_lightning.evaluation.features import JudgeFeatures
 from cgd_lightning.evaluation.reference import hash_of
 from cgd_lightning.sampling.claim import claim
@@ -200,7 +201,7 @@ class _Run:
             settings = settings_of(variant)
             name = folder_name(settings, scale, job.request, weights + self.hashes)
             folder = EditPointFolder(self.under / name, job.request, self.given, self.loader.trust)
-            self.bar.set_postfix_str(f"{variant.name} scale {scale:g}".strip())
+            self.bar.set_postfix_str(f"{variant.name} scale {exact(scale)}".strip())
             if folder.made:
                 self.bar.total -= self.steps(variant)
                 self.bar.refresh()

@@ -25,14 +25,22 @@ def judge(workplace: Path) -> Path:
 
 
 def test_it_makes_judges_draws_and_names_a_point_that_can_be_typed(judge: Path, cgd: Cgd) -> None:
-    words = (*SWEEP, "--scales=5", "--strength=0.4,0.8", "--by=inversion,noise", "--flips=0.001")
+    words = (
+        *SWEEP,
+        "--scales=1.23456789",
+        "--strength=0.4,0.8",
+        "--by=inversion,noise",
+        "--flips=0.001",
+    )
     code, out, err = cgd(*words)
     assert code == 0, err
     assert f"judge: {judge}" in err
     head, *rows = out.partition("\n\n")[0].splitlines()
     assert head.split()[:4] == ["strength", "by", "scale", "n"]
     assert [row.split()[:4] for row in rows] == [
-        [strength, by, "5", "6"] for strength in ("0.4", "0.8") for by in ("inversion", "noise")
+        [strength, by, "1.23456789", "6"]
+        for strength in ("0.4", "0.8")
+        for by in ("inversion", "noise")
     ]
     facts = json.loads((OUT / "sweep.json").read_text())
     assert (facts["kind"], facts["goal"], len(facts["points"])) == ("edits", 0.001, 4)
@@ -45,6 +53,7 @@ def test_it_makes_judges_draws_and_names_a_point_that_can_be_typed(judge: Path, 
     command = next(line for line in out.splitlines() if line.startswith("it is made by: "))
     typed = shlex.split(command.removeprefix("it is made by: "))
     assert typed[:2] == ["cgd", "edit"]
+    assert typed[-1] == "--scale=1.23456789"
     code, _, err = cgd(*typed[1:], "--format=npz", "--out=again")
     assert code == 0, err
     point = Path(facts["chosen"]["folder"]) / "edits.npz"

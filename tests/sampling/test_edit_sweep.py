@@ -17,7 +17,8 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.edit_measure import EditReport
 from cgd_lightning.evaluation.estimate import share
 from cgd_lightning.sampling.edit_images import EditImages
-from cgd_lightning.sampling.edit_sweep import EditSweep
+from cgd_lightning.sampling.edit_sweep import EditSweep, settings_of
+from cgd_lightning.sampling.edit_sweep_files import told
 from cgd_lightning.sampling.edit_sweep_points import EditPointFolder
 from cgd_lightning.sampling.edit_sweep_result import EditPoint, EditSweepResult
 from cgd_lightning.sampling.edit_sweep_run import sweep_edits
@@ -205,6 +206,23 @@ def test_a_folder_of_another_kind_of_sweep_is_refused(judge: Path) -> None:
             check_kind(Path("out"), kind)  # type: ignore[arg-type]  # one of the two, in a tuple
     Path("out/sweep.json").write_text("{")
     check_kind(Path("out"), "edits")
+
+
+def test_numbers_that_six_digits_do_not_tell_apart_are_written_in_full() -> None:
+    plan = EditSweep.of(FEW, (2.0000001, 2), (0.3, 0.3000001))
+    assert [settings_of(variant) for variant in plan.variants] == [
+        {"strength": "0.3"},
+        {"strength": "0.3000001"},
+    ]
+    points = [
+        EditPoint(plan.variants[0], scale, FEW, Path("p"), said.report, said.flips, torch.empty(0))
+        for scale, said in zip(plan.scales, named(0.9, (50, 5.0), (97, 21.0)).points, strict=True)
+    ]
+    result = EditSweepResult(
+        tuple(points), 0.9, None, torch.empty(0), (), {"judge": "j", "judge_hash": "h"}
+    )
+    assert [row.split()[1] for row in told(result)[1:3]] == ["2", "2.0000001"]
+    assert result.advice[0].startswith("choose strength 0.3, scale 2.0000001: ")
 
 
 def named(goal: float, *pairs: tuple[int, float]) -> EditSweepResult:
