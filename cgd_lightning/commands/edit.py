@@ -5,7 +5,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from cgd_lightning.configuration.trusted import take_trusted
 from cgd_lightning.data.images import ImageBatch
 from cgd_lightning.diffusion.start import Start
 from cgd_lightning.errors import InputError
+from cgd_lightning.sampling.edit_again import Known
 from cgd_lightning.sampling.edit_images import SPLITS, EditImages
 from cgd_lightning.sampling.record import read_options
 from cgd_lightning.sampling.request import Request
@@ -43,7 +44,8 @@ class Asked:
     """What words ask for: a request with a start, its images, and where results go.
 
     data: the data set, where images of a split are wanted; nothing of it is read yet.
-    unchanged: fields of the request that an earlier one has and nobody asked for now.
+    unchanged: fields of the request that an earlier one has and nobody asked for now. known: the
+    images of an earlier edit, where nobody asked for others.
     """
 
     request: Request
@@ -53,6 +55,7 @@ class Asked:
     data: Any
     trust: Trust
     unchanged: tuple[str, ...]
+    known: Known | None = None
 
     @property
     def split(self) -> Dataset[ImageBatch] | None:
@@ -77,6 +80,7 @@ def run(args: list[str]) -> None:
             asked.trust,
             asked.unchanged,
             say,
+            asked.known,
         )
     if written is not None:
         print(f"{written.summary}\n{written.sheet}")
@@ -100,7 +104,11 @@ def read(words: Sequence[str], prog: str = "cgd edit") -> Asked:
     sample.check_places(settings, recorded, gate, "edits", "again")
     if settings.again not in (None, os.environ.get(f"{VARIABLE}AGAIN")):
         raise InputError("again: stands in a file; give it on the command line, --again FILE")
-    return _asked(options, settings, rest, recorded, gate)
+    asked = _asked(options, settings, rest, recorded, gate)
+    again = _again([in_full(word) for word in words])
+    if again is None or not _are_the_same(asked.wanted, rest, recorded):
+        return asked
+    return replace(asked, known=Known.of(again))
 
 
 def _asked(
@@ -165,8 +173,7 @@ def _split(data: Any, wanted: EditImages, request: Request) -> Dataset[ImageBatc
 
 def _take_recorded(words: list[str], trust: Trust) -> tuple[list[str], dict[str, Any]]:
     """`words` without `--again edits.json`, and the options that this file stands for."""
-    given = values_of("--again", words)
-    name = given[-1] if given else os.environ.get(f"{VARIABLE}AGAIN")
+    name = _again(words)
     if name is None:
         return words, {}
     rest = _without("--again", words)
@@ -183,6 +190,23 @@ def _take_recorded(words: list[str], trust: Trust) -> tuple[list[str], dict[str,
         if is_given(whole, rest):
             recorded = {name: value for name, value in recorded.items() if name not in names}
     return rest, recorded
+
+
+def _again(words: Sequence[str]) -> str | None:
+    given = values_of("--again", words)
+    return given[-1] if given else os.environ.get(f"{VARIABLE}AGAIN")
+
+
+def _are_the_same(wanted: EditImages, words: Sequence[str], recorded: Mapping[str, Any]) -> bool:
+    """Whether nobody asks for other images than those that are `recorded`."""
+    names = [field.name for field in fields(EditImages)]
+    if any(is_given(f"--{name}", words) for name in names):
+        return False
+    if any(word.startswith("--data") for word in words):
+        return False
+    if wanted.resize and is_given("--ckpt", words):  # to the size of another model
+        return False
+    return all(getattr(wanted, name) == recorded[name] for name in names if name in recorded)
 
 
 def _without(option: str, words: Sequence[str]) -> list[str]:

@@ -61,6 +61,7 @@ def run(args: list[str]) -> None:
             trust=asked.trust,
             compile=asked.place.compile,
             say=edit.say,
+            known=asked.known,
         )
     files = write_edit_sweep(result, out)
     place = next(i for i, v in enumerate(plan.variants) if v is result.chosen.variant)

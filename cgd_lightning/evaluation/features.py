@@ -135,6 +135,11 @@ class JudgeFeatures(FeatureNetwork):
         return features, self.network.logits_from(features)
 
 
+def hash_as_judge(classifier: nn.Module) -> str:
+    """The hash that `classifier` has where it judges, so that a guide is known there again."""
+    return checkpoints.hash_weights(classifier, JudgeFeatures.__qualname__)
+
+
 @dataclass(frozen=True)
 class GuideFeatures(FeatureNetwork):
     """The logits of a classifier of noisy images at its least noisy timestep."""

@@ -6,7 +6,7 @@ declare is checked before room is made for it, as of samples (`stored`).
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from cgd_lightning.sampling.arrays import read_images, read_labels
 from cgd_lightning.sampling.record import MOST_BYTES
 from cgd_lightning.sampling.stored import DAMAGE, list_pictures, read_pictures
 
-TOP = ("made_by", "scale", "options", "images", "summary", "edits")
+TOP = ("made_by", "scale", "options", "guide_hash", "images", "summary", "edits")
 IMAGES = ("count", "hash", "edited_hash", "masks_hash", "full_colour", "class_names")
 EACH = ("source", "label", "to", "guide", "judge", "distance", "changed")
 SIDES = ("before", "after")
@@ -45,7 +45,8 @@ class StoredEdits:
     sources: how the images were called, as the user's files may. files: how their pictures in the
     folder are called; empty if they are arrays. targets: what each was to become, labels: what each
     showed, both in the classes of whoever reads; None where nobody said. guide: what the guiding
-    classifier saw.
+    classifier saw. guide_hash: of its weights, as a judge has it; None where nobody said. options:
+    what was asked for, as it stands there: nobody checked it.
     """
 
     originals: Tensor = field(repr=False)
@@ -55,6 +56,8 @@ class StoredEdits:
     targets: list[Target] | None = field(repr=False, default=None)
     labels: list[int] | None = field(repr=False, default=None)
     guide: Flips | None = None
+    guide_hash: str | None = None
+    options: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
 
 def read_edits(
@@ -102,6 +105,8 @@ class _Record:
     hashes: tuple[str | None, str | None]
     class_names: tuple[str, ...] | None
     edits: list[dict[str, Any]]
+    guide_hash: str | None
+    options: dict[str, Any]
     labels: Tensor | None = None
 
 
@@ -123,7 +128,11 @@ def _read_record(file: Path) -> _Record:
             raise ValueError("class_names: wanted a list of names")
         names = tuple(_name(name) for name in names)
     hashes = images.get("hash"), images.get("edited_hash")
-    return _Record(hashes, names, [_entry(edit) for edit in edits])
+    guide = top.get("guide_hash")
+    if guide is not None:
+        schema.text(guide, 64)
+    options = schema.mapping(top.get("options", {}))
+    return _Record(hashes, names, [_entry(edit) for edit in edits], guide, options)
 
 
 def _entry(said: Any) -> dict[str, Any]:
@@ -183,7 +192,8 @@ def _read_pixels(folder: Path, record: _Record, image_shape: Sequence[int] | Non
                 "give the folder as cgd edit wrote it"
             )
     sources = tuple(edit["source"] for edit in record.edits)
-    return StoredEdits(originals, edited, sources, files)
+    guide, options = record.guide_hash, record.options
+    return StoredEdits(originals, edited, sources, files, guide_hash=guide, options=options)
 
 
 def _check_labels(labels: Tensor, record: _Record) -> None:

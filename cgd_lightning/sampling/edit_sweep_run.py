@@ -31,6 +31,7 @@ from cgd_lightning.evaluation.features import JudgeFeatures
 from cgd_lightning.evaluation.reference import hash_of
 from cgd_lightning.sampling.claim import claim
 from cgd_lightning.sampling.edit import said_of
+from cgd_lightning.sampling.edit_again import Known
 from cgd_lightning.sampling.edit_images import EditImages, Given
 from cgd_lightning.sampling.edit_sweep import EditSweep, settings_of
 from cgd_lightning.sampling.edit_sweep_points import EditPointFolder
@@ -71,12 +72,14 @@ def sweep_edits(
     trust: Trust | str | Sequence[str] = NO_TRUST,
     compile: bool = False,
     say: Say = silent,
+    known: Known | None = None,
 ) -> EditSweepResult:
     """The images that are `wanted`, edited at every point of `plan` and judged.
 
     split: of the data set, where images of one are wanted. judge: a run or file; by default the
-    newest beside the run that fits. out: the folder of the points. Raises InputError as `resolve`
-    and `read_given` do, without a judge, and for a folder that holds another sweep.
+    newest beside the run that fits. out: the folder of the points. known: the images of an earlier
+    edit, if they have to be these. Raises InputError as `resolve` and `given_for` do, without a
+    judge, and for a folder that holds another sweep.
     """
     out = Path(out)
     check_kind(out, "edits")
@@ -95,7 +98,7 @@ def sweep_edits(
             request, lenient = group[0].at(plan.scales[-1]), group[0].lenient
             job = load_pair(request, pair, loader, lenient, say)
             if run is None:
-                given = given_for(job, wanted, split, say)
+                given = given_for(job, wanted, split, say, known)
                 network = checkpoints.load(
                     eye, CleanClassifier, device=loader.device, trust=loader.trust
                 )

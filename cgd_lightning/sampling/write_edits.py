@@ -15,8 +15,10 @@ from cgd_lightning.checkpoints.runs import results_folder
 from cgd_lightning.data.images import ImageBatch
 from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.features import hash_as_judge
 from cgd_lightning.sampling.claim import claim
 from cgd_lightning.sampling.edit import said_of
+from cgd_lightning.sampling.edit_again import Known
 from cgd_lightning.sampling.edit_facts import facts_of, summary_of, told
 from cgd_lightning.sampling.edit_files import EditFolder
 from cgd_lightning.sampling.edit_images import (
@@ -63,6 +65,7 @@ def write_edits(
     trust: Trust = NO_TRUST,
     lenient: Collection[str] = (),
     say: Say = silent,
+    known: Known | None = None,
 ) -> Written | None:
     """Edit the images that are `wanted` as `request` says, with a progress bar.
 
@@ -70,8 +73,9 @@ def write_edits(
     start, may be `NEXT` and `TRUE`, where the classes of the images are known.
 
     judge: a run or file; by default the newest beside the run that fits. split: of the data set,
-    where images of one are wanted. lenient: fields of the request that nobody asked for now. Raises
-    InputError as `resolve`, `read_given` and `claim` do; then nothing is left behind.
+    where images of one are wanted. lenient: fields of the request that nobody asked for now. known:
+    the images of an earlier edit, if they have to be these. Raises InputError as `resolve`,
+    `given_for` and `claim` do; then nothing is left behind.
     """
     pair = find_pair(request, lenient, say)
     eye = find_judge(judge, pair)
@@ -79,7 +83,7 @@ def write_edits(
     processes = start_processes(place.device, place.trainer)
     job = load_pair(request, pair, Loader(processes.device, trust, place.compile), lenient, say)
     names = (job.classifier or job.denoiser).class_names
-    given = given_for(job, wanted, split, say)
+    given = given_for(job, wanted, split, say, known)
     asked = told_in_full(job.request, given, names)
     job = replace(job, request=asked).editing(given.images, given.masks)
     network = None
@@ -116,10 +120,17 @@ def find_judge(named: str | None, pair: Pair) -> Path | None:
     return None
 
 
-def given_for(job: Job, wanted: EditImages, split: Dataset[ImageBatch] | None, say: Say) -> Given:
+def given_for(
+    job: Job,
+    wanted: EditImages,
+    split: Dataset[ImageBatch] | None,
+    say: Say,
+    known: Known | None = None,
+) -> Given:
     """The images that are `wanted`, for the networks of `job`.
 
-    split: of the data set, if they are of one. Raises InputError as `read_given` does.
+    split: of the data set, if they are of one. known: what they have to be. Raises InputError as
+    `read_given` does, and for others than those that are known.
     """
     names = (job.classifier or job.denoiser).class_names
     given = read_given(wanted, job.denoiser.data.shape, names, split)
@@ -127,6 +138,8 @@ def given_for(job: Job, wanted: EditImages, split: Dataset[ImageBatch] | None, s
         channels, *sides = given.images.shape[1:]
         size, grey = " x ".join(map(str, sides)), channels == 1
         say(RESIZED.format(size, "in grey" if grey else "in colour"))
+    if known is not None:
+        known.check(given)
     for note in notes_on(given, wanted):
         say(note)
     return given
@@ -202,7 +215,8 @@ def finish(
     edits = said_of(job, files.edited())
     edits = edits if judge is None else edits.judged(judge, job.request.batch_size)
     known = (job.classifier or job.denoiser).class_names
-    facts = {**record, **facts_of(edits, files.given, job.written, known)}
+    guide = None if job.classifier is None else hash_as_judge(job.classifier)
+    facts = {**record, "guide_hash": guide, **facts_of(edits, files.given, job.written, known)}
     return files.finish(facts, edits, heading), edits
 
 

@@ -272,6 +272,28 @@ def test_an_edit_that_fails_half_way_leaves_nothing(
     assert not list(Path("runs/diffusion/version_0").glob("edits/*"))
 
 
+def test_an_edit_is_not_made_again_of_other_images(workplace: Path, cgd: Cgd) -> None:
+    photographs("scans", 2)
+    Image.new("L", (16, 16), 255).save("mask.png")
+    assert cgd(*EDIT, "--images=scans", "--to=9", "--mask=mask.png", "--out=a")[0] == 0
+    again = ("edit", "--again=a/edits.json", "--device=cpu")
+    code, _, err = cgd(*again, "--out=b", "--scale=1")
+    assert code == 0, err
+    Image.fromarray(np.eye(16, dtype=np.uint8) * 255).save("mask.png")
+    code, out, err = cgd(*again, "--out=c")
+    assert (code, out) == (1, "")
+    assert "--again a/edits.json: masks are not those of it" in last(err)
+    Image.new("L", (16, 16), 7).save("scans/3/scan0.png")
+    code, out, err = cgd(*again, "--out=c")
+    assert (code, out) == (1, "")
+    assert "--again a/edits.json: images are not those of it" in last(err)
+    assert not Path("c").exists()
+    code, _, err = cgd(*again, "--out=c", "--images=scans")
+    assert code == 0, err
+    code, _, err = cgd(*again, "--out=d", "--num_images=1")
+    assert code == 0, err
+
+
 def test_pieces_of_another_edit_are_told_by_the_options_that_were_typed(
     workplace: Path, cgd: Cgd
 ) -> None:

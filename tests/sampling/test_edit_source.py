@@ -123,6 +123,8 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "a mapping was wanted": changed(guide=[1]),
     "NaN, which is no number": text('"distance": 15.0', '"distance": NaN'),
     "a name that is there twice": text('"distance": 15.0', '"distance": 1, "distance": 2'),
+    "a int, where a string was wanted": text('"options"', '"guide_hash": 3, "options"'),
+    "a list, where a mapping was wanted": text('{"images": "scans"}', "[1]"),
     "the unknown entry 'Edits'": text('"edits"', '"Edits"'),
     "not a folder that cgd edit wrote whole": lambda f: (f / "edits.json").write_text("[1"),
     "edits.json has": lambda f: (f / "edits.json").write_text(" " * 17 * 2**20),
