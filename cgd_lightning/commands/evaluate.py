@@ -12,6 +12,7 @@ from jsonargparse import Namespace
 from cgd_lightning.checkpoints.listed import not_listed
 from cgd_lightning.commands.evaluate_edits import check_edits, run_edits
 from cgd_lightning.commands.evaluate_eyes import Eyes, eyes_of
+from cgd_lightning.commands.evaluate_judge import with_judge_of_edits
 from cgd_lightning.commands.evaluate_options import JUDGE, parser
 from cgd_lightning.commands.evaluate_real import kept_in, listed, reference_of
 from cgd_lightning.commands.measuring import read_words, shown_bar
@@ -33,7 +34,7 @@ from cgd_lightning.sampling.sources import Samples, read_source
 
 def run(args: list[str]) -> None:
     """Run `args`: "evaluate" and its options."""
-    settings, options, gate = read_words(args, parser)
+    settings, options, gate = read_words([args[0], *with_judge_of_edits(args[1:])], parser)
     _check(settings, gate)
     if settings.edits is not None:
         run_edits(settings, options, gate)

@@ -1,11 +1,13 @@
 """`cgd evaluate --edits`: did edits become what they were to, and do their maps find lesions?"""
 
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 from jsonargparse import Namespace
 
 from cgd_lightning.commands.evaluate_eyes import eyes_of
+from cgd_lightning.commands.evaluate_judge import check_judge_of
 from cgd_lightning.commands.evaluate_options import JUDGE
 from cgd_lightning.commands.evaluate_real import listed, reference_of
 from cgd_lightning.configuration.gate import Gate
@@ -19,6 +21,7 @@ from cgd_lightning.sampling.edit_evaluation import (
     Maps,
     check_apart,
     evaluate_edits,
+    made_otherwise,
     measure_maps,
     threshold_of,
 )
@@ -66,9 +69,10 @@ def run_edits(settings: Namespace, options: OneLineErrors, gate: Gate) -> None:
     own, folder = eyes.features, Path(settings.edits)
     judge = own if settings.features == JUDGE else eyes.judge
     edits = read_edits(folder, judge.class_names, eyes.image_shape)
+    check_judge_of(edits, settings.judge, eyes.judge.name, judge.hash)
     out = Path(settings.out) if settings.out is not None else folder / "evaluation"
     gate.check_place(out, "out")
-    maps = _maps(settings, edits)
+    maps, otherwise = _maps(settings, edits)
     if settings.reference is not None and not any(w.startswith("--data") for w in gate.options):
         settings.data = None  # the judge's, for which nobody asked
     ready = instantiate(options, settings)
@@ -76,6 +80,7 @@ def run_edits(settings: Namespace, options: OneLineErrors, gate: Gate) -> None:
     reference, real = reference_of(settings, eyes, shape, ready.data, "edits")
     measure = Measure(own, reference, metrics=(*METRICS, *listed(ready.metrics)), judge=judge)
     evaluation = evaluate_edits(edits, judge, measure, real, maps)
+    evaluation = replace(evaluation, notes=(*evaluation.notes, *otherwise))
     about = {
         "originals": hash_of(edits.originals),
         "edits": hash_of(edits.edited),
@@ -101,18 +106,19 @@ def run_edits(settings: Namespace, options: OneLineErrors, gate: Gate) -> None:
     print("\n".join([*told_of_edits(settings.edits, evaluation, judge, own), "", f"{out}"]))
 
 
-def _maps(settings: Namespace, edits: StoredEdits) -> Maps | None:
-    """What maps of `edits` find; None where nobody gives true masks."""
+def _maps(settings: Namespace, edits: StoredEdits) -> tuple[Maps | None, list[str]]:
+    """(what maps of `edits` find, notes on it); None where nobody gives true masks."""
     if settings.masks is None:
-        return None
+        return None, []
     true = read_true_masks(Path(settings.masks), edits, resize=settings.resize)
-    return measure_maps(edits, true, _threshold(settings, edits), settings.blur, settings.near)
+    threshold, notes = _threshold(settings, edits)
+    return measure_maps(edits, true, threshold, settings.blur, settings.near), notes
 
 
-def _threshold(settings: Namespace, edits: StoredEdits) -> Threshold | None:
-    """Fixed on the edits of other images; None where there are none."""
+def _threshold(settings: Namespace, edits: StoredEdits) -> tuple[Threshold | None, list[str]]:
+    """(it, fixed on the edits of other images, notes on these); None where there are none."""
     if settings.validation is None:
-        return None
+        return None, []
     option = "--validation"
     others = read_edits(Path(settings.validation), option=option)
     try:
@@ -121,7 +127,9 @@ def _threshold(settings: Namespace, edits: StoredEdits) -> Threshold | None:
         raise InputError(f"{option} {settings.validation}: {error}") from error
     folder = Path(settings.validation_masks)
     true = read_true_masks(folder, others, "--validation_masks", settings.resize)
-    return threshold_of(others, true, settings.blur)
+    differing = made_otherwise(edits, others)
+    notes = [f"{option} {settings.validation}: made with {differing}"] if differing else []
+    return threshold_of(others, true, settings.blur), notes
 
 
 def _about(maps: Maps) -> dict[str, object]:

@@ -36,7 +36,8 @@ def parser(words: list[str], trust: checkpoints.Trust) -> OneLineErrors:
     options.add_argument(
         "--judge",
         type=str | None,
-        help="Run, version folder or file of the judge; without one there is no accuracy.",
+        help="Run, version folder or file of the judge; without one there is no accuracy. Of edits "
+        "by default the one that edits.json names.",
     )
     _add_edits(options)
     _add_networks(options)

@@ -5,7 +5,10 @@ evaluation.report.flips, evaluation.maps.report.found.auroc
 """
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -131,6 +134,40 @@ def check_apart(edits: StoredEdits, validation: StoredEdits) -> None:
             f"{both} of its {len(validation.originals)} images are among those that the threshold "
             "is tried on; wanted others"
         )
+
+
+OF_IMAGES = {"images", "mask", "keep", "out", "num_samples", "labels", "start.source"}
+"""Options that say which images become what: others they are for others."""
+
+OF_MACHINES = {"judge", "format", "device", "compile", "batch_size"}
+"""Options that change nothing in an edit."""
+
+
+def made_otherwise(edits: StoredEdits, validation: StoredEdits) -> str:
+    """The first option by which `validation` was made otherwise, in words; empty if none is.
+
+    A threshold that is fixed on maps of other scale or strength is that of other maps.
+    """
+    theirs, mine = _flat(validation.options), _flat(edits.options)
+    for name in {**mine, **theirs}:
+        if name not in OF_IMAGES | OF_MACHINES and mine.get(name) != theirs.get(name):
+            values = f"{_told(theirs.get(name))}, and the edits with {_told(mine.get(name))}"
+            return f"{name} {values}: its threshold is of other maps than theirs"
+    return ""
+
+
+def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
+    """`options`, with those of the start by names of their own."""
+    start = options.get("start")
+    if not isinstance(start, Mapping):
+        return dict(options)
+    inner = {f"start.{name}": value for name, value in start.items()}
+    return {name: value for name, value in options.items() if name != "start"} | inner
+
+
+def _told(value: Any) -> str:
+    text = ascii(json.dumps(value))[1:-1]
+    return text if len(text) <= 80 else f"{text[:60]}...{text[-17:]}"
 
 
 def _in_both(images: Tensor, others: Tensor) -> int:

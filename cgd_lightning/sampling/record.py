@@ -25,7 +25,11 @@ SCALE = (
     "likeness"
 )
 
-RECORDS = {"from": ("samples.json", "cgd sample"), "again": ("edits.json", "cgd edit")}
+RECORDS = {
+    "from": ("samples.json", "cgd sample"),
+    "again": ("edits.json", "cgd edit"),
+    "edits": ("edits.json", "cgd edit"),
+}
 """The options that take a record: its name, and what writes it."""
 
 MODELS = {"ckpt", "classifier", "judge"}

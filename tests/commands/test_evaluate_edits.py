@@ -1,6 +1,7 @@
 """`cgd evaluate --edits`: flips, closeness and maps of edits that `cgd edit` wrote."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,11 +118,20 @@ def test_maps_are_held_against_true_masks_by_kind(cgd: Cgd) -> None:
     assert 0 < blurred["found"]["dice"] <= 1
     assert f"Dice from {blurred['threshold']['value']:.4g} on" in out
     assert "no Dice" not in out
+    assert "--validation sick-val: made with" not in out
     assert blurred["found"]["auroc"] != maps["found"]["auroc"]
     with Image.open("sick-test/evaluation-2/maps.png") as picture:
         assert picture.width > picture.height > 5 * 48
     code, out, err = cgd(*words, *fixed)
     assert out.splitlines()[-1] == "sick-test/evaluation-2"
+    record = Path("sick-val/edits.json")
+    as_made = record.read_text()
+    record.write_text(as_made.replace('"strength": 0.5', '"strength": 0.25'))
+    code, out, err = cgd(*words, *fixed)
+    record.write_text(as_made)
+    assert code == 0, err
+    said = "made with start.strength 0.25, and the edits with 0.5: its threshold is of other maps"
+    assert f"note: --validation sick-val: {said}" in out
 
 
 @pytest.mark.usefixtures("here")
@@ -207,3 +217,41 @@ def test_one_edit_is_measured_without_a_distance_to_real_ones(trained: Path, cgd
     assert "one edit: to be compared with real images it takes two" in out
     found = facts("one/evaluation")["edits"]
     assert (found["samples"], found["between_classes"]) == (None, None)
+
+
+@pytest.mark.usefixtures("here")
+def test_who_guided_edits_does_not_judge_them(trained: Path, cgd: Cgd) -> None:
+    words = ("edit", f"--ckpt={trained / 'runs/diffusion'}", "--steps=2", "--device=cpu")
+    guided = ("--classifier=judge.ckpt", "--guidance=CleanGuidance", "--scale=2")
+    images = ("--images=test", "--num_images=3", "--to=next", "--out=guided")
+    code, _, err = cgd(*words, *guided, *images)
+    assert code == 0, err
+    refused = "guides these edits itself; give another one"
+    shutil.copy("judge.ckpt", "copy.ckpt")
+    for judge in ("judge.ckpt", "copy.ckpt"):  # by its weights, wherever they lie
+        code, out, err = cgd("evaluate", f"--judge={judge}", *EVALUATE[2:], "--edits=guided")
+        assert (code, out) == (1, "")
+        assert f"--judge {judge}: {refused}" in err
+    record = Path("guided/edits.json")
+    said = json.loads(record.read_text())
+    del said["guide_hash"]  # as older ones are
+    record.write_text(json.dumps(said))
+    code, out, err = cgd(*EVALUATE, "--edits=guided")
+    assert (code, out) == (1, "")
+    assert f"--judge judge.ckpt: {refused}" in err
+
+
+@pytest.mark.usefixtures("here")
+def test_the_judge_that_edits_name_is_taken(trained: Path, cgd: Cgd) -> None:
+    words = ("edit", f"--ckpt={trained / 'runs/diffusion'}", "--steps=2", "--device=cpu")
+    images = ("--images=test", "--num_images=3", "--to=next", "--out=judged")
+    shutil.copy("judge.ckpt", "own.ckpt")
+    assert cgd(*words, *images, "--judge=own.ckpt")[0] == 0
+    code, out, err = cgd("evaluate", "--data=Digits", "--device=cpu", "--edits=judged")
+    assert code == 0, err
+    assert f"judge: {Path('own.ckpt').absolute()}" in err
+    assert f"judge: {Path('own.ckpt').absolute()}" in out
+    Path("own.ckpt").unlink()
+    code, out, err = cgd("evaluate", "--data=Digits", "--device=cpu", "--edits=judged")
+    assert (code, out) == (1, "")
+    assert "--edits: wanted a judge" in err
