@@ -33,7 +33,9 @@ class Killed(BaseException):
 
 SAMPLE = ("sample", "--ckpt=runs/diffusion", "--device=cpu", "--sampler.steps=4", "--scale=0")
 SLOW = (*SAMPLE, "--batch_size=1", "--num_samples=120")
-CGD = (sys.executable, "-c", "from cgd_lightning.commands.main import main; main()")
+# Ctrl-C is ignored by what was started in the background, as these tests may have been.
+HEARD = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+CGD = (sys.executable, "-c", f"{HEARD}; from cgd_lightning.commands.main import main; main()")
 Cgd = Callable[..., tuple[int, str, str]]
 
 
