@@ -103,7 +103,7 @@ def claim(folder: Path, request: Mapping[str, Any], keep: bool = False) -> Itera
                 yield Claim(folder, pieces)
                 done = True
             finally:
-                if done or not keep or not _holds_any(pieces):
+                if done or not keep or not holds_any(pieces):
                     shutil.rmtree(unfinished, ignore_errors=True)
     except BaseException as error:
         if held:
@@ -135,11 +135,6 @@ def publish(folder: Path) -> None:
     for name in names:
         os.rename(unfinished / WHOLE / name, folder / name)
     shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def is_begun(folder: Path) -> bool:
-    """Whether a job that ended early left pieces in `folder`."""
-    return (folder / ".unfinished").is_dir()
 
 
 def is_made(folder: Path, request: Mapping[str, Any]) -> bool:
@@ -280,7 +275,8 @@ def _take(unfinished: Path, pieces: Path) -> None:
     pieces.mkdir(exist_ok=True)
 
 
-def _holds_any(pieces: Path) -> bool:
+def holds_any(pieces: Path) -> bool:
+    """Whether a job has left anything in the folder `pieces`."""
     return pieces.is_dir() and any(pieces.iterdir())
 
 

@@ -11,7 +11,7 @@ from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.checkpoints.runs import results_folder
 from cgd_lightning.sampling.animation import Animation
 from cgd_lightning.sampling.caption import Caption
-from cgd_lightning.sampling.claim import Claim, claim, is_begun
+from cgd_lightning.sampling.claim import Claim, claim, holds_any
 from cgd_lightning.sampling.files import SampleFolder, new_folder
 from cgd_lightning.sampling.job import Job, weights_hash
 from cgd_lightning.sampling.pair import Say, find_pair, silent
@@ -77,17 +77,18 @@ def write_samples(
     folder = Path(place.out) if place.out else new_folder(results_folder(pair.path) / "samples")
     record["networks"] = weights_hash(job)
     wanted = {**record["options"], "networks": record["networks"]}
-    try:
-        with claim(folder, wanted, keep=place.out is not None) as own:
-            processes.broadcast(own)
-            if own.made:
-                say(f"note: {folder} holds these samples already; nothing is left to do")
-                return folder / "grid.png"
+    keep = place.out is not None
+    with claim(folder, wanted, keep) as own:
+        processes.broadcast(own)
+        if own.made:
+            say(f"note: {folder} holds these samples already; nothing is left to do")
+            return folder / "grid.png"
+        try:
             return _fill(own, job, place, processes, record, say)
-    except BaseException:
-        if is_begun(folder):
-            say(f"note: {folder} keeps the batches that are finished; the same command goes on")
-        raise
+        except BaseException:
+            if keep and holds_any(own.pieces):
+                say(f"note: {folder} keeps the batches that are finished; the same command goes on")
+            raise
 
 
 def _fill(

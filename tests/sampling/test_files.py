@@ -94,6 +94,7 @@ def test_the_same_request_alone_goes_on_with_what_a_killed_job_left(
     assert "num_samples 50 there, 30 here" in error
     assert "seed 0 there, 1 here" in error
     assert "remove D/.unfinished" in error
+    assert "goes on" not in err
     assert contents(Path("D")) == left
     code, _, err = cgd(*few, "--out=D")
     assert code == 0, err
