@@ -2,10 +2,13 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -15,7 +18,7 @@ def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(__import__("sys").modules, spec.name, module)
+    monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
     return module
 
@@ -52,9 +55,7 @@ def test_a_training_step_counts_three_times_the_forward_pass(
     assert 2.8 < counted[0] / counted[1] <= 3.0
 
 
-def forward(denoiser) -> None:  # type: ignore[no-untyped-def]
-    import torch
-
+def forward(denoiser: Any) -> None:
     denoiser.output(torch.zeros(1, *denoiser.image_shape), torch.zeros(1))
 
 

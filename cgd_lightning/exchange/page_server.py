@@ -27,7 +27,8 @@ the system believes them to be is not asked."""
 
 
 class _Files(SimpleHTTPRequestHandler):
-    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, **TYPES}  # noqa: RUF012  (as there)
+    # The class that it comes from declares it as a plain attribute, too.
+    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, **TYPES}  # noqa: RUF012
 
     def end_headers(self) -> None:
         # Another page may be served at this address tomorrow.

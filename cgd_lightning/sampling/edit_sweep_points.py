@@ -14,20 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cgd_lightning.arrays import open_arrays
 from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.errors import InputError
-from cgd_lightning.evaluation.reference import hash_of
-from cgd_lightning.files import open_plain
-from cgd_lightning.sampling.arrays import read_images
 from cgd_lightning.sampling.claim import claim
 from cgd_lightning.sampling.edit_files import EditFolder
 from cgd_lightning.sampling.edit_images import Given
+from cgd_lightning.sampling.edit_source import read_edits
 from cgd_lightning.sampling.job import Job
-from cgd_lightning.sampling.record import read_json
 from cgd_lightning.sampling.request import Request
-from cgd_lightning.sampling.stored import DAMAGE
 from cgd_lightning.sampling.sweep_points import damaged, is_made
 from cgd_lightning.sampling.write_edits import finish, heading_of
 
@@ -79,16 +74,10 @@ class EditPointFolder:
         Raises InputError if they are damaged, or others.
         """
         images = self.given.images
-        shape, count = tuple(images.shape[1:]), len(images)
         try:
-            said = read_json(self.path / "edits.json")["images"]["edited_hash"]
-            with open_plain(self.path / "edits.npz") as file, open_arrays(file) as arrays:
-                originals = read_images(arrays, shape, count, "originals")
-                edited = read_images(arrays, shape, count, "edited")
-        except (InputError, *DAMAGE) as error:
-            raise damaged(self.path, " ".join(str(error).split())[:300]) from error
-        if not torch.equal(originals, images):
+            stored = read_edits(self.path, image_shape=images.shape[1:], option="point")
+        except InputError as error:
+            raise damaged(self.path, error) from error
+        if not torch.equal(stored.originals, images):
             raise damaged(self.path, "edits of other images")
-        if hash_of(edited) != said:
-            raise damaged(self.path, "its edits are not those that were made here")
-        return edited
+        return stored.edited

@@ -149,5 +149,5 @@ def test_no_step_waits_for_the_device(sampler: Sampler) -> None:
                 Linear(),
             )
         assert x.shape == (3, *SHAPE)
-    with pytest.raises((RuntimeError, NotImplementedError)):
+    with pytest.raises((RuntimeError, NotImplementedError)):  # releases of torch differ
         y.sum().item()

@@ -189,7 +189,7 @@ def test_wrong_images_are_refused(workplace: Path) -> None:
     with pytest.raises(InputError, match="images: of type ndarray; wanted a torch tensor"):
         job.editing(digits().numpy())  # type: ignore[arg-type]  # as a user may
     with pytest.raises(InputError, match="masks: of type ndarray; wanted a torch tensor"):
-        job.editing(digits(), np.ones((5, 1, 16, 16), dtype=bool))  # type: ignore[arg-type]
+        job.editing(digits(), np.ones((5, 1, 16, 16), dtype=bool))  # type: ignore[arg-type]  # too
     with pytest.raises(InputError, match="masks: bool of shape"):
         job.editing(digits(), torch.ones(5, 1, 3, 3, dtype=torch.bool))
     with pytest.raises(RequestError, match=r"start 0\.5: wanted a Start"):
