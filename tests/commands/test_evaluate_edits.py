@@ -101,6 +101,19 @@ def test_the_judge_and_the_pixels_say_what_became_of_edits(cgd: Cgd) -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_classes_of_other_data_are_not_taken_for_those_of_the_judge(cgd: Cgd) -> None:
+    """Digits with lesions are healthy and sick, which are no digits 0 and 1."""
+    words = [word for word in EVALUATE if not word.startswith("--data")]
+    code, _, err = cgd(*words, "--data=Lesions", "--edits=edits", "--out=lesions")
+    assert code == 0, err
+    edits = read_edits(Path("edits"), NAMES)
+    assert edits.labels is not None
+    assert edits.targets is not None
+    own = between_classes(edits.originals, torch.tensor(edits.labels), edits.labels, edits.targets)
+    assert facts("lesions")["edits"]["between_classes"] == own
+
+
+@pytest.mark.usefixtures("here")
 def test_maps_are_held_against_true_masks_by_kind(cgd: Cgd) -> None:
     words = (*EVALUATE, "--edits=sick-test", "--masks=true-test")
     code, out, err = cgd(*words)

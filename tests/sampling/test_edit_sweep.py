@@ -16,6 +16,7 @@ from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.edit_measure import EditReport
 from cgd_lightning.evaluation.estimate import share
+from cgd_lightning.evaluation.features import JudgeFeatures
 from cgd_lightning.sampling.edit_images import EditImages
 from cgd_lightning.sampling.edit_sweep import EditSweep, settings_of
 from cgd_lightning.sampling.edit_sweep_files import told
@@ -188,6 +189,11 @@ def test_what_is_wrong_is_said_before_anything_is_made(judge: Path) -> None:
         swept(EditSweep(tuple(map(Variant, others)), (1,)))
     with pytest.raises(InputError, match="guides these edits itself"):
         swept(EditSweep.of(replace(FEW, classifier=judge, guidance=CleanGuidance())), judge=judge)
+    seen = JudgeFeatures(checkpoints.load(judge, CleanClassifier))
+    arrays = torch.from_numpy(np.load("images.npz")["arr_0"]).permute(0, 3, 1, 2)
+    shown = ",".join(str(k) for k in seen(arrays.contiguous()).classes.tolist())
+    with pytest.raises(InputError, match="all images show what is asked already"):
+        swept(EditSweep.of(replace(FEW, labels=shown), (1,)))
     judge.unlink()
     with pytest.raises(InputError, match=r"no judge beside .* the guide alone would say"):
         swept()

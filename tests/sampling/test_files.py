@@ -434,6 +434,25 @@ def test_a_job_killed_while_it_names_its_files_is_ended_by_the_next(
     assert contents(tmp_path / "D") == contents(wanted)
 
 
+def test_a_job_that_goes_on_has_its_whole_animation(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (*SAMPLE, "--num_samples=3", "--batch_size=1", "--animate")
+    assert status(*words, "--out=clean") == 0
+    add = SampleFolder.add
+
+    def killed(self: SampleFolder, start: int, images: torch.Tensor) -> None:
+        if start == 2:
+            raise KeyboardInterrupt
+        add(self, start, images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SampleFolder, "add", killed)
+        assert status(*words, "--out=D") == 130
+    assert status(*words, "--out=D") == 0
+    assert contents(Path("D")) == contents(Path("clean"))
+
+
 def test_a_chunk_of_which_something_is_missing_is_made_again(tmp_path: Path) -> None:
     with suppress(Killed), claim(tmp_path, {}, keep=True) as own:
         out = SampleFolder(own, [0, 1, 0, 1], {0: "a", 1: "b"}, "png")
