@@ -4,10 +4,15 @@ import type { Lane, Part, Reply, Request, WalkRequest } from "./messages.ts";
 import type { Pair } from "./pair.ts";
 
 export interface Opening {
+  /** What the model is. It still loads, and walks that are asked for begin once it is there. */
+  readonly described: (pair: Pair) => void;
   readonly loading: (share: number) => void;
-  readonly opened: (pair: Pair) => void;
+  readonly opened: () => void;
   /** The model is there without a network from now on. */
   readonly kept: () => void;
+  /** There will be no model. */
+  readonly lost: (sentence: string) => void;
+  /** A walk broke off. */
   readonly failed: (sentence: string) => void;
 }
 
@@ -32,7 +37,7 @@ export class Engine {
     this.worker.onmessage = ({ data }: MessageEvent<Reply>) => this.told(data, opening);
     this.worker.onerror = (event) => {
       event.preventDefault();
-      opening.failed(`The page's worker does not start; reload the page. ${event.message ?? ""}`);
+      opening.lost(`The page's worker does not start; reload the page. ${event.message ?? ""}`);
     };
     this.tell({ kind: "open", folder: folder.href });
   }
@@ -46,18 +51,25 @@ export class Engine {
 
   private told(reply: Reply, opening: Opening): void {
     switch (reply.kind) {
+      case "described":
+        opening.described(reply.pair);
+        break;
       case "loading":
         opening.loading(reply.bytes / reply.of);
         break;
       case "opened":
-        opening.opened(reply.pair);
+        opening.opened();
         break;
       case "kept":
         opening.kept();
         break;
       case "failed":
-        opening.failed(reply.sentence);
-        if (reply.lane !== null) this.current(reply.lane, reply.id)?.done();
+        if (reply.lane === null) {
+          opening.lost(reply.sentence);
+        } else {
+          opening.failed(reply.sentence);
+          this.current(reply.lane, reply.id)?.done();
+        }
         break;
       case "part":
         this.current(reply.lane, reply.id)?.part(reply.part);

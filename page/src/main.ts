@@ -14,12 +14,14 @@ if (missing !== null) {
   said.failed(missing);
 } else {
   const engine = new Engine(new URL("model/", document.baseURI), {
+    described: (pair) => void new Page(pair, engine, place, said),
     loading: said.loading,
-    failed: said.failed,
-    opened: (pair) => {
-      said.opened();
-      new Page(pair, engine, place, said);
+    opened: said.opened,
+    lost: (sentence) => {
+      place.replaceChildren();
+      said.failed(sentence);
     },
+    failed: said.failed,
     kept: () => void keepPage(),
   });
 }

@@ -64,7 +64,9 @@ export type Part =
 
 export type Reply =
   | { readonly kind: "loading"; readonly bytes: number; readonly of: number }
-  | { readonly kind: "opened"; readonly pair: Pair }
+  /** What the model is; it still loads. */
+  | { readonly kind: "described"; readonly pair: Pair }
+  | { readonly kind: "opened" }
   /** Both files of the model are there without a network from now on. */
   | { readonly kind: "kept" }
   | { readonly kind: "part"; readonly lane: Lane; readonly id: number; readonly part: Part }

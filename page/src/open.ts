@@ -6,7 +6,11 @@ import { type Pair, PairError, readPair } from "./pair.ts";
 /** The cache that the service worker answers from. */
 export const KEPT = "cgd-model";
 
-export type Progress = (bytes: number, of: number) => void;
+export interface Progress {
+  /** The description is read; the model comes next. */
+  readonly described: (pair: Pair) => void;
+  readonly loading: (bytes: number, of: number) => void;
+}
 
 export interface Opened {
   readonly model: GuidedStep;
@@ -19,6 +23,7 @@ export async function open(folder: string, progress: Progress): Promise<Opened> 
   const described = await fetched(new URL("pair.json", folder));
   const json = await described.clone().text();
   const pair = readPair(parsed(json));
+  progress.described(pair);
   // The hash makes another address of another model, so that no cache ever mixes two.
   const address = new URL(`${pair.model.file}?sha256=${pair.model.sha256}`, folder);
   const graph = await bytesOf(await fetched(address), pair, progress);
@@ -59,7 +64,7 @@ async function bytesOf(response: Response, pair: Pair, progress: Progress): Prom
     if (length + part.value.length > whole.length) throw other(pair);
     whole.set(part.value, length);
     length += part.value.length;
-    progress(length, whole.length);
+    progress.loading(length, whole.length);
   }
   if (length < whole.length) throw other(pair);
   return whole;

@@ -139,11 +139,12 @@ export class Page {
     if (quiet && track.busy && track.isQuiet) return;
     if (!this.isNew(lane, deciding)) return;
     track.begin(quiet);
-    const begin = performance.now();
+    let begin = 0; // At the first step: the model may still load before it.
     this.engine.ask(
       { kind: "row", lane, count: PICTURES, ...settings },
       {
         part: (part) => {
+          begin ||= performance.now();
           if (part.kind === "frame") track.add(part.frame);
           this.notice.works();
           this.draw();

@@ -1,7 +1,7 @@
 /** All inference: the page never waits for a network. */
 
 import { Lanes } from "./lanes.ts";
-import type { Lane, Part, Reply, Request } from "./messages.ts";
+import type { Lane, Part, Reply, Request, WalkRequest } from "./messages.ts";
 import type { GuidedStep } from "./model.ts";
 import { isMemory, open } from "./open.ts";
 import { PairError } from "./pair.ts";
@@ -10,28 +10,42 @@ import { WalkError } from "./walk.ts";
 
 let model: GuidedStep | null = null;
 
+/** What is asked for while the model still loads, the newest of each lane. */
+const early = new Map<Lane, WalkRequest>();
+
 const lanes = new Lanes<Lane, Part>([["guided", "unguided"], ["edit"], ["strip"]], listened);
 
 self.onmessage = ({ data }: MessageEvent<Request>) => {
   if (data.kind === "open") {
     void opened(data.folder);
   } else if (data.kind === "stop") {
+    early.delete(data.lane);
     lanes.stop(data.lane);
-  } else if (model !== null) {
-    const { lane, id } = data;
-    lanes.start(lane, answer(model, data), {
-      part: (part) => tell({ kind: "part", lane, id, part }),
-      done: () => tell({ kind: "done", lane, id }),
-      failed: (error) => tell({ kind: "failed", lane, id, sentence: sentence(error) }),
-    });
+  } else if (model === null) {
+    early.set(data.lane, data);
+  } else {
+    start(model, data);
   }
 };
 
+function start(opened: GuidedStep, request: WalkRequest): void {
+  const { lane, id } = request;
+  lanes.start(lane, answer(opened, request), {
+    part: (part) => tell({ kind: "part", lane, id, part }),
+    done: () => tell({ kind: "done", lane, id }),
+    failed: (error) => tell({ kind: "failed", lane, id, sentence: sentence(error) }),
+  });
+}
+
 async function opened(folder: string): Promise<void> {
   try {
-    const made = await open(folder, (bytes, of) => tell({ kind: "loading", bytes, of }));
+    const made = await open(folder, {
+      described: (pair) => tell({ kind: "described", pair }),
+      loading: (bytes, of) => tell({ kind: "loading", bytes, of }),
+    });
     model = made.model;
-    tell({ kind: "opened", pair: model.pair });
+    tell({ kind: "opened" });
+    for (const request of early.values()) start(model, request);
     if (await made.keep()) tell({ kind: "kept" });
   } catch (error) {
     tell({ kind: "failed", lane: null, id: 0, sentence: sentence(error) });

@@ -67,6 +67,7 @@ async function failure(visited: Browser, model: string): Promise<string> {
     await page.goto(server.address);
     const said = page.getByRole("alert").locator("p");
     await said.waitFor();
+    expect(await page.getByRole("slider").count()).toBe(0);
     return (await said.textContent())!;
   } finally {
     await page.close();

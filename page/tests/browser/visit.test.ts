@@ -43,6 +43,27 @@ test("the page opens without a complaint, and all its parts fill", async () => {
   expect(said).toEqual([]);
 });
 
+test("what is asked for while the model loads is what is made once it is there", async () => {
+  let arrives = () => {};
+  const waiting = new Promise<void>((resolve) => {
+    arrives = resolve;
+  });
+  await page.route("**/pair.onnx*", async (route) => {
+    await waiting;
+    await route.continue();
+  });
+  await page.goto(`${server.address}#scale=5&steps=4`);
+  await scale(page).focus();
+  await page.keyboard.press("Home");
+  expect(await page.locator(".loading").count()).toBe(1);
+  expect(await page.locator("[data-step]:not([data-step=''])").count()).toBe(0);
+  arrives();
+  await finished(page);
+  expect(await page.locator(".loading").count()).toBe(0);
+  const [guided, unguided] = [page.locator(".row.guided"), page.locator(".row.unguided")];
+  expect(await pixels(guided)).toEqual(await pixels(unguided));
+});
+
 test("the networks run in a worker, and the page never loads them", async () => {
   await page.goto(`${server.address}#steps=4`);
   await finished(page);
