@@ -61,6 +61,7 @@ test-page: .venv/installed-dev page/node_modules/.package-lock.json  ## run the 
 	OMP_NUM_THREADS=1 $(BIN)/python page/tests/pixels.py $(TESTED) page/tests/made/pixels.json
 	mkdir -p page/tests/made/model
 	OMP_NUM_THREADS=1 $(BIN)/cgd export $(TESTED) --to onnx --out page/tests/made/model/pair.onnx
+	OMP_NUM_THREADS=1 $(BIN)/python page/tests/told.py page/tests/made/told
 	npm --prefix page test
 
 wheel: .venv/installed page/node_modules/.package-lock.json  ## build the wheel into dist/, the page in it
