@@ -14,8 +14,10 @@ from cgd_lightning.configuration.trusted import take_trusted
 from cgd_lightning.errors import InputError, printable
 from cgd_lightning.exchange.onnx_graph import check_installed
 from cgd_lightning.exchange.page_files import built_page, check_page, write_page
-from cgd_lightning.exchange.page_server import serve
+from cgd_lightning.exchange.page_server import address, listening
 from cgd_lightning.files import is_free
+
+DEFAULT_PORT = 8000
 
 
 def parser() -> OneLineErrors:
@@ -57,7 +59,9 @@ def parser() -> OneLineErrors:
         "is in the folder of --out.",
     )
     options.add_argument(
-        "--port", type=int, default=8000, help="Of --serve; 0 takes any that is free."
+        "--port",
+        type=int | None,
+        help=f"Of --serve; 0 takes any that is free. Default: {DEFAULT_PORT}.",
     )
     return options
 
@@ -67,30 +71,55 @@ def run(args: list[str]) -> None:
     words, gate = take_trusted(args[1:])
     settings = parser().parse_args(words)
     gate.check(vars(settings), "")
+    _check(settings)
     if settings.ckpt is None:
-        if not settings.serve or settings.out is None:
-            raise InputError(
-                "of which pair? cgd page --ckpt RUN, or cgd page --out FOLDER --serve for a page "
-                "that is there"
-            )
         out = Path(settings.out)
         check_page(out)
     else:
-        out = _make(settings, gate)
-    if settings.serve:
-        serve(out, settings.port, lambda address: print(f"{address} until Ctrl-C", flush=True))
+        out = _place(settings, gate)
+    if not settings.serve:
+        _make(settings, out, gate)
+        return
+    # The port is had before the work begins.
+    port = DEFAULT_PORT if settings.port is None else settings.port
+    with listening(out, port) as server:
+        if settings.ckpt is not None:
+            _make(settings, out, gate)
+        print(f"{address(server)} until Ctrl-C", flush=True)
+        server.serve_forever()
 
 
-def _make(settings: Namespace, gate: Gate) -> Path:
-    """Write the page and say what it is; its folder."""
-    path = checkpoints.find(settings.ckpt)
-    out = Path(settings.out or checkpoints.results_folder(path) / "page")
+def _check(settings: Namespace) -> None:
+    """Raises InputError for options that have nothing to do."""
+    if settings.port is not None and not settings.serve:
+        raise InputError("--port: is of --serve; add it")
+    if settings.ckpt is not None:
+        return
+    if not settings.serve or settings.out is None:
+        raise InputError(
+            "of which pair? cgd page --ckpt RUN, or cgd page --out FOLDER --serve for a page "
+            "that is there"
+        )
+    for name in ("classifier", "half"):
+        if settings[name]:
+            raise InputError(f"--{name}: is of a page that is made; give --ckpt RUN, too")
+
+
+def _place(settings: Namespace, gate: Gate) -> Path:
+    """The folder that the page shall be written to."""
+    out = Path(settings.out or checkpoints.results_folder(checkpoints.find(settings.ckpt)) / "page")
     gate.check_place(out, "out")
     if not is_free(out):
         raise InputError(
             f"--out {out}: is there already, and not an empty folder; give another, or show what "
             f"is there: cgd page --out {out} --serve"
         )
+    return out
+
+
+def _make(settings: Namespace, out: Path, gate: Gate) -> None:
+    """Write the page and say what it is."""
+    path = checkpoints.find(settings.ckpt)
     built_page()
     check_installed()
     classifier = _classifier(path, settings.classifier)
@@ -101,7 +130,6 @@ def _make(settings: Namespace, gate: Gate) -> Path:
     print(f"model: {page.model.size:,} bytes{'' if settings.half else '; --half halves them'}")
     for line in (*told_differences(page.model), f"{out}"):
         print(printable(line))
-    return out
 
 
 def _classifier(path: Path, named: str | None) -> Path:

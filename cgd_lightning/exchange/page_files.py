@@ -4,7 +4,6 @@ FOLDER/index.html, assets/, ...       the same of every pair, built from TypeScr
 FOLDER/model/pair.onnx, pair.json     the pair, as `step_files` writes it
 """
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,16 +100,23 @@ def write_page(
     site = built_page()
     check_bearable(denoiser, classifier, half)
     with whole_folder(out) as folder:
-        shutil.copytree(site, folder, ignore=_model_of(site), dirs_exist_ok=True)
-        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        size = sum(_copied(site, folder, name) for name in _files_of(site))
         graph = folder / MODEL / "pair.onnx"
         return Page(size, write_step(denoiser, classifier, graph, "onnx", half, progress))
 
 
-def _model_of(site: Path) -> Callable[[str, list[str]], list[str]]:
-    """For `shutil.copytree`: the model in the folder `site` itself is left out."""
-    top = os.fspath(site)
-    return lambda folder, names: [MODEL] if folder == top and MODEL in names else []
+def _files_of(site: Path) -> list[Path]:
+    """The files of the page, within the folder `site`, without the model that may lie there."""
+    files = (file.relative_to(site) for file in site.rglob("*") if file.is_file())
+    return [file for file in files if file.parts[0] != MODEL]
+
+
+def _copied(site: Path, folder: Path, name: Path) -> int:
+    """Copy the file `name` from `site` to `folder`; its bytes."""
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(site / name, target)
+    return target.stat().st_size
 
 
 def check_page(folder: Path) -> None:

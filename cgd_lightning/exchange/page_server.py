@@ -2,8 +2,10 @@
 
 import errno
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,10 @@ from typing import Any
 from cgd_lightning.errors import InputError
 
 HOST = "127.0.0.1"
+
+NAMES = (HOST, "localhost")
+"""By which a browser here asks for it. By any other, a page of the web would read what is served,
+whose own name it lets point here."""
 
 TYPES = {
     ".css": "text/css",
@@ -30,6 +36,19 @@ class _Files(SimpleHTTPRequestHandler):
     # The class that it comes from declares it as a plain attribute, too.
     extensions_map = {**SimpleHTTPRequestHandler.extensions_map, **TYPES}  # noqa: RUF012
 
+    def send_head(self) -> Any:
+        if (self.headers.get("Host") or HOST).rsplit(":", 1)[0] not in NAMES:
+            self.send_error(HTTPStatus.FORBIDDEN)
+            return None
+        folder = Path(self.directory).resolve()
+        if not Path(self.translate_path(self.path)).resolve().is_relative_to(folder):
+            self.send_error(HTTPStatus.NOT_FOUND)  # a link leads out of it
+            return None
+        return super().send_head()
+
+    def list_directory(self, path: Any) -> None:
+        self.send_error(HTTPStatus.NOT_FOUND)
+
     def end_headers(self) -> None:
         # Another page may be served at this address tomorrow.
         self.send_header("Cache-Control", "no-cache")
@@ -45,11 +64,12 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def serve(folder: Path, port: int, started: Callable[[str], object]) -> None:
-    """Serve the files of `folder` to this machine alone, until KeyboardInterrupt.
+@contextmanager
+def listening(folder: Path, port: int) -> Iterator[ThreadingHTTPServer]:
+    """A server of the files of `folder` to this machine alone; its `serve_forever` answers.
 
-    port: 0 takes any that is free. started: called with the address once it can be reached. Raises
-    InputError for a port that cannot be had.
+    The folder may be made meanwhile. port: 0 takes any that is free. Raises InputError for a port
+    that cannot be had.
     """
     try:
         server = _Server((HOST, port), partial(_Files, directory=str(folder)))
@@ -58,5 +78,9 @@ def serve(folder: Path, port: int, started: Callable[[str], object]) -> None:
             raise
         raise InputError(f"--port {port}: cannot be had; give another, or 0") from error
     with server:
-        started(f"http://{HOST}:{server.server_address[1]}/")
-        server.serve_forever()
+        yield server
+
+
+def address(server: ThreadingHTTPServer) -> str:
+    """Where a browser of this machine finds it."""
+    return f"http://{HOST}:{server.server_address[1]}/"

@@ -96,6 +96,15 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
     "a page without a place": (("--serve",), "of which pair? cgd page --ckpt RUN"),
     "a folder without a page": (("--serve", "--out=runs"), "runs: holds no page, for index.html"),
     "a page without a pair": (("--serve", "--out=built"), "built: holds no page, for model/pair"),
+    "a port of nothing": (("--ckpt=runs/diffusion", "--port=0"), "--port: is of --serve"),
+    "half of what is there": (
+        ("--serve", "--out=built", "--half"),
+        "--half: is of a page that is made; give --ckpt",
+    ),
+    "a classifier of what is there": (
+        ("--serve", "--out=built", "--classifier=runs/classifier"),
+        "--classifier: is of a page that is made; give --ckpt",
+    ),
     "a classifier": (("--ckpt=runs/classifier",), "is a classifier; give the diffusion"),
     "a judge as its guide": (("--ckpt=runs/diffusion", "--classifier=runs/judge"), "judge"),
     "a place that is taken": (("--ckpt=runs/diffusion", "--out=built"), "is there already"),
@@ -180,6 +189,7 @@ def test_a_page_is_served_with_the_types_that_browsers_want_until_it_is_interrup
         "assets/ort-1.wasm": "application/wasm",
         "model/pair.json": "application/json",
     }
+    (here / "built/out").symlink_to(here / "runs/classifier/version_0/best.ckpt")
     with served(here / "built") as (address, process):
         for name, kind in wanted.items():
             with urllib.request.urlopen(address + name) as answer:
@@ -189,8 +199,12 @@ def test_a_page_is_served_with_the_types_that_browsers_want_until_it_is_interrup
                     answer.read().decode()
                     == (BUILT | {"model/pair.json": "{}"})[name or "index.html"]
                 )
-        with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(f"{address}runs/classifier")
+        for name in ("runs/classifier", "model/", "out", "%2e%2e/runs"):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(address + name)
+        foreign = urllib.request.Request(address, headers={"Host": "elsewhere.example"})
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(foreign)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, "", "error: cgd page: interrupted\n")
@@ -201,4 +215,6 @@ def test_a_port_that_cannot_be_had_is_said(here: Path, cgd: Cgd) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         refused(cgd, f"--port {port}: cannot be had", "--serve", "--out=built", f"--port={port}")
+        # Before the page is made, which takes minutes.
+        refused(cgd, "cannot be had", "--ckpt=runs/diffusion", "--serve", f"--port={port}")
     refused(cgd, "--port 70000: cannot be had", "--serve", "--out=built", "--port=70000")
