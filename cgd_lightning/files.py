@@ -5,6 +5,7 @@ They are written beside their final name, flushed to the disk, and renamed.
 And files of a folder that a stranger may have filled: no link is followed, no pipe waited on.
 """
 
+import errno
 import os
 import shutil
 import stat
@@ -16,6 +17,9 @@ from typing import BinaryIO
 
 NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 """Flags for `os.open`, as far as the system has them."""
+
+FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""Errors of a disk, file or account that takes no more, which do not say of what folder."""
 
 
 def cache_home() -> Path | None:

@@ -39,7 +39,7 @@ from cgd_lightning.checkpoints.weights import (
 )
 from cgd_lightning.diffusion.autoencoder import Autoencoder
 from cgd_lightning.errors import InputError
-from cgd_lightning.files import whole
+from cgd_lightning.files import FULL, flush, whole
 
 MOST_CONFIG = 2**18
 """Characters in the configuration of a training."""
@@ -82,10 +82,40 @@ def write(
             else:
                 with unfinished.open("wb") as file:
                     torch.save(contents, cast(BinaryIO, _InParts(file, let_go)))
-        except RuntimeError as error:  # torch's word for a disk that is full
-            if "inline_container" not in str(error):
+            flush(unfinished)
+        except (RuntimeError, OSError) as error:
+            # RuntimeError is torch's word for a disk that is full.
+            full = isinstance(error, OSError) and error.errno in FULL
+            if not full and "inline_container" not in str(error):
                 raise
-            raise OSError(f"{path}: could not be written; is the disk full?") from error
+            raise OSError(_full(Path(path), unfinished, contents)) from error
+
+
+def _full(path: Path, unfinished: Path, contents: Any) -> str:
+    """That `contents` did not find room at `path`, how much is missing, and what there is."""
+    wanted, taken = _bytes_of(contents), unfinished.stat().st_size if unfinished.exists() else 0
+    kept = "; what was there before is kept" if path.is_file() else ""
+    return (
+        f"{path}: could not be written; is the disk full? It took {taken / 1e6:.1f} MB of about "
+        f"{wanted / 1e6:.1f} MB, and about {max(wanted - taken, 1e5) / 1e6:.1f} MB more are needed"
+        f"{kept}"
+    )
+
+
+def _bytes_of(contents: Any) -> int:
+    """The bytes of all tensors in nested dicts, lists and tuples; views of one count once."""
+    storages: dict[int, int] = {}
+    parts = [contents]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, torch.Tensor):
+            storage = part.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+        elif isinstance(part, dict):
+            parts.extend(part.values())
+        elif isinstance(part, list | tuple):
+            parts.extend(part)
+    return sum(storages.values())
 
 
 class _InParts:

@@ -6,6 +6,7 @@ Their runs are folders, and their checkpoints know their configuration.
 import signal
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,13 @@ from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.errors import InputError
 from cgd_lightning.training.callbacks import callbacks_of
 from cgd_lightning.training.guided_sampler import GuidedSampler
-from cgd_lightning.training.interrupt import soft_interrupt
+from cgd_lightning.training.interrupt import soft_interrupt, stopping
 from cgd_lightning.training.loggers import in_folder, refusals_in_one_line
 from cgd_lightning.training.metrics_file import RunCSVLogger
 from cgd_lightning.training.module import TrainingModule
 from cgd_lightning.training.modules import ClassifierModule
 from cgd_lightning.training.network_size import check_size
+from cgd_lightning.training.own_folder import is_first
 from cgd_lightning.training.predictions import ProbabilityTable
 from cgd_lightning.training.quiet import quieten
 from cgd_lightning.training.relaunch import command_line
@@ -53,6 +55,7 @@ from cgd_lightning.training.settings import (
     listed,
     refusals_of_the_trainer,
 )
+from cgd_lightning.training.slurm import requeue, signal_of
 
 OF_A_CHECKPOINT = ("validate", "test", "predict")
 TRAINER = {"default_root_dir": "runs", "log_every_n_steps": 10, "enable_model_summary": False}
@@ -65,16 +68,20 @@ def run(args: list[str]) -> None:
     words, gate = take_trusted(args, lightning=True)
     try:
         with (
-            tempfile.TemporaryDirectory(prefix=OWN_FILES) as folder,
             soft_interrupt() as interrupted,
             command_line(args),
             refusals_in_one_line(),
+            ExitStack() as until,
         ):
             if words[0] in OF_A_CHECKPOINT:
-                words = with_own_config(words, Path(folder), gate)
-            TrainingCLI(words, gate)
+                own = until.enter_context(tempfile.TemporaryDirectory(prefix=OWN_FILES))
+                words = with_own_config(words, Path(own), gate)
+            TrainingCLI(words, gate, interrupted, until)
     except SIGTERMException:
-        sys.exit(128 + (signal.SIGINT if interrupted else signal.SIGTERM))
+        number = interrupted[0] if interrupted else signal.SIGTERM
+        if number not in (signal.SIGINT, signal.SIGTERM) and is_first():
+            _say(requeue())
+        sys.exit(128 + number)
     finally:
         discard_unused()
 
@@ -89,8 +96,11 @@ class TrainingCLI(LightningCLI):
     claimed: Run | None = None
     """The run of a training, once it has its folder."""
 
-    def __init__(self, args: list[str], gate: Gate) -> None:
-        self.gate = gate
+    def __init__(
+        self, args: list[str], gate: Gate, interrupted: list[int], until: ExitStack
+    ) -> None:
+        """interrupted: signals that came. until: what is open until the training has ended."""
+        self.gate, self.interrupted, self.until = gate, interrupted, until
         self.parsers: list[LightningArgumentParser] = []
         try:
             super().__init__(
@@ -179,7 +189,7 @@ class TrainingCLI(LightningCLI):
     def claim(self, settings: Namespace) -> Run:
         """The run that `settings` ask for, which tell its folder to all that is made of them."""
         text = self.parsers[list(self.subcommands()).index("fit")].dump(settings, skip_unset=False)
-        run, trainer = claim(settings, text, self.gate.check_place), settings.trainer
+        run, trainer = claim(settings, text, self.gate.check_place, self.until), settings.trainer
         settings.ckpt_path, trainer.default_root_dir = run.ckpt_path, str(run.folder)
         if trainer.logger is not False:
             trust_wandb = self.gate.trusts("lightning.pytorch.loggers.wandb.WandbLogger")
@@ -202,6 +212,8 @@ class TrainingCLI(LightningCLI):
                 made.trainer.logger = [RunCSVLogger(self.claimed.folder), *made.trainer.logger]
             _say(self.claimed.title)
         plugins = with_run_files(listed(made.trainer.plugins))
+        if self.claimed is not None and (number := signal_of(plugins)) is not None:
+            self.until.enter_context(stopping(number, self.interrupted))
         with refusals_of_the_trainer():
             self.trainer = self.instantiate_trainer(callbacks=callbacks, plugins=plugins)
         if made.ckpt_path:

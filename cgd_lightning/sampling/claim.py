@@ -10,7 +10,6 @@ with the pieces, or starts over, and any other is refused, for the pieces are no
 new for every job, so that a process that outlives its job writes nowhere.
 """
 
-import errno
 import json
 import os
 import re
@@ -24,12 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from cgd_lightning.errors import InputError
-from cgd_lightning.files import NO_LINK, open_plain, whole
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from cgd_lightning.files import FULL, open_plain, whole
+from cgd_lightning.lock import locked
 
 FINAL = (
     *("samples.json", "images", "samples.npz", "grid.png", "animation.gif", ".samples.json.tmp"),
@@ -52,9 +47,6 @@ REQUEST_BYTES = 2**20
 
 MOST_BYTES = 2**30
 """Of a samples.json, which tells the classes of millions of images."""
-
-FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
-"""Errors of a disk, file or account that takes no more, which do not say of what folder."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +74,7 @@ def claim(folder: Path, request: Mapping[str, Any], keep: bool = False) -> Itera
     folder.mkdir(parents=True, exist_ok=True)
     held, done = False, False
     try:
-        with _locked(folder):
+        with locked(folder / ".unfinished.lock", f"--out {folder}", "give another folder"):
             held = True
             unfinished = folder / ".unfinished"
             left = _left(unfinished, request, keep)
@@ -168,63 +160,6 @@ def check_free(folder: Path) -> None:
             f"--out {folder}: holds {', '.join(there)}, but no {' or '.join(RECORDS)}: of a job "
             "that was killed, or of something else; give another folder, or remove them first"
         )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    path = folder / ".unfinished.lock"
-    flags = os.O_RDWR | os.O_CREAT | NO_LINK
-    if fcntl is None:
-        # O_TEMPORARY: Windows removes the file when its process ends.
-        flags |= os.O_EXCL | getattr(os, "O_TEMPORARY", 0)
-    while True:
-        try:
-            handle = os.open(path, flags, 0o666)
-        except FileExistsError as error:
-            raise _busy(folder) from error
-        except OSError as error:
-            if error.errno not in (errno.ELOOP, errno.EISDIR):
-                raise
-            raise _no_lock(folder) from error
-        try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise _no_lock(folder)
-            if fcntl is not None:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError as error:
-                    raise _busy(folder) from error
-            # Another job may have removed the file at its end, between our open and our lock.
-            if not _is_at(handle, path):
-                continue
-            try:
-                yield
-                return
-            finally:
-                with suppress(OSError):
-                    path.unlink()
-        finally:
-            os.close(handle)
-
-
-def _is_at(handle: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), os.lstat(path))
-    except FileNotFoundError:
-        return False
-
-
-def _busy(folder: Path) -> InputError:
-    return InputError(
-        f"--out {folder}: another command is at work there; give another folder, or wait for it"
-    )
-
-
-def _no_lock(folder: Path) -> InputError:
-    return InputError(
-        f"--out {folder}: .unfinished.lock in it is not a regular file; give another folder, or "
-        "remove it first"
-    )
 
 
 def _left(unfinished: Path, request: Mapping[str, Any], keep: bool) -> bool:

@@ -1,10 +1,12 @@
-"""Ctrl-C as a request to stop: a training ends its step and writes a checkpoint."""
+"""Ctrl-C, or another signal, as a request to stop: a training ends its step and saves it."""
 
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 
 @contextmanager
@@ -31,3 +33,26 @@ def soft_interrupt() -> Iterator[list[int]]:
         yield interrupted
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def stopping(number: int, interrupted: list[int]) -> Iterator[None]:
+    """The signal of this number stops a training as SIGTERM does, and is added to `interrupted`.
+
+    Before there is a training to stop it raises SIGTERMException.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        interrupted.append(number)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            raise SIGTERMException
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

@@ -1,6 +1,7 @@
 """A run that has its folder, before anything is made that writes into it."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from lightning.pytorch import Trainer
 
 from cgd_lightning.checkpoints.files import MOST_CONFIG
 from cgd_lightning.errors import InputError
+from cgd_lightning.training.own_folder import held
 from cgd_lightning.training.run_folder import run_folder
 from cgd_lightning.training.settings import class_of
 
@@ -58,12 +60,15 @@ class Run:
         return f"{done}, without a validation; cgd validate --ckpt_path {self.folder} measures it"
 
 
-def claim(settings: Any, config: str, check_place: Callable[[Path, str], None]) -> Run:
+def claim(
+    settings: Any, config: str, check_place: Callable[[Path, str], None], until: ExitStack
+) -> Run:
     """The run that the merged `settings` of `cgd fit` ask for; its folder is there from now on.
 
     config: their text. check_place: raises InputError for a folder that may not be written to, and
-    is given the option that names it. Raises InputError for a configuration that no checkpoint may
-    hold, and as `run_folder` does.
+    is given the option that names it. until: the folder is this training's until it is closed.
+    Raises InputError for a configuration that no checkpoint may hold, and as `run_folder` and
+    `held` do.
     """
     if len(config) > MOST_CONFIG:
         raise InputError(
@@ -75,8 +80,9 @@ def claim(settings: Any, config: str, check_place: Callable[[Path, str], None]) 
     name = run_name(settings.config, module) if usual else plain_name(settings.name)
     check_place(Path(root) / name, "trainer.default_root_dir")
     kind = getattr(module, "kind", None)
-    folder, ckpt_path = run_folder(root, name, settings.ckpt_path, kind)
+    folder, ckpt_path = run_folder(root, name, settings.ckpt_path, kind, config)
     check_place(folder, "ckpt_path")
+    until.enter_context(held(folder))
     return Run(folder, ckpt_path, config)
 
 

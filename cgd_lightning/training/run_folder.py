@@ -10,6 +10,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from cgd_lightning import checkpoints
 from cgd_lightning.errors import InputError
+from cgd_lightning.training import slurm
 from cgd_lightning.training.training_file import check_whole
 
 CLAIMED = "CGD_RUN_FOLDER"
@@ -22,25 +23,32 @@ _made: list[Path] = []
 
 
 def run_folder(
-    root: str | Path, name: str, ckpt_path: str | None, kind: str | None
+    root: str | Path, name: str, ckpt_path: str | None, kind: str | None, config: str = ""
 ) -> tuple[Path, str | None]:
     """The version folder of a new or continued run, and the checkpoint that it goes on from.
 
     "last" goes on from the newest whole checkpoint of the newest version of this run, in its own
-    folder. kind: what is trained. Raises InputError if there is none, or one that cannot be gone on
-    from.
+    folder; a run that has none, as one killed before its first, starts anew and says so. A job that
+    SLURM started again goes on likewise with the version of the same `config` that it began. kind:
+    what is trained. Raises InputError if there are checkpoints, and none that can be gone on from.
     """
     run = Path(root) / name
+    begun = slurm.earlier(checkpoints.versions(run), config) if ckpt_path != "last" else None
+    if begun is not None:
+        if not _kept(begun):
+            _say(f"starts anew: there is no checkpoint yet in {begun}, where this job was")
+        else:
+            check_own_files(begun)
+            return begun, str(newest_whole([begun], kind))
     if ckpt_path is None:
         return new_version(run), None
     if ckpt_path == "last":
-        folders = [folder for folder in checkpoints.versions(run) if any(_kept(folder))]
-        if not folders:
-            raise InputError(
-                f"--ckpt_path last: no last.ckpt in any version of {run}; start the run without "
-                "--ckpt_path"
-            )
-        file = newest_whole(folders, kind)
+        versions = checkpoints.versions(run)
+        if not any(_kept(folder) for folder in versions):
+            what = "there is no checkpoint yet in any version of"
+            _say(f"starts anew: {what if versions else 'there is no run'} {run}")
+            return new_version(run), None
+        file = newest_whole(versions, kind)
     elif Path(ckpt_path).is_dir():
         found = checkpoints.find(ckpt_path, ("last.ckpt", "best.ckpt"))
         file = newest_whole([found.parent], kind)
@@ -62,6 +70,8 @@ def newest_whole(folders: list[Path], kind: str | None) -> Path:
     """
     problems: list[str] = []
     for folder in folders:
+        if not _kept(folder):
+            problems.append(f"{folder}: there is no checkpoint in it")
         for file in _kept(folder):
             try:
                 check_training(file, kind)
@@ -69,12 +79,16 @@ def newest_whole(folders: list[Path], kind: str | None) -> Path:
                 problems.append(str(error))
                 continue
             for problem in problems:
-                if rank_zero_only.rank == 0:
-                    print(f"passed over: {problem}", file=sys.stderr)
+                _say(f"passed over: {problem}")
             return file
     raise InputError(
         f"nothing to go on from: {'; '.join(problems)[:600]}; start the run without --ckpt_path"
     )
+
+
+def _say(text: str) -> None:
+    if rank_zero_only.rank == 0:
+        print(text, file=sys.stderr)
 
 
 def _kept(folder: Path) -> list[Path]:
@@ -135,7 +149,10 @@ def discard_unused() -> None:
         if (
             folder.is_dir()
             and not folder.is_symlink()
-            and {file.name for file in folder.iterdir()} <= {"config.yaml"}
+            and all(
+                file.name == "config.yaml" or file.name.startswith(slurm.MARK)
+                for file in folder.iterdir()
+            )
         ):
             shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):

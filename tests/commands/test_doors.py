@@ -322,9 +322,20 @@ def test_a_run_that_goes_on_follows_no_link_that_leads_out_of_it(
     assert cgd("fit", *ON)[0] == 0
 
 
+def flip(file: Path, place: int) -> None:
+    contents = bytearray(file.read_bytes())
+    contents[place] ^= 1
+    file.write_bytes(contents)
+
+
 LASTS: dict[str, Callable[[Path], object]] = {
     "empty": lambda last: last.write_bytes(b""),
     "cut": lambda last: last.write_bytes(last.read_bytes()[:-3000]),
+    "zeros": lambda last: last.write_bytes(bytes(last.stat().st_size)),
+    "half zeros": lambda last: last.write_bytes(
+        last.read_bytes()[: last.stat().st_size // 2].ljust(last.stat().st_size, b"\0")
+    ),
+    "one bit": lambda last: flip(last, last.stat().st_size // 2),
     "text": lambda last: last.write_text("hello"),
     "damaged": lambda last: last.write_bytes(
         last.read_bytes().replace(last.read_bytes()[60_000:60_100], bytes(100), 1)
@@ -387,11 +398,9 @@ def test_a_kill_in_the_middle_of_writing_a_checkpoint_leaves_the_one_before(tmp_
         _, err = process.communicate()
         assert process.returncode == -signal.SIGKILL, err
         checkpoints.load(last)
-    assert not [
-        path
-        for path in last.parent.iterdir()
-        if path.name not in ("last.ckpt", "best.ckpt", "config.yaml", "metrics.csv", "curves.png")
-    ][1:]
+    plain = ("last.ckpt", "best.ckpt", "config.yaml", "metrics.csv", "curves.png")
+    left = {path.name for path in last.parent.iterdir() if path.name not in plain}
+    assert left - {".training.lock"} <= {f".{name}.tmp" for name in plain}
 
 
 def test_a_disk_that_is_full_is_one_line_and_leaves_the_checkpoint_before(workplace: Path) -> None:

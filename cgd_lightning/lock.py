@@ -1,0 +1,89 @@
+"""A file that one process holds for as long as it lives.
+
+The kernel gives it back when the process dies, however it dies: nothing has to be removed by hand.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from cgd_lightning.errors import InputError
+from cgd_lightning.files import NO_LINK
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_held: set[int] = set()
+"""Handles of the files that this process holds."""
+
+
+@contextmanager
+def locked(path: Path, folder: str, remedy: str) -> Iterator[None]:
+    """The file `path`, made if it is missing, is this process's alone until the block ends.
+
+    Then it is removed. folder: how the user named the folder of the file. remedy: what to do in
+    place of waiting. Raises InputError if another process holds it, or if it is no regular file.
+    """
+    flags = os.O_RDWR | os.O_CREAT | NO_LINK
+    if fcntl is None:
+        # O_TEMPORARY: Windows removes the file when its process ends.
+        flags |= os.O_EXCL | getattr(os, "O_TEMPORARY", 0)
+    busy = InputError(f"{folder}: another command is at work there; {remedy}, or wait for it")
+    odd = InputError(
+        f"{folder}: {path.name} in it is not a regular file; {remedy}, or remove it first"
+    )
+    while True:
+        try:
+            handle = os.open(path, flags, 0o666)
+        except FileExistsError as error:
+            raise busy from error
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.EISDIR):
+                raise
+            raise odd from error
+        owner = os.getpid()
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise odd
+            if fcntl is not None:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise busy from error
+            # Another process may have removed the file at its end, between our open and our lock.
+            if not _is_at(handle, path):
+                continue
+            _held.add(handle)
+            try:
+                yield
+                return
+            finally:
+                if os.getpid() == owner:
+                    with suppress(OSError):
+                        path.unlink()
+        finally:
+            if os.getpid() == owner:
+                _held.discard(handle)
+                os.close(handle)
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _let_go() -> None:
+    """What a fork has of the files is closed: it would hold them when their process is dead."""
+    while _held:
+        os.close(_held.pop())
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_let_go)

@@ -1,0 +1,254 @@
+"""What happens to real trainings: whatever ends one, it goes on to the same weights."""
+
+import os
+import random
+import resource
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+
+from cgd_lightning.training import slurm
+from tests.training.processes import FIT, run, start, weights
+
+KILLS = int(os.environ.get("TEST_KILLS", "3"))
+"""How many trainings are killed at random moments, and a quarter as many of two processes."""
+
+RUN = "runs/classifier/version_0"
+ON = (*FIT, "--ckpt_path=last")
+
+
+class At(Callback):
+    """Does something to its process when `hook` is called at `step`."""
+
+    def __init__(self, hook: str, step: int, what: str) -> None:
+        def act(trainer: Trainer, *_: Any) -> None:
+            if trainer.global_step == step and trainer.is_global_zero:
+                WHAT[what]()
+
+        setattr(self, hook, act)
+
+
+def fail() -> None:
+    raise ValueError("a fault of its own")
+
+
+def fill_the_disk() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
+def wait_for_a_word() -> None:
+    Path("waits").touch()
+    deadline = time.monotonic() + 100
+    while not Path("go").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+WHAT: dict[str, Callable[[], object]] = {
+    "SIGKILL": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "SIGUSR1": lambda: os.kill(os.getpid(), signal.SIGUSR1),
+    "an error": fail,
+    "a full disk": fill_the_disk,
+    "wait": wait_for_a_word,
+}
+
+
+def at(hook: str, step: int, what: str) -> tuple[str, ...]:
+    name = "--trainer.callbacks"
+    return (
+        *(f"{name}={__name__}.At", f"{name}.hook={hook}", f"{name}.step={step}"),
+        f"{name}.what={what}",
+    )
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The final weights of a training that was left alone, and the seconds that it took."""
+
+    weights: dict[str, torch.Tensor]
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Whole]:
+    """Of so many processes."""
+    done: dict[int, Whole] = {}
+
+    def trained(count: int = 1) -> Whole:
+        if count not in done:
+            folder, begin = tmp_path_factory.mktemp("whole"), time.monotonic()
+            code, told = run(folder, *FIT, count=count)
+            assert code == 0, told
+            done[count] = Whole(weights(folder), time.monotonic() - begin)
+        return done[count]
+
+    return trained
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def left(folder: Path) -> list[str]:
+    """Hidden files of the run."""
+    return sorted(path.name for path in folder.glob("runs/*/version_*/.*"))
+
+
+def errors(told: str) -> list[str]:
+    assert "Traceback" not in told
+    return [line for line in told.splitlines() if line.startswith("error: ")]
+
+
+@pytest.mark.parametrize(("count", "kills"), [(1, KILLS), (2, max(1, KILLS // 4))])
+def test_killed_at_random_moments_a_training_goes_on_to_the_same_weights(
+    count: int, kills: int, whole: Callable[..., Whole], tmp_path: Path
+) -> None:
+    alone, moments, outcomes = whole(count), random.Random(7), []
+    for kill in range(kills):
+        folder = tmp_path / f"{kill}"
+        training = start(folder, *FIT, count=count)
+        time.sleep(moments.uniform(0.05, 1) * alone.seconds)
+        training.kill()
+        assert set(training.end()) <= {-signal.SIGKILL, 0}, training.told()
+        code, told = run(folder, *ON, count=count)
+        assert code == 0, told
+        assert ("starts anew: " in told) != ("continuing from " in told)
+        assert same(weights(folder), alone.weights)
+        outcomes.append("anew" if "starts anew: " in told else "resumed")
+    print(f"{count} processes: {outcomes.count('resumed')} resumed, {outcomes.count('anew')} anew")
+
+
+FAULTS = {
+    "killed in mid-epoch": (at("on_train_batch_end", 6, "SIGKILL"), -signal.SIGKILL),
+    "killed in a validation": (at("on_validation_batch_end", 8, "SIGKILL"), -signal.SIGKILL),
+    "an error": (at("on_train_batch_end", 6, "an error"), 1),
+    "a full disk": (at("on_train_batch_end", 6, "a full disk"), 1),
+}
+
+
+@pytest.mark.parametrize(("fault", "ends"), FAULTS.values(), ids=FAULTS)
+def test_whatever_ends_a_training_it_goes_on_to_the_same_weights(
+    fault: tuple[str, ...],
+    ends: int,
+    whole: Callable[..., Whole],
+    tmp_path: Path,
+) -> None:
+    code, told = run(tmp_path, *FIT, *fault)
+    assert code == ends, told
+    last = tmp_path / RUN / "last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == 4
+    if ends == 1:
+        [error] = errors(told)
+        if "full" in fault[-1]:
+            assert ".ckpt: could not be written; is the disk full? It took 0.1 MB of" in error
+            assert error.endswith(" MB more are needed; what was there before is kept")
+    assert left(tmp_path) == ([".training.lock"] if ends < 0 else [])
+    code, told = run(tmp_path, *ON)
+    assert code == 0, told
+    assert f"continuing from {RUN}/last.ckpt" in told
+    assert same(weights(tmp_path), whole().weights)
+    assert left(tmp_path) == []
+
+
+def test_killed_while_it_writes_a_checkpoint_a_training_leaves_the_one_before_and_nothing_else(
+    whole: Callable[..., Whole], tmp_path: Path
+) -> None:
+    folder, own = tmp_path / "run", tmp_path / "temporary"
+    own.mkdir()
+    training = start(folder, *FIT, variables={"TMPDIR": str(own)})
+    half, last = folder / RUN / ".last.ckpt.tmp", folder / RUN / "last.ckpt"
+    training.wait(lambda: last.exists() and half.exists())
+    training.kill()
+    assert training.end() == (-signal.SIGKILL,)
+    assert list(own.iterdir()) == []
+    step = torch.load(last, weights_only=True)["global_step"]
+    half.write_bytes(b"half")  # the kill may have come too late
+    training = start(folder, *ON)
+    training.wait(lambda: not half.exists())  # before it writes one itself
+    assert training.end() == (0,)
+    assert 4 <= step < 20
+    assert same(weights(folder), whole().weights)
+    assert left(folder) == []
+
+
+def test_two_trainings_of_one_run_exclude_each_other_until_the_first_is_dead(
+    whole: Callable[..., Whole], tmp_path: Path
+) -> None:
+    # Workers are forks, which outlive a process that is killed by some seconds.
+    training = start(tmp_path, *FIT, "--data.num_workers=1", *at("on_train_batch_end", 6, "wait"))
+    training.wait((tmp_path / "waits").exists)
+    last = tmp_path / RUN / "last.ckpt"
+    before = last.read_bytes()
+    second = start(tmp_path, *ON, name="second")
+    assert second.end() == (1,)
+    [error] = errors(second.told())
+    assert error == (
+        f"error: cgd fit: --ckpt_path {RUN}: another command is at work there; start a run without "
+        "--ckpt_path, or wait for it"
+    )
+    assert last.read_bytes() == before
+    training.kill()
+    assert training.end() == (-signal.SIGKILL,)
+    code, told = run(tmp_path, *ON)
+    assert code == 0, told
+    assert same(weights(tmp_path), whole().weights)
+    assert [path.name for path in (tmp_path / RUN).parent.iterdir()] == ["version_0"]
+
+
+SLURM = {
+    **{"SLURM_JOB_ID": "123", "SLURM_JOB_NAME": "night", "SLURM_NTASKS": "1"},
+    **{"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"},
+}
+
+
+def test_a_job_that_slurm_pre_empts_is_put_back_and_goes_on(
+    whole: Callable[..., Whole], tmp_path: Path
+) -> None:
+    asked, scontrol = tmp_path / "asked", tmp_path / "bin/scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(f"#!/bin/sh\necho $* >> {asked}\n")
+    scontrol.chmod(0o755)
+    path = {"PATH": f"{scontrol.parent}:{os.environ['PATH']}"}
+    command = (*FIT, *at("on_train_batch_start", 6, "SIGUSR1"))
+    code, told = run(tmp_path, *command, variables={**SLURM, **path})
+    assert code == 128 + signal.SIGUSR1, told
+    assert asked.read_text() == "requeue 123\n"
+    assert told.splitlines()[-1].startswith("job 123 of SLURM is put back into its queue")
+    assert torch.load(tmp_path / RUN / "last.ckpt", weights_only=True)["global_step"] == 7
+    again = {**SLURM, **path, "SLURM_RESTART_COUNT": "1"}
+    code, told = run(tmp_path, *command, variables=again)
+    assert code == 0, told
+    assert f"continuing from {RUN}/last.ckpt" in told
+    assert same(weights(tmp_path), whole().weights)
+
+
+def test_a_job_goes_on_with_its_own_run_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, number, config in (("0", "123", "b"), ("1", "123", "a"), ("2", "124", "a")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(config)
+        (tmp_path / name / f".slurm-{number}").touch()
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    newest = [tmp_path / name for name in ("2", "1", "0")]
+    assert slurm.earlier(newest, "a") is None  # it was not started again
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert slurm.earlier(newest, "a") == tmp_path / "1"
+    assert slurm.earlier(newest, "b") == tmp_path / "0"
+    assert slurm.earlier(newest, "c") is None
+
+
+def test_a_job_that_cannot_be_put_back_says_so(tmp_path: Path) -> None:
+    array = {"SLURM_ARRAY_JOB_ID": "100", "SLURM_ARRAY_TASK_ID": "7", "PATH": str(tmp_path)}
+    command = (*FIT, *at("on_train_batch_start", 6, "SIGUSR1"))
+    code, told = run(tmp_path, *command, variables={**SLURM, **array})
+    assert code == 128 + signal.SIGUSR1, told
+    assert "stopped; last.ckpt is written" in told
+    assert told.splitlines()[-1].startswith("scontrol requeue 100_7 failed (")
