@@ -6,6 +6,7 @@ The kernel gives it back when the process dies, however it dies: nothing has to 
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,9 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+"""Errors of a file system without locks, as some that clusters share."""
+
 _held: set[int] = set()
 """Handles of the files that this process holds."""
 
@@ -27,7 +31,8 @@ def locked(path: Path, folder: str, remedy: str) -> Iterator[None]:
     """The file `path`, made if it is missing, is this process's alone until the block ends.
 
     Then it is removed. folder: how the user named the folder of the file. remedy: what to do in
-    place of waiting. Raises InputError if another process holds it, or if it is no regular file.
+    place of waiting. Where the file system has no locks, this is said, and nothing is held. Raises
+    InputError if another process holds the file, or if it is no regular file.
     """
     flags = os.O_RDWR | os.O_CREAT | NO_LINK
     if fcntl is None:
@@ -55,6 +60,11 @@ def locked(path: Path, folder: str, remedy: str) -> Iterator[None]:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError as error:
                     raise busy from error
+                except OSError as error:
+                    if error.errno not in NO_LOCKS:
+                        raise
+                    what = "its file system has no locks; see that no other command is at work"
+                    print(f"{folder}: {what} there", file=sys.stderr)
             # Another process may have removed the file at its end, between our open and our lock.
             if not _is_at(handle, path):
                 continue

@@ -47,6 +47,9 @@ MOST_CONFIG = 2**18
 PART = 2**25
 """Bytes that are written before the memory of what was written is given back."""
 
+PER_TENSOR = 500
+"""Bytes that a file has of a tensor beside its numbers, about."""
+
 M = TypeVar("M", bound=Model)
 
 
@@ -96,14 +99,13 @@ def _full(path: Path, unfinished: Path, contents: Any) -> str:
     wanted, taken = _bytes_of(contents), unfinished.stat().st_size if unfinished.exists() else 0
     kept = "; what was there before is kept" if path.is_file() else ""
     return (
-        f"{path}: could not be written; is the disk full? It took {taken / 1e6:.1f} MB of about "
-        f"{wanted / 1e6:.1f} MB, and about {max(wanted - taken, 1e5) / 1e6:.1f} MB more are needed"
-        f"{kept}"
+        f"{path}: could not be written; is the disk full? It took {taken:,} of about {wanted:,} "
+        f"bytes; about {max(wanted - taken, PER_TENSOR):,} more are needed{kept}"
     )
 
 
 def _bytes_of(contents: Any) -> int:
-    """The bytes of all tensors in nested dicts, lists and tuples; views of one count once."""
+    """About the bytes of a file of nested dicts, lists and tuples; views of a tensor count once."""
     storages: dict[int, int] = {}
     parts = [contents]
     while parts:
@@ -115,7 +117,7 @@ def _bytes_of(contents: Any) -> int:
             parts.extend(part.values())
         elif isinstance(part, list | tuple):
             parts.extend(part)
-    return sum(storages.values())
+    return sum(storages.values()) + PER_TENSOR * len(storages)
 
 
 class _InParts:

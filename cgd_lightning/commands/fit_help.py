@@ -35,7 +35,8 @@ EXAMPLES = {
 
 OF_A_FILE = {
     "fit": "checkpoint to go on from: a file, version folder or run, or last, for the last one of "
-    "the run that the configuration names. A new run starts if none is given.",
+    "the run that the configuration names, or a new start if it has none yet. A new run starts if "
+    "none is given.",
     "validate": "run, version folder or file of the network.",
 }
 
