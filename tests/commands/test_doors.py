@@ -2,12 +2,9 @@
 
 import json
 import os
-import resource
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -364,68 +361,6 @@ def test_a_last_checkpoint_that_cannot_be_gone_on_from_is_passed_over_for_the_on
 
 
 CGD = [sys.executable, "-c", "from cgd_lightning.commands.main import main; main()"]
-
-
-def test_a_kill_in_the_middle_of_writing_a_checkpoint_leaves_the_one_before(tmp_path: Path) -> None:
-    """Lightning's own way went through the temporary folder and lost both."""
-    last = tmp_path / LAST
-    words = [
-        word
-        for word in TINY_CLASSIFIER
-        if "val_check_interval" not in word and "max_steps" not in word
-    ]
-    words += [
-        "--trainer.val_check_interval=1",
-        "--trainer.limit_val_batches=1",
-        "--trainer.max_steps=100000",
-        "--model.warmup_steps=0",
-    ]
-    for _ in range(2):
-        extra = ["--ckpt_path=last"] if last.exists() else []
-        process = subprocess.Popen(
-            [*CGD, "fit", *words, *extra],
-            cwd=tmp_path,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-        )
-        begin = last.stat().st_mtime_ns if last.exists() else 0
-        unfinished = last.with_name(".last.ckpt.tmp")
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and process.poll() is None:
-            if unfinished.exists() and last.exists() and last.stat().st_mtime_ns != begin:
-                break
-        process.send_signal(signal.SIGKILL)
-        _, err = process.communicate()
-        assert process.returncode == -signal.SIGKILL, err
-        checkpoints.load(last)
-    plain = ("last.ckpt", "best.ckpt", "config.yaml", "metrics.csv", "curves.png")
-    left = {path.name for path in last.parent.iterdir() if path.name not in plain}
-    assert left - {".training.lock"} <= {f".{name}.tmp" for name in plain}
-
-
-def test_a_disk_that_is_full_is_one_line_and_leaves_the_checkpoint_before(workplace: Path) -> None:
-    before = LAST.read_bytes()
-
-    def small() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-
-    done = subprocess.run(
-        [*CGD, "fit", *ON],
-        cwd=workplace,
-        capture_output=True,
-        text=True,
-        preexec_fn=small,
-        timeout=100,
-    )
-    assert done.returncode == 1, done.stderr
-    [error] = errors(done.stderr)
-    assert (
-        "last.ckpt: could not be written; is the disk full?" in error
-        or "best.ckpt: could not" in error
-    )
-    assert "Traceback" not in done.stderr
-    assert LAST.read_bytes() == before
-    assert not list(LAST.parent.glob(".*"))
 
 
 STRAY = (
