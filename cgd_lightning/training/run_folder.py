@@ -30,7 +30,8 @@ def run_folder(
     "last" goes on from the newest whole checkpoint of the newest version of this run, in its own
     folder; a run that has none, as one killed before its first, starts anew and says so. A job that
     SLURM started again goes on likewise with the version of the same `config` that it began. kind:
-    what is trained. Raises InputError if there are checkpoints, and none that can be gone on from.
+    what is trained. Raises InputError if there is no such run, or no checkpoint of it that can be
+    gone on from.
     """
     run = Path(root) / name
     begun = slurm.earlier(checkpoints.versions(run), config) if ckpt_path != "last" else None
@@ -44,9 +45,13 @@ def run_folder(
         return new_version(run), None
     if ckpt_path == "last":
         versions = checkpoints.versions(run)
+        if not versions:
+            raise InputError(
+                f"--ckpt_path last: no last.ckpt, and no run at all, in {run}; start the run "
+                "without --ckpt_path"
+            )
         if not any(_kept(folder) for folder in versions):
-            what = "there is no checkpoint yet in any version of"
-            _say(f"starts anew: {what if versions else 'there is no run'} {run}")
+            _say(f"starts anew: there is no checkpoint yet in any version of {run}")
             return new_version(run), None
         file = newest_whole(versions, kind)
     elif Path(ckpt_path).is_dir():

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib import import_module
 from inspect import isabstract
 from pathlib import Path
@@ -82,8 +83,8 @@ def of_training() -> Iterator[tuple[str, ArgumentParser]]:
             found.extend(self.parsers)
             raise BuiltError
 
-    with pytest.raises(BuiltError):
-        Parsers(["fit"], Gate([], NO_TRUST, {}, []))
+    with pytest.raises(BuiltError), ExitStack() as until:
+        Parsers(["fit"], Gate([], NO_TRUST, {}, []), [], until)
     return zip(fit.TrainingCLI.subcommands(), found, strict=True)
 
 

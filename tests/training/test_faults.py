@@ -117,11 +117,12 @@ def test_killed_at_random_moments_a_training_goes_on_to_the_same_weights(
         time.sleep(moments.uniform(0.3, 1) * alone.seconds)
         training.kill()
         assert set(training.end()) <= {-signal.SIGKILL, 0}, training.told()
-        code, told = run(folder, *ON, count=count)
+        begun = (folder / RUN).exists()
+        code, told = run(folder, *(ON if begun else FIT), count=count)
         assert code == 0, told
-        assert ("starts anew: " in told) != ("continuing from " in told)
+        assert begun == (("starts anew: " in told) != ("continuing from " in told))
         assert same(weights(folder), alone.weights)
-        outcomes.append("anew" if "starts anew: " in told else "resumed")
+        outcomes.append("resumed" if "continuing from " in told else "anew")
     print(f"{count} processes: {outcomes.count('resumed')} resumed, {outcomes.count('anew')} anew")
 
 
