@@ -11,6 +11,7 @@ against its size before room is made for it.
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tokenize import TokenError
 from typing import Any, BinaryIO
 from zipfile import BadZipFile, ZipFile
 
@@ -67,7 +68,10 @@ class Arrays:
     def _header(self, name: str, file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
         if np.lib.format.read_magic(file) != (1, 0):
             raise ValueError("an array in another version of the format than 1.0")
-        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+        try:
+            shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+        except TokenError as error:  # of brackets that are never closed
+            raise ValueError(f"{name} has no header that can be read") from error
         if dtype.hasobject:
             raise ValueError(f"{name} holds pickled objects, which are never read")
         plain = dtype.kind in "biuf" and dtype.isnative and not by_columns

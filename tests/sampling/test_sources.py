@@ -4,6 +4,7 @@ import json
 import os
 import re
 import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +93,14 @@ def savez(**arrays: object) -> Callable[[Path], object]:
     return lambda folder: np.savez(folder / "x.npz", **arrays)  # type: ignore[arg-type]
 
 
+def open_bracket(file: Path, name: str) -> None:
+    """An array whose header is a bracket that is never closed."""
+    header = b"{'shape': ("
+    with zipfile.ZipFile(file, "w") as archive:
+        npy = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+        archive.writestr(f"{name}.npy", npy)
+
+
 PICKLED = np.full((3, 4, 4, 3), None)
 
 HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -110,6 +119,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "other bytes": (lambda f: (f / "x.npz").write_bytes(b"PK"), "not a zip file"),
     "a pipe": (lambda f: os.mkfifo(f / "x.npz"), "not a regular file"),
     "a link to a device": (lambda f: (f / "x.npz").symlink_to("/dev/zero"), "not a regular file"),
+    "an open bracket": (lambda f: open_bracket(f / "x.npz", "arr_0"), "no header that can be read"),
     "pressed arrays": (
         lambda f: np.savez_compressed(f / "x.npz", arr_0=pixels(3)),
         "is compressed",
