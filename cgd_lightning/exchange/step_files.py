@@ -18,6 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from cgd_lightning.checkpoints.plain_json import read_mapping
 from cgd_lightning.checkpoints.state_dicts import sha256
 from cgd_lightning.diffusion.classifier import NoisyClassifier
 from cgd_lightning.diffusion.codec import PIXELS, Pixels
@@ -72,10 +73,9 @@ def _is_left_over(file: Path) -> bool:
         return False
     try:
         with open_plain(file, MOST_JSON) as opened:
-            contents = json.load(opened)
+            return read_mapping(opened.read()).get("format") == FORMAT
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(contents, dict) and contents.get("format") == FORMAT
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,13 @@ def test_a_json_that_a_kill_left_alone_is_replaced(here: Path) -> None:
         check_place(here / "pair.onnx", "onnx")
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"format": "mine"}', "[" * 100_000])
+MANY = '{"format": "cgd-lightning guided step", "alpha": [' + "0," * 2**20 + "0]}"
+"""More values than are read: 16 MiB of JSON may be half a gigabyte of lists."""
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"format": "mine"}', "[" * 100_000, MANY], ids=lambda text: text[:20]
+)
 def test_a_json_of_another_is_kept(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(InputError, match=r"x\.json is there already; give another name"):
