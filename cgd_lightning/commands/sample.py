@@ -188,7 +188,7 @@ def sampler_of(
     files = values_of("--config", words)
     for file in files:
         if os.path.isfile(file) and os.path.getsize(file) <= MOST_BYTES:
-            with suppress(OSError, yaml.YAMLError, TypeError, KeyError):
+            with suppress(OSError, UnicodeError, yaml.YAMLError, TypeError, KeyError):
                 contents = load_yaml(Path(file).read_text(encoding="utf-8"))
                 asked.append(contents["sampler"]["class_path"])
     # Over the files that are typed, and under the recorded one.

@@ -1,6 +1,7 @@
 """Configuration files: the packaged ones by bare name, and YAML that cannot be made to grow."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
@@ -104,9 +105,15 @@ def check_nested(path: Path, deep: int = 0) -> None:
     """
     try:
         with open_plain(Path(os.path.realpath(path)), MOST_BYTES) as file:
-            contents = load_yaml(file.read().decode())
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
+            text = file.read().decode()
+        contents = load_yaml(text)
+        _check_settings(text, listed=deep > 0)
+    except OSError as error:
         raise TypeError(f"{path}: {one_line(error)}") from error
+    except UnicodeError as error:
+        raise TypeError(f"{path}: no text in UTF-8; wanted a configuration in YAML") from error
+    except yaml.YAMLError as error:
+        raise TypeError(f"{path}: {fault(error)}") from error
     for key, value in _texts(contents):
         if key in SETTINGS and len(value) < 1000 and "\0" not in value:
             for inner in (Path(value), path.parent / value):
@@ -117,6 +124,48 @@ def check_nested(path: Path, deep: int = 0) -> None:
                             "name one another"
                         )
                     check_nested(inner, deep + 1)
+
+
+NAME = re.compile(r"[\w.+-]{1,100}|<<")
+"""Of a setting; << takes over those of an alias."""
+
+
+def _check_settings(text: str, listed: bool) -> None:
+    """Raises yaml.YAMLError unless `text` holds settings by name; where `listed`, also for a list.
+
+    What else a parser finds, its messages quote, and `text` may be of a file that is none of ours.
+    """
+    root = yaml.compose(text, Loader=_LOADER)
+    if root is None:  # nothing but comments
+        return
+    rows = root.value if listed and isinstance(root, yaml.SequenceNode) else [root]
+    for row in rows:
+        if row is not root and _is_name(row):
+            continue
+        if not isinstance(row, yaml.MappingNode):
+            raise yaml.MarkedYAMLError(
+                problem="no settings; wanted lines NAME: VALUE", problem_mark=row.start_mark
+            )
+        for key, _ in row.value:
+            if not _is_name(key):
+                raise yaml.MarkedYAMLError(
+                    problem="a key that is no name of a setting", problem_mark=key.start_mark
+                )
+
+
+def _is_name(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and bool(NAME.fullmatch(node.value))
+
+
+def fault(error: yaml.YAMLError) -> str:
+    """What is wrong with a text, and where in it, without a word of the text itself."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return one_line(error)
+    what = (error.problem or "no YAML").partition("\n")[0]
+    if isinstance(error, yaml.constructor.ConstructorError | yaml.composer.ComposerError):
+        what = re.split("['\"]", what)[0].strip()  # a name in the text comes next
+    mark = error.problem_mark or error.context_mark
+    return f"line {mark.line + 1}, column {mark.column + 1}: {what}" if mark else what
 
 
 def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
@@ -146,8 +195,8 @@ def load_yaml(text: str) -> Any:
     check_yaml(text)
     try:
         return yaml.load(text, Loader=_LOADER)
-    except ValueError as error:  # a number or a date that Python does not have
-        raise yaml.YAMLError(str(error)) from error
+    except ValueError as error:  # which may quote the text
+        raise yaml.YAMLError("a number or a date that Python does not have") from error
 
 
 def check_yaml(text: str) -> None:
@@ -180,9 +229,13 @@ def _checked(load: Callable[..., Any]) -> Callable[[str], Any]:
     def load_checked(stream: str) -> Any:
         check_yaml(stream)
         try:
-            return load(stream)
+            loaded = load(stream)
         except ValueError as error:
-            raise yaml.YAMLError(str(error)) from error
+            raise yaml.YAMLError("a number or a date that Python does not have") from error
+        if isinstance(loaded, str) and "\n" in stream.strip():
+            # It is in a file that stands in place of a setting, and messages would quote it.
+            raise yaml.YAMLError("text of several lines, where a setting was wanted")
+        return loaded
 
     return load_checked
 
