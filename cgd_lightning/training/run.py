@@ -86,20 +86,38 @@ def claim(
     return Run(folder, ckpt_path, config)
 
 
+LONGEST_NAME = 200
+"""Bytes of the name of a run, whose files have names of their own."""
+
+
 def plain_name(name: str) -> str:
-    """`name`; raises InputError unless it names a folder, and no way to one."""
-    if name in ("", ".", "..", "~") or not name.isprintable() or set(name) & set("/\\"):
-        raise InputError(f"name {name!r}: wanted the name of a folder, as photos")
+    """`name`; raises InputError unless it names a folder that shows, and no way to one."""
+    if not _is_plain(name):
+        raise InputError(
+            f"name {name[:60]!r}: wanted the name of a folder, as photos, without a dot at its "
+            f"head, and of at most {LONGEST_NAME} bytes"
+        )
     return name
 
 
 def run_name(files: list[Any] | None, module: type) -> str:
-    """That of the first configuration file, or else of what is trained."""
+    """That of the first configuration file, or else of what is trained.
+
+    Raises InputError where the file's name is that of no run.
+    """
     if not files:
         return module.__name__.removesuffix("Module").lower()
     name = Path(str(files[0])).stem
-    if name in ("", ".", ".."):
+    if not _is_plain(name):
         raise InputError(
-            f"a run called {name!r}, after its configuration {files[0]}; give the file another name"
+            f"a run called {name[:60]!r}, after its configuration, would not lie in a folder of "
+            "its own that shows; give --name NAME, or the file another name"
         )
     return name
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a run may have this name: it leads nowhere, and whoever looks for runs finds it."""
+    if not name or name[0] in ".~" or not name.isprintable() or set(name) & set("/\\"):
+        return False
+    return len(name.encode()) <= LONGEST_NAME

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from cgd_lightning.errors import InputError
 from cgd_lightning.training.loggers import in_folder
 from cgd_lightning.training.modules import ClassifierModule
-from cgd_lightning.training.run import run_name
+from cgd_lightning.training.run import plain_name, run_name
 from cgd_lightning.training.run_checkpoint import RunCheckpoint
 from cgd_lightning.training.run_files import RunFiles
 from cgd_lightning.training.settings import class_of, listed
@@ -83,8 +83,25 @@ def test_a_server_that_a_file_names_is_refused_where_weights_and_biases_is_not_t
 def test_a_run_is_called_after_its_configuration_or_what_it_trains() -> None:
     assert run_name(["configs/mine.yaml", "more.yaml"], ClassifierModule) == "mine"
     assert run_name(None, ClassifierModule) == run_name([], ClassifierModule) == "classifier"
-    with pytest.raises(InputError, match="give the file another name"):
-        run_name([".."], ClassifierModule)
+
+
+NO_NAMES = ["", ".", "..", "...", "~", "~root", ".hidden", "a/b", "a\\b", "a\0b", "a\nb", "x" * 201]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_a_run_stays_below_the_folder_of_the_runs_whatever_its_name(name: str) -> None:
+    with pytest.raises(InputError, match="without a dot at its head") as refused:
+        plain_name(name)
+    assert len(str(refused.value)) < 300
+    if "/" not in name and name != "":  # else a file of another name, or none
+        with pytest.raises(InputError, match="or the file another name") as refused:
+            run_name([f"configs/{name}.yaml"], ClassifierModule)
+        assert len(str(refused.value)) < 300
+
+
+def test_a_run_may_have_a_name_of_any_letters() -> None:
+    for name in ("größe 2.5", "写真", "x" * 200, "-"):
+        assert plain_name(name) == run_name([f"{name}.yaml"], ClassifierModule) == name
 
 
 class Listener(Logger):
