@@ -5,15 +5,23 @@ from importlib import import_module
 from tests.fuzz.outcome import Kind
 
 CASES = {
-    "checkpoint": 8000,
-    "record": 4000,
-    "samples": 2300,
+    "checkpoint": 6200,
+    "record": 3000,
+    "samples": 1900,
     "edits": 900,
-    "weights": 1200,
-    "kept": 600,
-    "idx": 1000,
-    "pictures": 1400,
+    "weights": 1000,
+    "kept": 500,
+    "idx": 900,
+    "pictures": 1200,
     "config": 600,
+    "adm": 800,
+    "diffusers": 700,
+    "autoencoder": 400,
+    "folders": 700,
+    "latents": 400,
+    "masks": 300,
+    "references": 400,
+    "steps": 100,
 }
 """Cases of each kind in a whole run."""
 
