@@ -60,6 +60,16 @@ def write_by_c(folder: Path) -> None:
     libc.close(handle)
 
 
+def remove_link(folder: Path) -> None:
+    (folder / "link").symlink_to(folder.parent / "canary" / "kept")
+    (folder / "link").unlink()
+
+
+def write_by_link(folder: Path) -> None:
+    (folder / "link").symlink_to(folder.parent / "new")
+    (folder / "link").write_text("", encoding="utf-8")
+
+
 def import_trap(folder: Path) -> None:
     sys.path.insert(0, str(folder))
     import evil  # noqa: F401
@@ -91,6 +101,7 @@ libc = ctypes.CDLL(None)
 
 HARMFUL = {
     "a file outside": (lambda f: (f.parent / "new").write_text(""), "open"),
+    "a file outside by a link": (write_by_link, "open"),
     "a file of the canary": (lambda f: (f.parent / "canary/kept").read_text(), "open"),
     "a file that is gone": (lambda f: os.remove(f.parent / "canary/kept"), "os.remove"),
     "a folder outside": (lambda f: os.mkdir(f.parent / "new"), "os.mkdir"),
@@ -131,6 +142,7 @@ def test_harm_is_seen(act: Callable[[Path], object], word: str, tmp_path: Path) 
 HARMLESS: dict[str, Callable[[Path], object]] = {
     "reading": lambda f: (f / "here").read_text(encoding="utf-8"),
     "writing into its folder": lambda f: (f / "new").write_text("", encoding="utf-8"),
+    "removing a link that leads elsewhere": remove_link,
     "a refusal": lambda f: refuse("no"),
     "a missing file": lambda f: (f / "nowhere").read_text(encoding="utf-8"),
     "a refusal whose cause is itself": quote_itself,

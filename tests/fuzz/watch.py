@@ -38,6 +38,9 @@ CHANGES = {
 }
 """Events that change files, and the places of the paths among their arguments."""
 
+OF_NAMES = ("os.remove", "os.rmdir", "os.rename", "os.link", "os.symlink")
+"""Of these, such as change a name and not what a link of that name leads to."""
+
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 TRAPS = ("random.py", "json.py", "evil.py", "yaml.py", "torch.py", "numpy.py", "sitecustomize.py")
@@ -117,7 +120,7 @@ class Watch:
                 self.seen.append(f"{event} {ascii(arguments)[:200]}")
         elif event in CHANGES:
             for place in CHANGES[event]:
-                if not self._may_change(arguments[place]):
+                if not self._may_change(arguments[place], follow=event not in OF_NAMES):
                     self.seen.append(f"{event} {ascii(arguments)[:200]}")
 
     def _is_canary(self, path: Any, _: Any, flags: Any) -> bool:
@@ -125,10 +128,12 @@ class Watch:
             return False
         return os.path.realpath(os.fsdecode(path)).startswith(str(self.canary))
 
-    def _may_change(self, path: Any) -> bool:
+    def _may_change(self, path: Any, follow: bool) -> bool:
         if isinstance(path, int):  # a file that is open already
             return True
-        real = os.path.realpath(os.fsdecode(path))
+        folder, name = os.path.split(os.path.abspath(os.fsdecode(path)))
+        real = os.path.join(os.path.realpath(folder), name)
+        real = os.path.realpath(real) if follow else real
         bytecode = f"{os.sep}__pycache__{os.sep}" in real
         own = real == str(self.folder) or real.startswith(f"{self.folder}{os.sep}")
         return own or bytecode or real == os.devnull or real.startswith(self.temporary)
