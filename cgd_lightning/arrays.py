@@ -9,6 +9,7 @@ against its size before room is made for it.
 """
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tokenize import TokenError
@@ -66,24 +67,42 @@ class Arrays:
             return _read_whole(file, shape, dtype)
 
     def _header(self, name: str, file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        if np.lib.format.read_magic(file) != (1, 0):
-            raise ValueError("an array in another version of the format than 1.0")
-        try:
-            shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
-        except TokenError as error:  # of brackets that are never closed
-            raise ValueError(f"{name} has no header that can be read") from error
-        if dtype.hasobject:
-            raise ValueError(f"{name} holds pickled objects, which are never read")
-        plain = dtype.kind in "biuf" and dtype.isnative and not by_columns
-        if not plain or not all(type(n) is int and n > 0 for n in shape):
-            raise ValueError(
-                f"{name} has shape {list(shape)} and {dtype.str}"
-                f"{' by columns' * by_columns}, which is not read here"
-            )
+        shape, dtype = _read_header(name, file)
         size = self._archive.getinfo(f"{name}.npy").file_size - file.tell()
         if math.prod(shape) * dtype.itemsize != size:
             raise ValueError(f"{name} has shape {list(shape)} in {size} bytes")
         return shape, dtype
+
+
+def map_array(name: str, file: BinaryIO) -> Any:
+    """The array in `file`, an npy, mapped: its numbers are read when somebody looks at them.
+
+    Raises ValueError, or what numpy raises, as `Arrays.header` does.
+    """
+    shape, dtype = _read_header(name, file)
+    size = os.fstat(file.fileno()).st_size - file.tell()
+    if math.prod(shape) * dtype.itemsize != size:
+        raise ValueError(f"{name} has shape {list(shape)} in {size} bytes")
+    return np.memmap(file, dtype=dtype, mode="r", offset=file.tell(), shape=shape)
+
+
+def _read_header(name: str, file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """(shape, dtype) of the npy that begins in `file`."""
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("an array in another version of the format than 1.0")
+    try:
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+    except TokenError as error:  # of brackets that are never closed
+        raise ValueError(f"{name} has no header that can be read") from error
+    if dtype.hasobject:
+        raise ValueError(f"{name} holds pickled objects, which are never read")
+    plain = dtype.kind in "biuf" and dtype.isnative and not by_columns
+    if not plain or not all(type(n) is int and n > 0 for n in shape):
+        raise ValueError(
+            f"{name} has shape {list(shape)} and {dtype.str}"
+            f"{' by columns' * by_columns}, which is not read here"
+        )
+    return shape, dtype
 
 
 def _read_whole(file: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from cgd_lightning import checkpoints
+from cgd_lightning.arrays import map_array
 from cgd_lightning.checkpoints.hub import is_hub
 from cgd_lightning.data.images import ImageBatch
 from cgd_lightning.diffusion.autoencoder import Autoencoder
@@ -191,12 +192,10 @@ def _mapped(folder: Path, about: dict[str, Any]) -> Any:
         if says != about:
             raise InputError(f"{folder}: holds latents of other data or another autoencoder")
         with open_plain(folder / "latents.npy") as file:
-            if np.lib.format.read_magic(file) != (1, 0):
-                raise ValueError("latents.npy: of another version")
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-            if list(shape) != about["shape"] or dtype != np.dtype("<f4"):
-                raise ValueError(f"latents.npy: {dtype} of shape {list(shape)}")
-            return np.memmap(file, dtype=dtype, mode="r", offset=file.tell(), shape=shape)
+            latents = map_array("latents.npy", file)
+            if list(latents.shape) != about["shape"] or latents.dtype != np.dtype("<f4"):
+                raise ValueError(f"latents.npy: {latents.dtype} of shape {list(latents.shape)}")
+            return latents
     except InputError as error:
         raise InputError(f"{error}; remove it") from error
     except DAMAGE as error:

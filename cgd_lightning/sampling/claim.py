@@ -25,6 +25,7 @@ from typing import Any
 from cgd_lightning.errors import InputError
 from cgd_lightning.files import FULL, open_plain, whole
 from cgd_lightning.lock import locked
+from cgd_lightning.sampling.record import read_json
 
 FINAL = (
     *("samples.json", "images", "samples.npz", "grid.png", "animation.gif", ".samples.json.tmp"),
@@ -44,9 +45,6 @@ IMAGES = "images"
 TOKEN = re.compile("[0-9a-f]{16}")
 
 REQUEST_BYTES = 2**20
-
-MOST_BYTES = 2**30
-"""Of a samples.json, which tells the classes of millions of images."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,7 @@ def is_made(folder: Path, request: Mapping[str, Any]) -> bool:
     if not os.path.lexists(record):
         return False
     try:
-        there = json.loads(open_plain(record, MOST_BYTES).read().decode("utf-8"))
+        there = read_json(record)
         said = {**there["options"], "networks": there["networks"]}
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return False  # of an older job, or of nobody: the folder is taken

@@ -9,22 +9,23 @@ everything does.
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from unicodedata import normalize
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from cgd_lightning.diffusion.targets import Target
-from cgd_lightning.evaluation.plots import grid, grid_places, stack, to_picture
-from cgd_lightning.files import flush, whole, whole_folder
+from cgd_lightning.errors import one_line
+from cgd_lightning.evaluation.plots import grid, grid_places, to_picture
+from cgd_lightning.files import flush, open_plain, whole, whole_folder
 from cgd_lightning.sampling.caption import UNSAID, Caption
 from cgd_lightning.sampling.claim import IMAGES, WHOLE, Claim, check_free, publish
 from cgd_lightning.sampling.file_names import file_words
 from cgd_lightning.sampling.pieces import Pieces, not_whole, write_piece
+from cgd_lightning.sampling.stored import DAMAGE, read_pictures
 
 
 def new_folder(under: Path) -> Path:
@@ -134,10 +135,7 @@ class SampleFolder:
                 pieces.write(made / "samples.npz", classes)
                 rows = [pieces.images(chosen) for chosen in places.values()]
             else:
-                rows = [
-                    stack([Image.open(self._images / self._file(i)) for i in chosen])
-                    for chosen in places.values()
-                ]
+                rows = self._rows(places.values())
             names = self.caption.rows(self.written, places)
             text = self.caption.grid(self.written, places)
             picture = grid(rows, names, self.caption.heading)
@@ -155,6 +153,17 @@ class SampleFolder:
     def _images(self) -> Path:
         return self.pieces / IMAGES
 
+    def _rows(self, chosen: Iterable[Sequence[int]]) -> list[Tensor]:
+        """The pictures at the places of each row of the grid, all of one shape."""
+        rows: list[Tensor] = []
+        for places in chosen:
+            shape = rows[0].shape[1:] if rows else None
+            try:
+                rows.append(read_pictures([self._images / self._file(i) for i in places], shape))
+            except DAMAGE as error:
+                raise not_whole(self.folder, f"a picture is damaged ({one_line(error)})") from error
+        return rows
+
     def _check_pictures(self) -> None:
         wanted = {self._file(index) for index in range(len(self.targets))}
         # Some file systems take letters with accents apart.
@@ -167,8 +176,12 @@ class SampleFolder:
 
     def _files_of(self, start: int) -> set[str]:
         """The files of the chunk that begins at `start`; more than there can be if none says."""
-        said = (self.pieces / f"{start:08}.size").read_text(encoding="utf-8")
-        size = int(said) if said.isdecimal() and len(said) < 10 else 0
+        try:
+            with open_plain(self.pieces / f"{start:08}.size", 10) as file:
+                said = file.read()
+        except OSError:  # no file of ours
+            return {""}
+        size = int(said) if said.isdigit() else 0
         if not 0 < size <= len(self.targets) - start:
             return {""}
         return {self._file(index) for index in range(start, start + size)}

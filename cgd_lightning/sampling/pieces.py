@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cgd_lightning.errors import InputError
-from cgd_lightning.files import whole
+from cgd_lightning.arrays import map_array
+from cgd_lightning.errors import InputError, one_line
+from cgd_lightning.files import open_plain, whole
+from cgd_lightning.sampling.stored import DAMAGE
 
 
 def write_piece(pieces: Path, start: int, images: Tensor) -> None:
@@ -46,16 +48,20 @@ class Pieces:
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """Each chunk, (B, H, W, C), in order."""
-        end = 0
+        end, shape = 0, tuple[int, ...]()
         for file in sorted(self.pieces.iterdir()):
             if file.name != f"{end:08}.npy":
                 raise not_whole(self.folder, f"{file.name} where {end:08}.npy was wanted")
             try:
-                piece: NDArray[np.uint8] = np.load(file, mmap_mode="r", allow_pickle=False)
-            except (EOFError, ValueError) as error:
-                raise not_whole(self.folder, f"{file.name} is damaged") from error
+                with open_plain(file) as opened:
+                    piece: NDArray[np.uint8] = map_array(file.name, opened)
+                if piece.dtype != np.uint8 or piece.ndim != 4 or shape not in ((), piece.shape[1:]):
+                    raise ValueError(f"{piece.dtype} of shape {list(piece.shape)}")
+            except DAMAGE as error:
+                why = f"{file.name} is damaged ({one_line(error, 80)})"
+                raise not_whole(self.folder, why) from error
             yield piece
-            end += len(piece)
+            end, shape = end + len(piece), piece.shape[1:]
         if end != self.count:
             raise not_whole(self.folder, f"{end} images where {self.count} were wanted")
 

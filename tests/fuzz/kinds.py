@@ -5,7 +5,7 @@ from importlib import import_module
 from tests.fuzz.outcome import Kind
 
 CASES = {
-    "checkpoint": 6200,
+    "checkpoint": 5900,
     "record": 3000,
     "samples": 1900,
     "edits": 900,
@@ -22,6 +22,7 @@ CASES = {
     "masks": 300,
     "references": 400,
     "steps": 100,
+    "jobs": 300,
 }
 """Cases of each kind in a whole run."""
 

@@ -320,6 +320,60 @@ def test_pieces_that_are_missing_or_foreign_make_no_samples(kind: str, tmp_path:
     }
 
 
+def npy(*shape: int, dtype: Any = np.uint8) -> Callable[[Path], object]:
+    return lambda file: np.save(file, np.zeros(shape, dtype))
+
+
+def pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def link(file: Path) -> None:
+    file.rename(file.with_name("moved"))
+    file.symlink_to("moved")
+
+
+OTHER: dict[str, dict[str, Callable[[Path], object]]] = {
+    "npz": {
+        "a zip": lambda file: file.write_bytes(b"PK\x03\x04xxxx"),
+        "an open bracket": lambda file: file.write_bytes(b"\x93NUMPY\x01\x00\x02\x00(\n"),
+        "another shape": npy(1, 4, 5, 1),
+        "another kind of number": npy(1, 4, 4, 1, dtype=np.float32),
+        "no dimension": npy(),
+    },
+    "png": {
+        "a large picture": lambda file: Image.new("1", (20_000, 9_000)).save(file),
+        "another format": lambda file: Image.new("L", (4, 4)).save(file, "GIF"),
+        "another shape": lambda file: Image.new("RGB", (4, 4)).save(file),
+        "no picture": lambda file: file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n"),
+    },
+}
+for others in OTHER.values():
+    others |= {"a pipe": pipe, "a link": link}
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"), [(kind, what) for kind, others in OTHER.items() for what in others]
+)
+def test_what_stands_in_the_place_of_a_piece_makes_no_samples(
+    kind: str, what: str, tmp_path: Path
+) -> None:
+    middle = PIECES[kind][0]
+    with pytest.raises(InputError, match="the pieces of this job are not whole"):
+        finish(tmp_path / "D", kind, lambda own: OTHER[kind][what](own.pieces / middle))
+    assert not (tmp_path / "D").exists()
+
+
+@pytest.mark.parametrize("said", [b"", b"0", b"4", b"-1", b"\xc2\xb2", b"\xff", b"1" * 5000])
+def test_a_chunk_that_says_no_size_is_made_again(said: bytes, tmp_path: Path) -> None:
+    with claim(tmp_path, {}) as own:
+        out = SampleFolder(own, [0, 1, 0], {0: "a", 1: "b"}, "png")
+        out.add(0, torch.zeros(3, 1, 4, 4, dtype=torch.uint8))
+        (own.pieces / "00000000.size").write_bytes(said)
+        assert out.taken() == set()
+
+
 def test_a_final_name_that_is_taken_in_the_meantime_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds grid\.png, but"):
         finish(tmp_path / "D", "png", lambda own: (own.folder / "grid.png").write_text("mine"))
