@@ -151,6 +151,12 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
+def on_disk(file: Path) -> int:
+    """Bytes of the disk that `file` takes, of which small files take more than they hold."""
+    state = file.stat()
+    return max(state.st_size, 512 * getattr(state, "st_blocks", 0))
+
+
 def open_plain(file: Path, limit: int | None = None) -> BinaryIO:
     """The regular file `file`, opened to be read.
 

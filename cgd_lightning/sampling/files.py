@@ -20,7 +20,7 @@ from torch import Tensor
 from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import one_line
 from cgd_lightning.evaluation.plots import grid, grid_places, to_picture
-from cgd_lightning.files import flush, open_plain, whole, whole_folder
+from cgd_lightning.files import flush, on_disk, open_plain, whole, whole_folder
 from cgd_lightning.sampling.caption import UNSAID, Caption
 from cgd_lightning.sampling.claim import IMAGES, WHOLE, Claim, check_free, publish
 from cgd_lightning.sampling.file_names import file_words
@@ -104,11 +104,12 @@ class SampleFolder:
             (self._images / there[name]).unlink()
         return frozenset(starts)
 
-    def add(self, start: int, images: Tensor) -> None:
-        """Keep a chunk, whose first image has index `start`."""
+    def add(self, start: int, images: Tensor) -> int:
+        """Keep a chunk, whose first image has index `start`; the bytes of the disk it takes."""
         if self.kind == "npz":
             write_piece(self.pieces, start, images)
-            return
+            return images.nbytes
+        written = 0
         self._images.mkdir(exist_ok=True)
         for index, image in enumerate(images, start):
             target = self.targets[index]
@@ -116,8 +117,10 @@ class SampleFolder:
             picture = self._images / self._file(index)
             to_picture(image).save(picture, pnginfo=text)
             flush(picture)
+            written += on_disk(picture)
         with whole(self.pieces / f"{start:08}.size") as file:
             file.write_text(f"{len(images)}", encoding="utf-8")
+        return written
 
     def finish(self, record: dict[str, Any], *others: Path) -> Path:
         """Write grid, samples and `record` under their final names; the path of the grid.

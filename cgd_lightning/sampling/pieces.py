@@ -23,7 +23,9 @@ def write_piece(pieces: Path, start: int, images: Tensor) -> None:
     It is there whole, and on the disk, or not at all.
     """
     with whole(pieces / f"{start:08}.npy") as file, file.open("wb") as opened:
-        np.save(opened, images.permute(0, 2, 3, 1).numpy())
+        array = images.permute(0, 2, 3, 1).numpy()
+        np.lib.format.write_array_header_1_0(opened, _header(array.shape))
+        opened.write(array.tobytes())  # np.save's own way of writing hides why a disk takes no more
 
 
 def read_pieces(folder: Path, pieces: Path, count: int) -> NDArray[np.uint8]:
@@ -80,14 +82,19 @@ class Pieces:
     def write(self, file: Path, classes: NDArray[Any]) -> None:
         """Write an npz of arr_0, all images (N, H, W, C), and arr_1, `classes` (N,)."""
         first = next(iter(self))
-        header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, *first.shape[1:])}
         with zipfile.ZipFile(file, "w") as archive:
             with archive.open("arr_0.npy", "w", force_zip64=True) as array:
-                np.lib.format.write_array_header_1_0(array, header)
+                shape = (self.count, *first.shape[1:])
+                np.lib.format.write_array_header_1_0(array, _header(shape))
                 for piece in self:
                     array.write(piece.tobytes())
             with archive.open("arr_1.npy", "w", force_zip64=True) as array:
                 np.lib.format.write_array(array, classes, allow_pickle=False)
+
+
+def _header(shape: tuple[int, ...]) -> dict[str, Any]:
+    """What numpy's format says of an array of bytes."""
+    return {"descr": "|u1", "fortran_order": False, "shape": shape}
 
 
 def not_whole(folder: Path, what: str) -> InputError:

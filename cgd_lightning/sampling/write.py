@@ -1,5 +1,6 @@
 """The samples of a request as files, made in one process or in many."""
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from cgd_lightning.checkpoints.runs import results_folder
 from cgd_lightning.sampling.animation import Animation
 from cgd_lightning.sampling.caption import Caption
 from cgd_lightning.sampling.claim import Claim, claim, holds_any
+from cgd_lightning.sampling.cost import Cost
 from cgd_lightning.sampling.files import SampleFolder, new_folder
 from cgd_lightning.sampling.job import Job, weights_hash
 from cgd_lightning.sampling.pair import Say, find_pair, silent
@@ -108,23 +110,53 @@ def _fill(
     taken = processes.broadcast(files.taken() if first else None)
     if taken:
         say(f"note: {own.folder}: {len(taken)} of {len(job.starts())} batches are there already")
-    animation = _animation(job, caption) if place.animate and first else None
     # The animation is of the first batch, which is then made once more.
     skip = taken - {0} if place.animate else taken
+    cost = _cost(own.folder, job, place, processes, skip, say)
+    if first:
+        cost.check()
+    animation = _animation(job, caption) if place.animate and first else None
     starts, steps = job.starts(shard, skip), job.request.sampler.steps
-    with tqdm(total=len(starts) * steps, unit="step", desc="sampling", disable=not first) as bar:
-        chunks = job.chunks(shard, skip, progress=lambda: bar.update(), watch=animation)
-        for number, (start, chunk) in enumerate(chunks, start=1):
-            files.add(start, chunk)
-            bar.set_postfix_str(f"batch {number} of {len(starts)}")
-        processes.barrier()
-    if not first:
-        return None
-    if animation is None:
-        return files.finish(record)
-    film = files.unfinished / "animation.gif"
-    animation.save(film)
-    return files.finish(record, film)
+    with cost.told_if_full(place.out is not None):
+        with tqdm(
+            total=len(starts) * steps, unit="step", desc="sampling", disable=not first
+        ) as bar:
+            chunks = job.chunks(shard, skip, progress=lambda: bar.update(), watch=animation)
+            for number, (start, chunk) in enumerate(chunks, start=1):
+                cost.add(len(chunk), files.add(start, chunk))
+                bar.set_postfix_str(f"batch {number} of {len(starts)}")
+            processes.barrier()
+        if not first:
+            return None
+        if animation is None:
+            return files.finish(record)
+        film = files.unfinished / "animation.gif"
+        animation.save(film)
+        return files.finish(record, film)
+
+
+def _cost(
+    folder: Path,
+    job: Job,
+    place: Place,
+    processes: Processes,
+    skip: Collection[int],
+    say: Say,
+) -> Cost:
+    """What the job of this process still costs, of which the chunks in `skip` are there already."""
+    left = job.starts(skip=skip)
+    size = min(job.request.batch_size, job.total)
+    images = sum(min(size, job.total - start) for start in left)
+    return Cost(
+        folder,
+        place.format,
+        math.prod(job.denoiser.data.shape),
+        job.total,
+        images,
+        len(left[processes.rank :: processes.count]),
+        processes.count,
+        say,
+    )
 
 
 def _animation(job: Job, caption: Caption) -> Animation:

@@ -7,7 +7,6 @@ first steps warm up and do not count, and neither do validations. The clock and 
 device at each end of what is timed are all that is added; no random number is drawn.
 """
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 
+from cgd_lightning.amounts import DAY, duration
 from cgd_lightning.data.folder import Folder
 from cgd_lightning.diffusion.codec import Pixels
 from cgd_lightning.training.module import TrainingModule
@@ -28,22 +28,11 @@ WARM_UP = 2
 STEPS, SECONDS = 3, 2.0
 """At least so many steps are timed, and for at least so long."""
 
-DAY = 86400.0
-
 WIDTHS = ("model_channels", "width", "block_out_channels")
 """What a network may call the number of its channels."""
 
 SMALL_PIXELS = 64
 """Width of an image from which on latents are the way to train without a GPU."""
-
-UNITS = (
-    ("ms", 1e-3, 0.1),
-    ("s", 1.0, 100.0),
-    ("min", 60.0, 6000.0),
-    ("h", 3600.0, 2 * DAY),
-    ("days", DAY, math.inf),
-)
-"""(name, seconds, below how many seconds a duration is told in it)."""
 
 
 class Cost(Callback):
@@ -161,13 +150,6 @@ def total_steps(trainer: Trainer) -> int | None:
     """Steps of a whole run, None if it has no end."""
     total = trainer.estimated_stepping_batches
     return None if total == float("inf") or total < 0 else int(total)
-
-
-def duration(seconds: float) -> str:
-    """`seconds` in words, in two digits or a few: 12 ms, 0.41 s, 30 min, 1.7 h, 6.2 days."""
-    name, size = next((name, size) for name, size, most in UNITS if seconds < most)
-    number = seconds / size
-    return f"{number:.2g} {name}" if number < 9.95 else f"{number:,.0f} {name}"
 
 
 def _stops_before(trainer: Trainer) -> bool:

@@ -39,10 +39,10 @@ CGD = (sys.executable, "-c", f"{HEARD}; from cgd_lightning.commands.main import 
 Cgd = Callable[..., tuple[int, str, str]]
 
 
-def start(*words: str) -> "subprocess.Popen[str]":
+def start(*words: str, **options: Any) -> "subprocess.Popen[str]":
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([*CGD, *words], env=environment, **pipes)  # type: ignore[call-overload, no-any-return]
+    return subprocess.Popen([*CGD, *words], env=environment, **pipes, **options)  # type: ignore[call-overload, no-any-return]
 
 
 def wait_for_pieces(folder: Path, job: "subprocess.Popen[str]") -> None:

@@ -13,10 +13,11 @@ from lightning.pytorch import Callback, Trainer
 from PIL import Image
 from torch import Tensor, nn
 
+from cgd_lightning.amounts import duration
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.data.folder import Folder
 from cgd_lightning.data.images import ImageTensors
-from cgd_lightning.training.cost import Cost, duration
+from cgd_lightning.training.cost import Cost
 from cgd_lightning.training.module import TrainingModule
 from cgd_lightning.training.modules import DiffusionModule
 from cgd_lightning.training.step_bar import StepBar
