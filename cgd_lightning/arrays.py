@@ -10,7 +10,7 @@ against its size before room is made for it.
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from tokenize import TokenError
 from typing import Any, BinaryIO
@@ -64,7 +64,32 @@ class Arrays:
         """The array. Raises what `header` raises, and BadZipFile if its checksum is wrong."""
         with self._archive.open(f"{name}.npy") as file:
             shape, dtype = self._header(name, file)
-            return _read_whole(file, shape, dtype)
+            array = _read_next(file, shape, dtype)
+            _check_end(file)
+            return array
+
+    def parts(self, name: str, rows: int) -> Iterator[NDArray[Any]]:
+        """The array in parts of so many rows, each read when it is asked for.
+
+        Raises what `read` raises, of the checksum after the last one.
+        """
+        with self._archive.open(f"{name}.npy") as file:
+            shape, dtype = self._header(name, file)
+            for first in range(0, shape[0], rows):
+                size = min(rows, shape[0] - first)
+                yield _read_next(file, (size, *shape[1:]), dtype)
+            _check_end(file)
+
+    def rows(self, name: str, places: Sequence[int]) -> NDArray[Any]:
+        """The rows at `places`. Raises what `header` raises; checksums are not looked at."""
+        with self._archive.open(f"{name}.npy") as file:
+            shape, dtype = self._header(name, file)
+            start, size = file.tell(), math.prod(shape[1:]) * dtype.itemsize
+            found = {}
+            for place in sorted(set(places)):
+                file.seek(start + place * size)
+                found[place] = _read_next(file, shape[1:], dtype)
+        return np.stack([found[place] for place in places])
 
     def _header(self, name: str, file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
         shape, dtype = _read_header(name, file)
@@ -105,13 +130,20 @@ def _read_header(name: str, file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
-def _read_whole(file: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _read_next(file: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An array of that shape, of the bytes that come next."""
     array = np.empty(shape, dtype)
     room = memoryview(array.data).cast("B")
     filled = 0
-    while part := file.read(BLOCK):  # to the end, where zipfile checks its sum
+    while part := file.read(min(BLOCK, len(room) - filled)):
         room[filled : filled + len(part)] = part
         filled += len(part)
     if filled != len(room):
         raise EOFError(f"an array of {filled} bytes where {len(room)} were wanted")
     return array
+
+
+def _check_end(file: Any) -> None:
+    """Raises EOFError unless all was read; zipfile itself checks the sum there."""
+    if file.read(1):
+        raise EOFError("an array with more bytes than it says")

@@ -29,7 +29,7 @@ from cgd_lightning.sampling.evaluated import (
 )
 from cgd_lightning.sampling.evaluation import Evaluation, Training, evaluate
 from cgd_lightning.sampling.references import write_reference
-from cgd_lightning.sampling.sources import Samples, read_source
+from cgd_lightning.sampling.sources import Source, open_source
 
 
 def run(args: list[str]) -> None:
@@ -45,7 +45,7 @@ def run(args: list[str]) -> None:
     ready = instantiate(options, settings)
     data, names = ready.data, eyes.class_names(ready.data)
     shape = eyes.image_shape or (None if data is None else data.image_shape)
-    samples = read_source(Path(settings.samples), shape, names, resize=settings.resize)
+    samples = open_source(Path(settings.samples), shape, names, resize=settings.resize)
     out = _place(settings, samples, gate)
     reference, _ = reference_of(settings, eyes, samples.images.shape[1:], data)
     evaluation = evaluate(
@@ -83,7 +83,7 @@ def _check(settings: Namespace, gate: Gate) -> None:
         gate.check_place(settings.write_reference, "write_reference")
 
 
-def _place(settings: Namespace, samples: Samples, gate: Gate) -> Path:
+def _place(settings: Namespace, samples: Source, gate: Gate) -> Path:
     """The folder that is written to. Raises InputError if only a file can have said it."""
     source = Path(settings.samples)
     place = source.stem
@@ -95,7 +95,7 @@ def _place(settings: Namespace, samples: Samples, gate: Gate) -> Path:
     return out
 
 
-def _training(settings: Namespace, samples: Samples, data: Any) -> Training | None:
+def _training(settings: Namespace, samples: Source, data: Any) -> Training | None:
     if data is None:
         return None
     return Training.of(data.split("train"), len(samples.images), settings.num_training)
@@ -105,7 +105,7 @@ def _write(
     settings: Namespace,
     out: Path,
     evaluation: Evaluation,
-    samples: Samples,
+    samples: Source,
     reference: Reference,
     eyes: Eyes,
     names: tuple[str, ...],

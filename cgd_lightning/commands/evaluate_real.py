@@ -58,12 +58,12 @@ def _test_images(
             f"--data {data.name}: images of shape {list(data.image_shape)}; the {what} are of "
             f"shape {list(shape)}"
         )
-    from cgd_lightning.data.images import sample_images
+    from cgd_lightning.data.images import ChosenImages
 
     test = data.split("test")
-    real = sample_images(test, len(test))
+    real = ChosenImages(test, len(test))
     labels = real.labels if tuple(data.class_names) == tuple(class_names) else None
-    return RealImages(real.images, labels, f"test images of {data.name}")
+    return RealImages(real, labels, f"test images of {data.name}")
 
 
 def kept_in(settings: Namespace, features: FeatureNetwork) -> Path | None:

@@ -148,7 +148,7 @@ def _look(
     settings: Namespace, judge: Path | None, data: Any, device: torch.device, gate: Gate
 ) -> ScaleMeasure:
     """What measures each point: the judge, or other features with it, against test images."""
-    from cgd_lightning.data.images import sample_images
+    from cgd_lightning.data.images import ChosenImages
 
     judges: FeatureNetwork | None = None
     if judge is not None:
@@ -159,11 +159,11 @@ def _look(
     if features is None:
         raise InputError("--features judge: no judge is there; name one with --judge")
     test = data.split("test")
-    real = sample_images(test, len(test))
+    real = ChosenImages(test, len(test))
     name = f"test images of {data.name}"
     keep = cache_folder() if is_lasting(features) else None
     bar = shown_bar("real images")
-    reference = reference_of(features, real.images, real.labels, name, keep, bar)
+    reference = reference_of(features, real, real.labels, name, keep, bar)
     return ScaleMeasure(
         Measure(features, reference, metrics=(*ALL_METRICS, InceptionScore), judge=judges)
     )
@@ -171,15 +171,15 @@ def _look(
 
 def _real(look: ScaleMeasure, data: Any, targets: Sequence[Target]) -> Measured | None:
     """As many training images of the same classes; None if there are not so many."""
-    from cgd_lightning.data.images import sample_images
+    from cgd_lightning.data.images import ChosenImages
 
     train = data.split("train")
-    batch = sample_images(train, min(len(train), 20 * len(targets)))
-    drawn = draws_like(batch.labels, targets)
+    images = ChosenImages(train, 20 * len(targets))
+    drawn = draws_like(images.labels, targets)
     if not drawn:
         return None
-    labels: list[Target] = batch.labels[drawn[0]].tolist()
-    return look(batch.images[drawn[0]], labels, 0.0)
+    labels: list[Target] = images.labels[drawn[0]].tolist()
+    return look(images[drawn[0]], labels, 0.0)
 
 
 def _command(chosen: Point) -> str:

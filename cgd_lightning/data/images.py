@@ -2,11 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+
+from cgd_lightning.streams import BATCH, Stream
 
 
 class ImageBatch(NamedTuple):
@@ -22,12 +25,41 @@ def sample_images(data: Dataset[ImageBatch], count: int, batch_size: int = 512) 
 
     The random choice is always the same, and keeps the order of the data set.
     """
-    size = len(data)  # type: ignore[arg-type]
-    order = torch.randperm(size, generator=torch.Generator().manual_seed(0))
-    chosen = order[:count].sort().values.tolist()
+    chosen = choose(data, count)
     parts = [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]
     batches = [data.__getitems__(part) for part in parts]  # type: ignore[attr-defined]
     return ImageBatch(*map(torch.cat, zip(*batches)))
+
+
+def choose(data: Dataset[ImageBatch], count: int) -> list[int]:
+    """The places of `count` images of `data` in order, or of all; the choice is always the same."""
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))  # type: ignore[arg-type]  # sized
+    return order[:count].sort().values.tolist()
+
+
+class ChosenImages(Stream):
+    """At most `count` images of a data set, those of `sample_images`, which stay in it."""
+
+    def __init__(self, data: Dataset[ImageBatch], count: int) -> None:
+        self.data, self.places = data, choose(data, count)
+        first = self._batch(self.places[:1]).images
+        super().__init__((len(self.places), *first.shape[1:]))
+
+    def chosen(self, places: Sequence[int]) -> Tensor:
+        return self._batch([self.places[place] for place in places]).images
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """Their classes, int64 (N,); where the data set does not tell them, all are read."""
+        known = getattr(self.data, "labels", None)
+        if isinstance(known, Tensor) and len(known) == len(self.data):  # type: ignore[arg-type]  # sized
+            return known[self.places]
+        parts = [self.places[start : start + BATCH] for start in range(0, len(self), BATCH)]
+        return torch.cat([self._batch(part).labels for part in parts])
+
+    def _batch(self, places: Sequence[int]) -> ImageBatch:
+        batch: ImageBatch = self.data.__getitems__(places)  # type: ignore[attr-defined]  # batched
+        return batch
 
 
 class ImageTensors(Dataset[ImageBatch]):

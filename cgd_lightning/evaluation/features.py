@@ -18,6 +18,7 @@ from cgd_lightning import checkpoints
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.codec import PIXELS, Codec
 from cgd_lightning.errors import InputError
+from cgd_lightning.streams import Images
 
 Bar = Callable[[Iterable[Tensor]], Iterable[Tensor]]
 """Shows how many of the batches that go through it are done, as tqdm."""
@@ -79,17 +80,17 @@ class FeatureNetwork(ABC):
         return checkpoints.hash_weights(self.network, type(self).__qualname__)
 
     @torch.no_grad()
-    def __call__(self, images: Tensor, bar: Bar = iter, what: str = "images") -> Seen:
+    def __call__(self, images: Images, bar: Bar = iter, what: str = "images") -> Seen:
         """What it sees in uint8 images (N, C, H, W), which an error calls `what`.
 
         Raises InputError if that is not finite, or so large that its powers overflow.
         """
         device = next(self.network.parameters(), torch.empty(0)).device
         parts = [
-            self.see(self.codec.encode(chunk.contiguous().to(device)))
-            for chunk in bar(images.split(self.batch_size))
+            [side.float().cpu() for side in self.see(self.codec.encode(chunk.to(device)))]
+            for chunk in map(Tensor.contiguous, bar(images.split(self.batch_size)))
         ]
-        features, logits = (torch.cat(side).float().cpu() for side in zip(*parts))
+        features, logits = (torch.cat(side) for side in zip(*parts))
         seen = Seen(features, logits)
         check_finite(seen, what, self.name)
         return seen

@@ -34,6 +34,7 @@ from cgd_lightning.evaluation.ready import ready_memory, ready_metrics
 from cgd_lightning.evaluation.reference import Reference, reference_of
 from cgd_lightning.evaluation.report import Report, notes_of, told_of
 from cgd_lightning.evaluation.sorted_features import SortedFeatures, kinds_of
+from cgd_lightning.streams import Images
 
 MetricFactory = Callable[[int], FeatureMetric]
 """Width of the features -> a metric of them: a class, its other arguments bound."""
@@ -92,7 +93,7 @@ class Measure:
 
     def __call__(
         self,
-        images: Tensor,
+        images: Images,
         targets: Sequence[Target] | Tensor | None = None,
         bar: Bar = iter,
     ) -> Report:

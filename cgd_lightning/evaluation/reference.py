@@ -17,6 +17,7 @@ from torch import Tensor
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import LARGEST, Bar, FeatureNetwork
 from cgd_lightning.evaluation.kept import read_kept, write_kept
+from cgd_lightning.streams import BATCH, Images
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ class Reference:
 
 def reference_of(
     features: FeatureNetwork,
-    images: Tensor,
+    images: Images,
     labels: Tensor | None = None,
     name: str = "real images",
     keep: Path | None = None,
@@ -94,12 +95,13 @@ def reference_of_moments(mean: Tensor, cov: Tensor, n: int, name: str) -> Refere
     return Reference(name, hash_of(torch.cat([mean[None], cov])), n, moments=(mean, cov))
 
 
-def hash_of(images: Tensor, labels: Tensor | None = None) -> str:
+def hash_of(images: Images, labels: Tensor | None = None) -> str:
     """The first 16 digits of the SHA-256 of images and of their classes."""
     digest = hashlib.sha256()
-    for tensor in (images, labels):
-        if tensor is not None:
-            digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-            for part in tensor.split(4096):
+    for rows in (images, labels):
+        if rows is not None:
+            dtype = rows.dtype if isinstance(rows, Tensor) else torch.uint8
+            digest.update(f"{tuple(rows.shape)} {dtype}".encode())
+            for part in rows.split(BATCH):
                 digest.update(part.cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:16]

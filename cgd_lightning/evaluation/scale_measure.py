@@ -24,6 +24,7 @@ from cgd_lightning.evaluation.kept import is_lasting
 from cgd_lightning.evaluation.measure import Measure
 from cgd_lightning.evaluation.measured import DISTANCE, Measured
 from cgd_lightning.evaluation.reference import Reference
+from cgd_lightning.streams import Images
 
 NO_CLASSES = (
     "note: nobody knows the classes of the real images: the distance compares all samples with all "
@@ -96,7 +97,7 @@ class ScaleMeasure:
         check_enough(targets)
         self.distances.check(targets)
 
-    def __call__(self, images: Tensor, targets: Sequence[Target], scale: float) -> Measured:
+    def __call__(self, images: Images, targets: Sequence[Target], scale: float) -> Measured:
         """What is measured of the samples of one scale. Raises InputError as `check` does."""
         seen = self.measure.features(images, what="samples")
         other = self.measure.judge is not self.measure.features

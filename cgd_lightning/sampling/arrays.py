@@ -1,41 +1,75 @@
 """The arrays of a samples.npz, read back, whoever may have changed them since."""
 
-from collections.abc import Sequence
-from typing import BinaryIO
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cgd_lightning.arrays import Arrays, open_arrays
 from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import InputError
+from cgd_lightning.files import open_plain
 from cgd_lightning.limits import MOST_PIXELS
+from cgd_lightning.streams import Stream
+
+Told = Callable[[], AbstractContextManager[None]]
+"""A block in which what is raised becomes an error that names what the user gave."""
 
 
-def read_arrays(
-    file: BinaryIO, targets: Sequence[Target], image_shape: Sequence[int] | None
-) -> Tensor:
-    """The images, uint8 (N, C, H, W), in the samples.npz `file`.
+class ArrayImages(Stream):
+    """Images of a file of arrays, called `name`, as (N, H, W, C).
+
+    file: that of them. told: within it, what is raised is told as the user shall hear it.
+    """
+
+    def __init__(self, file: Path, name: str, shape: Sequence[int], told: Told) -> None:
+        super().__init__(shape)
+        self.file, self.name, self.told = file, name, told
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        with self.told(), self._opened() as arrays:
+            yield from map(_as_images, arrays.parts(self.name, size))
+
+    def chosen(self, places: Sequence[int]) -> Tensor:
+        with self.told(), self._opened() as arrays:
+            return _as_images(arrays.rows(self.name, places))
+
+    @contextmanager
+    def _opened(self) -> Iterator[Arrays]:
+        with open_plain(self.file) as file, open_arrays(file) as arrays:
+            if image_shape_of(arrays, self.name) != self.shape:
+                raise ValueError("changed while it was read")
+            yield arrays
+
+
+def check_arrays(
+    file: Path, targets: Sequence[Target], image_shape: Sequence[int] | None
+) -> tuple[int, ...]:
+    """The shape (N, C, H, W) of the images in the samples.npz `file`.
 
     targets: one for each, as its array of classes must say. image_shape: the (C, H, W) that is
     wanted. Raises InputError for other shapes, and ValueError, or what zipfile and numpy raise, for
     what is damaged or does not agree.
     """
-    with open_arrays(file) as arrays:
-        images = read_images(arrays, image_shape, len(targets))
+    with open_plain(file) as opened, open_arrays(opened) as arrays:
+        shape = image_shape_of(arrays, "arr_0", image_shape, len(targets))
         if "arr_1" in arrays:
             _check_labels(read_labels(arrays, len(targets)), targets)
-    return images
+    return shape
 
 
-def read_images(
+def image_shape_of(
     arrays: Arrays,
-    image_shape: Sequence[int] | None,
+    name: str,
+    image_shape: Sequence[int] | None = None,
     count: int | None = None,
-    name: str = "arr_0",
-) -> Tensor:
-    """The images called `name`, uint8 (N, C, H, W), of which there must be `count`, if it is given.
+) -> tuple[int, ...]:
+    """The shape (N, C, H, W) of images called `name`, of which there must be `count`, if given.
 
     Raises InputError for other shapes than `image_shape` (C, H, W), and ValueError for what are no
     images.
@@ -47,8 +81,23 @@ def read_images(
     check_shape([channels, height, width], image_shape)
     if count is not None and n != count:
         raise ValueError(f"{n} images and {count} targets")
-    # As pictures lie, so that networks round the same.
-    return torch.from_numpy(arrays.read(name)).permute(0, 3, 1, 2).contiguous()
+    return n, channels, height, width
+
+
+def read_images(
+    arrays: Arrays,
+    image_shape: Sequence[int] | None,
+    count: int | None = None,
+    name: str = "arr_0",
+) -> Tensor:
+    """The images called `name`, uint8 (N, C, H, W). Raises what `image_shape_of` raises."""
+    image_shape_of(arrays, name, image_shape, count)
+    return _as_images(arrays.read(name))
+
+
+def _as_images(array: NDArray[Any]) -> Tensor:
+    """uint8 (N, H, W, C) as (N, C, H, W), as pictures lie, so that networks round the same."""
+    return torch.from_numpy(array).permute(0, 3, 1, 2).contiguous()
 
 
 def read_labels(arrays: Arrays, count: int, name: str = "arr_1") -> Tensor:

@@ -78,15 +78,15 @@ def evaluate_edits(
         *(edits.originals, edits.edited, edits.targets, judge, edits.guide),
         None if alone else measure,
     )
-    apart = None
+    apart, known = None, None if real is None else real.images[:]
     if edits.targets is not None and edits.labels is not None:
         pool, classes = edits.originals, torch.tensor(edits.labels)
-        if real is not None and real.labels is not None:
-            pool, classes = real.images, real.labels
+        if known is not None and real is not None and real.labels is not None:
+            pool, classes = known, real.labels
         apart = between_classes(pool, classes, edits.labels, edits.targets)
     notes = [] if report.samples is None else list(report.samples.notes)
     notes += [ALONE] if alone else []
-    shared = 0 if real is None else _in_both(edits.originals, real.images)
+    shared = 0 if known is None else _in_both(edits.originals, known)
     if shared:
         notes.append(
             f"{shared} of the originals are images of the reference: their own distance to it is "

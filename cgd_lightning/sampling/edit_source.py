@@ -23,7 +23,7 @@ from cgd_lightning.evaluation.reference import hash_of
 from cgd_lightning.files import open_plain
 from cgd_lightning.sampling.arrays import read_images, read_labels
 from cgd_lightning.sampling.edit_record import SIDES, EditRecord, read_edit_record
-from cgd_lightning.sampling.stored import DAMAGE, list_pictures, read_pictures
+from cgd_lightning.sampling.stored import DAMAGE, list_pictures, open_pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +104,8 @@ def _read_pixels(
         different = next((pair for pair in pairs if pair[0] != pair[1]), None)
         if different is not None:
             raise ValueError("{!a} in originals, and {!a} in edited".format(*different))
-        originals = read_pictures(both[0], image_shape)
-        edited = read_pictures(both[1], originals.shape[1:])
+        originals = open_pictures(both[0], image_shape).read()
+        edited = open_pictures(both[1], originals.shape[1:]).read()
     sides = ("originals", originals), ("edited images", edited)
     for said, (what, images) in zip(record.hashes, sides, strict=True):
         if said not in (None, found := hash_of(images)):

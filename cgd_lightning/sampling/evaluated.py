@@ -24,6 +24,7 @@ from cgd_lightning.files import whole
 from cgd_lightning.sampling.caption import row_name
 from cgd_lightning.sampling.evaluation import Evaluation
 from cgd_lightning.sampling.record import read_json
+from cgd_lightning.streams import Images
 
 
 def write_evaluation(
@@ -57,7 +58,7 @@ def free_place(folder: Path, about: Mapping[str, Any]) -> Path:
 
 
 def contact_sheet(
-    images: Tensor,
+    images: Images,
     targets: Sequence[Target] | None,
     class_names: Sequence[str],
     heading: str = "",

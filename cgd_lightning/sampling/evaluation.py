@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cgd_lightning.data.images import ImageBatch, sample_images
+from cgd_lightning.data.images import ChosenImages, ImageBatch
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.draws import DRAWS, draws, draws_like
 from cgd_lightning.evaluation.features import Bar, FeatureNetwork, Seen
@@ -24,7 +24,7 @@ from cgd_lightning.evaluation.memorisation import closest
 from cgd_lightning.evaluation.neighbours import nearest
 from cgd_lightning.evaluation.reference import Reference, reference_of
 from cgd_lightning.evaluation.report import Report
-from cgd_lightning.sampling.sources import Samples
+from cgd_lightning.sampling.sources import Samples, Source
 
 PAIRS = 10
 """Of a sample and the training image nearest to it that are kept."""
@@ -62,20 +62,20 @@ class Training:
     samples may be copies of; None if nobody asks.
     """
 
-    drawn: ImageBatch
-    compared: Tensor | None
+    drawn: ChosenImages
+    compared: ChosenImages | None
 
     @classmethod
     def of(cls, data: Dataset[ImageBatch], n: int, compared: int) -> "Training":
         """Random ones of `data`, always the same, for `n` samples; at most so many `compared`."""
-        drawn = sample_images(data, DRAWS * n)
-        return cls(drawn, sample_images(data, compared).images if compared else None)
+        drawn = ChosenImages(data, DRAWS * n)
+        return cls(drawn, ChosenImages(data, compared) if compared else None)
 
 
 def evaluate(
     features: FeatureNetwork,
     reference: Reference,
-    samples: Samples,
+    samples: Samples | Source,
     training: Training | None = None,
     metrics: Sequence[MetricFactory] = (),
     judge: FeatureNetwork | None = None,
@@ -132,7 +132,7 @@ def _shared(seen: Seen, reference: Reference) -> tuple[str, ...]:
 
 
 def _beside(
-    measure: Measure, samples: Samples, seen: Seen, training: Training | None, bars: Bars
+    measure: Measure, samples: Samples | Source, seen: Seen, training: Training | None, bars: Bars
 ) -> tuple[str, Report | None, Report | None]:
     """(which real images, what as many of them score as there are samples, and the samples beside).
 
@@ -142,7 +142,7 @@ def _beside(
     if training is not None:
         labels = training.drawn.labels
         what = "real training images"
-        drawn = measure.features(training.drawn.images, bars(what), what)
+        drawn = measure.features(training.drawn, bars(what), what)
         alike = "the same classes" if draws_like(labels, targets) else "any classes"
         name = f"real training images of {alike}"
         return name, measure.of_real(drawn, n, labels, targets), None
@@ -181,7 +181,7 @@ def _compared(
 
 
 def _pairs(
-    samples: Samples, seen: Seen, training: Training | None, known: Reference | None
+    samples: Samples | Source, seen: Seen, training: Training | None, known: Reference | None
 ) -> tuple[tuple[float, Tensor, Tensor], ...]:
     if training is None or training.compared is None or known is None or known.features is None:
         return ()

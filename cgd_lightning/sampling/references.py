@@ -20,8 +20,9 @@ from cgd_lightning.errors import InputError, one_line
 from cgd_lightning.evaluation.features import Bar, FeatureNetwork
 from cgd_lightning.evaluation.reference import Reference, reference_of, reference_of_moments
 from cgd_lightning.files import open_plain, whole
-from cgd_lightning.sampling.sources import Shape, read_source
+from cgd_lightning.sampling.sources import Shape, open_source
 from cgd_lightning.sampling.stored import DAMAGE
+from cgd_lightning.streams import Images
 
 MOST_WIDTH = 2**14
 """Of features whose covariance is read."""
@@ -51,7 +52,7 @@ def read_reference(
 class RealImages:
     """uint8 images (R, C, H, W), their classes (R,) where these are known, and what they are."""
 
-    images: Tensor = field(repr=False)
+    images: Images = field(repr=False)
     labels: Tensor | None = field(repr=False)
     name: str
 
@@ -65,8 +66,8 @@ class RealImages:
 def read_real(
     path: Path, image_shape: Shape | None, class_names: Sequence[str], resize: bool
 ) -> RealImages:
-    """The real images at `path`, as `read_source` reads them."""
-    real = read_source(path, image_shape, class_names, "--reference", resize)
+    """The real images at `path`, as `open_source` finds them."""
+    real = open_source(path, image_shape, class_names, "--reference", resize)
     plain = real.targets is not None and all(isinstance(t, int) for t in real.targets)
     labels = torch.tensor(real.targets) if plain else None
     return RealImages(real.images, labels, f"images of {path}")

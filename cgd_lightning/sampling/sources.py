@@ -4,13 +4,14 @@ ADM's (Dhariwal and Nichol 2021, arXiv:2105.05233) is `arr_0`, uint8 (N, H, W, C
 classes, if there are any; `np.savez` writes it.
 """
 
+import math
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from cgd_lightning.arrays import open_arrays
@@ -18,11 +19,14 @@ from cgd_lightning.data.pictures import ENDINGS, decode, decode_as_it_is
 from cgd_lightning.diffusion.targets import Target, check_targets
 from cgd_lightning.errors import InputError
 from cgd_lightning.files import open_plain
-from cgd_lightning.sampling.arrays import read_images, read_labels
-from cgd_lightning.sampling.stored import DAMAGE, read_samples
+from cgd_lightning.sampling.arrays import ArrayImages, Told, image_shape_of, read_labels
+from cgd_lightning.sampling.stored import DAMAGE, FileImages, open_samples
+from cgd_lightning.streams import Stream
 
 MOST_BYTES = 2**35
-"""Of all images of a folder together."""
+"""Of all images together that are read into memory."""
+
+ADVICE = ", or --resize to bring images to it"
 
 Shape = tuple[int, int, int]
 
@@ -40,13 +44,23 @@ class Samples:
     files: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Source:
+    """`Samples` whose images stay where they are until they are asked for."""
+
+    images: Stream
+    targets: list[Target] | None
+    ours: bool = False
+    files: tuple[str, ...] = ()
+
+
 def read_source(
     path: Path,
     image_shape: Shape | None = None,
     class_names: Sequence[str] = (),
     option: str = "--samples",
     resize: bool = False,
-    advice: str = ", or --resize to bring images to it",
+    advice: str = ADVICE,
     most: int | None = None,
 ) -> Samples:
     """The images at `path`.
@@ -58,8 +72,30 @@ def read_source(
     so many are read, the first by name. Raises InputError, which begins with the option, if there
     are no such images.
     """
+    source = open_source(path, image_shape, class_names, option, resize, advice, most)
+    if math.prod(source.images.shape) > MOST_BYTES:
+        raise InputError(
+            f"{option} {path}: {len(source.images)} images of shape "
+            f"{list(source.images.shape[1:])}: more than {MOST_BYTES} bytes"
+        )
+    return Samples(source.images.read(), source.targets, source.ours, source.files)
+
+
+def open_source(
+    path: Path,
+    image_shape: Shape | None = None,
+    class_names: Sequence[str] = (),
+    option: str = "--samples",
+    resize: bool = False,
+    advice: str = ADVICE,
+    most: int | None = None,
+) -> Source:
+    """The same, of which no image is read but the first.
+
+    Those that are damaged, or of another shape, are met when they are read, in the same words.
+    """
     if path.is_dir() and os.path.lexists(path / "samples.json"):
-        return Samples(*read_samples(path, image_shape, class_names or None, option), ours=True)
+        return Source(*open_samples(path, image_shape, class_names or None, option), ours=True)
     where = f"{option} {path}"
     if path.is_dir() and os.path.lexists(path / "edits.json"):
         evaluated = "it as --edits, or " if option == "--samples" else ""
@@ -67,20 +103,27 @@ def read_source(
             f"{where}: a folder that cgd edit wrote; wanted images; give {evaluated}its "
             f"{path / 'edited'} as {option}"
         )
-    try:
+    told = partial(_told, where)
+    with told():
         if path.is_dir():
-            return _read_folder(path, image_shape, class_names, resize, advice, most)
+            return _open_folder(path, image_shape, class_names, resize, advice, most, told)
         if path.suffix == ".npz" and os.path.lexists(path):
-            return _read_npz(path, image_shape, class_names, resize)
+            return _open_npz(path, image_shape, class_names, resize, told)
+    raise InputError(
+        f"{where}: {_what_it_is(path)}; wanted a folder that cgd sample wrote, a folder of images, "
+        "or an npz with the array arr_0"
+    )
+
+
+@contextmanager
+def _told(where: str) -> Iterator[None]:
+    try:
+        yield
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     except DAMAGE as error:
         why = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError(f"{where}: cannot be read ({why})") from error
-    raise InputError(
-        f"{where}: {_what_it_is(path)}; wanted a folder that cgd sample wrote, a folder of images, "
-        "or an npz with the array arr_0"
-    )
 
 
 def _what_it_is(path: Path) -> str:
@@ -95,21 +138,22 @@ def _what_it_is(path: Path) -> str:
     )
 
 
-def _read_npz(
-    path: Path, image_shape: Shape | None, class_names: Sequence[str], resize: bool
-) -> Samples:
+def _open_npz(
+    path: Path, image_shape: Shape | None, class_names: Sequence[str], resize: bool, told: Told
+) -> Source:
     with open_plain(path.resolve()) as file, open_arrays(file) as arrays:
         if "arr_0" not in arrays and "mu" in arrays:
             raise InputError("statistics of features, not images; they are for --reference")
         try:
-            images = read_images(arrays, image_shape)
+            shape = image_shape_of(arrays, "arr_0", image_shape)
         except InputError as error:
             if not resize:
                 raise
             raise InputError(f"{error}; --resize is of files: resize the array before") from error
-        labels = read_labels(arrays, len(images)) if "arr_1" in arrays else None
+        labels = read_labels(arrays, shape[0]) if "arr_1" in arrays else None
+    images = ArrayImages(path.resolve(), "arr_0", shape, told)
     if labels is None or (labels == -1).all():
-        return Samples(images, None)
+        return Source(images, None)
     if labels.min() < 0:
         first = int((labels < 0).nonzero()[0])
         raise InputError(
@@ -119,17 +163,18 @@ def _read_npz(
     targets: list[Target] = labels.tolist()
     if class_names:
         check_targets(targets, class_names)
-    return Samples(images, targets)
+    return Source(images, targets)
 
 
-def _read_folder(
+def _open_folder(
     root: Path,
     image_shape: Shape | None,
     class_names: Sequence[str],
     resize: bool,
     advice: str,
     most: int | None,
-) -> Samples:
+    told: Told,
+) -> Source:
     if (root / "metrics.csv").is_file() or any(root.glob("version_*/metrics.csv")):
         raise InputError("a run; its samples are in folders of their own, as version_0/samples/0")
     own = {path.parent for path in root.rglob("evaluation.json")}
@@ -145,18 +190,13 @@ def _read_folder(
     if not files:
         raise InputError(f"no images in it; wanted files that end in {', '.join(sorted(ENDINGS))}")
     shape = image_shape or _shape_of(decode_as_it_is(files[0]))
-    if len(files) * torch.Size(shape).numel() > MOST_BYTES:
-        raise InputError(
-            f"{len(files)} images of shape {list(shape)}: more than {MOST_BYTES} bytes"
-        )
 
     def read(file: Path) -> Tensor:
         return decode(file, shape) if resize else exactly(file, shape, advice)
 
-    with ThreadPoolExecutor() as pool:
-        images = torch.stack(list(pool.map(read, files)))
+    images = FileImages(files, shape, read, told)
     targets = _targets_of_folders(files, root, class_names)
-    return Samples(images, targets, files=tuple(f.relative_to(root).as_posix() for f in files))
+    return Source(images, targets, files=tuple(f.relative_to(root).as_posix() for f in files))
 
 
 def _shape_of(image: Tensor) -> Shape:

@@ -10,7 +10,10 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import BadZipFile
@@ -23,8 +26,9 @@ from cgd_lightning.diffusion.targets import Target, check_targets
 from cgd_lightning.errors import InputError
 from cgd_lightning.files import open_plain
 from cgd_lightning.limits import MOST_PIXELS
-from cgd_lightning.sampling.arrays import check_shape, read_arrays
+from cgd_lightning.sampling.arrays import ArrayImages, Told, check_arrays, check_shape
 from cgd_lightning.sampling.record import read_json
+from cgd_lightning.streams import Stream
 
 DAMAGE = (
     *(OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, SyntaxError),
@@ -42,18 +46,40 @@ def read_samples(
 ) -> tuple[Tensor, list[Target]]:
     """(uint8 images (N, C, H, W), what each was asked to be) of a folder that `cgd sample` wrote.
 
+    All of them are in memory. Arguments and errors are those of `open_samples`, and damage is met.
+    """
+    images, targets = open_samples(folder, image_shape, class_names, option)
+    return images.read(), targets
+
+
+def open_samples(
+    folder: Path,
+    image_shape: Sequence[int] | None = None,
+    class_names: Sequence[str] | None = None,
+    option: str = "--samples",
+) -> tuple[Stream, list[Target]]:
+    """(the images of a folder that `cgd sample` wrote, what each was asked to be).
+
     image_shape: the (C, H, W) that is wanted. class_names: the classes that the targets must know.
     option: the user named the folder by it.
     Raises InputError if the files are missing, damaged or do not agree with each other or with
-    these.
+    these; what is damaged in an image is met, in the same words, when that is read.
     """
-    try:
+    told = partial(_told, folder, option)
+    with told():
         targets = _read_targets(folder / "samples.json", class_names)
-        if os.path.lexists(folder / "samples.npz"):
-            with open_plain(folder / "samples.npz") as file:
-                return read_arrays(file, targets, image_shape), targets
+        array = folder / "samples.npz"
+        if os.path.lexists(array):
+            shape = check_arrays(array, targets, image_shape)
+            return ArrayImages(array, "arr_0", shape, told), targets
         files = list_pictures(folder / "images", len(targets), "CLASS")
-        return read_pictures(files, image_shape), targets
+        return open_pictures(files, image_shape, told), targets
+
+
+@contextmanager
+def _told(folder: Path, option: str) -> Iterator[None]:
+    try:
+        yield
     except InputError as error:
         raise InputError(f"{option} {folder}: {error}") from error
     except DAMAGE as error:
@@ -105,26 +131,50 @@ def _target(said: Any) -> Target:
     raise ValueError(f"target {ascii(said)[:40]}: wanted a class from 0, or weights from 0")
 
 
-def read_pictures(files: Sequence[Path], image_shape: Sequence[int] | None = None) -> Tensor:
-    """The PNG `files`, uint8 (N, C, H, W).
+class FileImages(Stream):
+    """Images of one shape (C, H, W), each in a file of its own.
 
-    Raises InputError for another shape than `image_shape` (C, H, W), or that of the first, and what
-    Pillow raises for what is damaged.
+    read_file: an image (C, H, W) of its file. told: as of `ArrayImages`.
     """
-    images = torch.empty(0)
-    for index, file in enumerate(files):
-        limit = 2**20 + 2 * (math.prod(image_shape) if image_shape is not None else MOST_PIXELS)
-        with open_plain(file, limit) as opened, _open_png(opened, file.name) as image:
-            if image.mode not in ("L", "RGB"):
-                raise ValueError(f"{file.name!a} has mode {image.mode}; wanted L or RGB")
-            shape = (len(image.mode), image.height, image.width)
-            check_shape(shape, image_shape)
-            if index == 0:
-                image_shape = shape
-                images = torch.empty((len(files), *shape), dtype=torch.uint8)
-            pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-            images[index] = pixels.reshape(*shape[1:], shape[0]).permute(2, 0, 1)
-    return images
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        image_shape: Sequence[int],
+        read_file: Callable[[Path], Tensor],
+        told: Told,
+    ) -> None:
+        super().__init__((len(files), *image_shape))
+        self.files, self.read_file, self.told = files, read_file, told
+
+    def chosen(self, places: Sequence[int]) -> Tensor:
+        with self.told():
+            with ThreadPoolExecutor() as pool:
+                images = list(pool.map(self.read_file, [self.files[place] for place in places]))
+            return torch.stack(images).contiguous()
+
+
+def open_pictures(
+    files: Sequence[Path], image_shape: Sequence[int] | None = None, told: Told = nullcontext
+) -> FileImages:
+    """The PNG `files`, of `image_shape` (C, H, W), or that of the first.
+
+    Raises InputError for another shape, and what Pillow raises for what is damaged.
+    """
+    first = _read_picture(files[0], image_shape)
+    shape = tuple(first.shape)
+    return FileImages(files, shape, lambda file: _read_picture(file, shape), told)
+
+
+def _read_picture(file: Path, image_shape: Sequence[int] | None) -> Tensor:
+    limit = 2**20 + 2 * (math.prod(image_shape) if image_shape is not None else MOST_PIXELS)
+    with open_plain(file, limit) as opened, _open_png(opened, file.name) as image:
+        if image.mode not in ("L", "RGB"):
+            raise ValueError(f"{file.name!a} has mode {image.mode}; wanted L or RGB")
+        shape = (len(image.mode), image.height, image.width)
+        check_shape(shape, image_shape)
+        pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+        return pixels.reshape(*shape[1:], shape[0]).permute(2, 0, 1)
 
 
 def _open_png(file: BinaryIO, name: str) -> Image.Image:

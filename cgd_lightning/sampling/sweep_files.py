@@ -20,7 +20,7 @@ from cgd_lightning.evaluation.sweep_figures import write_figures
 from cgd_lightning.evaluation.sweep_line import Line
 from cgd_lightning.files import whole
 from cgd_lightning.sampling.caption import Caption, png_text, row_name
-from cgd_lightning.sampling.stored import read_samples
+from cgd_lightning.sampling.stored import open_samples
 from cgd_lightning.sampling.sweep_points import slug
 from cgd_lightning.sampling.sweep_result import Point, SweepResult
 
@@ -85,12 +85,12 @@ def _strip(path: Path, points: Sequence[Point], class_names: Sequence[str]) -> N
     """The strip of the first sample of each target, of one variant."""
     columns, named = [], []
     for point in points:
-        images, targets = read_samples(point.folder)
+        images, targets = open_samples(point.folder)
         first: dict[Target, int] = {}
         for place, target in enumerate(targets):
             first.setdefault(target, place)
         chosen = dict(list(first.items())[:ROWS_OF_A_STRIP])
-        columns.append(images[list(chosen.values())].clone())
+        columns.append(images[list(chosen.values())])
         named = [_name(target, class_names) for target in chosen]
     rows = list(torch.stack(columns, dim=1))
     scales = [point.scale for point in points]

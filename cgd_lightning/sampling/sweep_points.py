@@ -20,8 +20,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import InputError
@@ -36,7 +34,8 @@ from cgd_lightning.sampling.files import SampleFolder
 from cgd_lightning.sampling.job import Job
 from cgd_lightning.sampling.record import RECORDS, read_json, read_request, write_record
 from cgd_lightning.sampling.request import Request
-from cgd_lightning.sampling.stored import DAMAGE, read_samples
+from cgd_lightning.sampling.stored import DAMAGE, open_samples
+from cgd_lightning.streams import Images
 
 LEFT = ("samples.npz", "grid.png", ".samples.json.tmp", ".report.json.tmp")
 """What a job that was killed while it finished leaves without its samples.json."""
@@ -79,20 +78,20 @@ class Folder:
                 files.add(start, chunk)
             files.finish(record)
 
-    def read_samples(self, job: Job) -> tuple[Tensor, list[Target]]:
-        """(uint8 images (N, C, H, W), what each was asked to show), those of `job`.
+    def samples(self, job: Job) -> tuple[Images, list[Target]]:
+        """(the images, what each was asked to show), those of `job`.
 
-        Raises InputError if they are damaged, or others.
+        Raises InputError if they are damaged, or others; damage of images when they are read.
         """
         try:
-            images, targets = read_samples(self.path, job.denoiser.data.shape)
+            images, targets = open_samples(self.path, job.denoiser.data.shape)
         except InputError as error:
             raise damaged(self.path, error) from error
         if targets != list(job.targets):
             raise damaged(self.path, "samples of other targets")
         return images, targets
 
-    def read_report(self, key: Mapping[str, str], images: Tensor, scale: float) -> Measured | None:
+    def read_report(self, key: Mapping[str, str], images: Images, scale: float) -> Measured | None:
         """What was measured of `images`, if it was by and against what `key` says; None if not.
 
         Raises InputError if the report is of other samples than lie here now.
@@ -122,7 +121,7 @@ class Folder:
                 return kept["measured_by"], (estimates, distance)
         return None
 
-    def write_report(self, measured: Measured, key: Mapping[str, str], images: Tensor) -> None:
+    def write_report(self, measured: Measured, key: Mapping[str, str], images: Images) -> None:
         """Keep what was measured of `images`."""
         plain: dict[str, Any] = {
             "measured_by": self._measured_by(key, images),
@@ -133,7 +132,7 @@ class Folder:
         with whole(self.path / "report.json") as file:
             file.write_text(json.dumps(plain, indent=1, allow_nan=False), encoding="utf-8")
 
-    def _measured_by(self, key: Mapping[str, str], images: Tensor) -> dict[str, str]:
+    def _measured_by(self, key: Mapping[str, str], images: Images) -> dict[str, str]:
         """What a report must say of itself: by what, of which samples, by which version."""
         own = {"images": hash_of(images), "point": self.path.name, "form": FORM}
         return {**key, **own, "version": version("cgd-lightning")}

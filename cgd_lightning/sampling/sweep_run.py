@@ -4,8 +4,8 @@
     result = sweep(request, (1, 2, 5), measure, out="sweep")
     result.chosen.scale, result.advice
 
-Interrupted anywhere, the same call goes on where it was. One point's samples are in memory at a
-time.
+Interrupted anywhere, the same call goes on where it was. Samples are made and looked at batch by
+batch.
 """
 
 import math
@@ -125,7 +125,7 @@ def _points(
             bar.refresh()
         else:
             folder.make(own, bar.update)
-        images, targets = folder.read_samples(own)
+        images, targets = folder.samples(own)
         measured = folder.read_report(look.key, images, scale)
         if measured is None:
             bar.set_postfix_str(f"{variant.name} scale {scale:g}, measuring".strip())

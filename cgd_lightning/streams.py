@@ -1,0 +1,95 @@
+"""Images that stay where they are and are read batch by batch.
+
+    stream.split(512)      batches in order, as those of a tensor
+    stream[places]         some of them
+
+A set of any size then takes the memory of one batch. What takes `Images` takes a tensor of them,
+uint8 (N, C, H, W), as well.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Batches(Protocol):
+    """Batches of images in order, whose number is known."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Tensor]: ...
+
+
+class Images(Protocol):
+    """uint8 images (N, C, H, W): a tensor, or a stream."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """(N, C, H, W)."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def split(self, size: int, /) -> Any:
+        """All images in order, in batches of `size`, the last one of what is left."""
+        ...
+
+    def __getitem__(self, places: Any, /) -> Tensor: ...
+
+
+class Stream(ABC):
+    """uint8 images (N, C, H, W) that a subclass reads. shape: theirs."""
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.shape = tuple(shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def split(self, size: int, /) -> Batches:
+        """All images in order, in batches of `size`; each time they are read anew."""
+        return _Split(self, size)
+
+    def __getitem__(self, places: int | slice | Tensor | Sequence[int], /) -> Tensor:
+        """The image (C, H, W) at a place, or those (B, C, H, W) at several, in their order."""
+        if isinstance(places, int):
+            return self.chosen([places % len(self)])[0]
+        if isinstance(places, slice):
+            return self.chosen(range(*places.indices(len(self))))
+        return self.chosen(places.tolist() if isinstance(places, Tensor) else places)
+
+    def read(self) -> Tensor:
+        """All of them, in memory."""
+        images = torch.empty(self.shape, dtype=torch.uint8)
+        end = 0
+        for batch in self.split(BATCH):
+            images[end : end + len(batch)] = batch
+            end += len(batch)
+        return images
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """As of `split`."""
+        for start in range(0, len(self), size):
+            yield self.chosen(range(start, min(start + size, len(self))))
+
+    @abstractmethod
+    def chosen(self, places: Sequence[int]) -> Tensor:
+        """The images (B, C, H, W) at `places`."""
+
+
+BATCH = 64
+"""Images that are read at a time, where nobody says how many."""
+
+
+class _Split:
+    def __init__(self, stream: Stream, size: int) -> None:
+        self.stream, self.size = stream, size
+
+    def __len__(self) -> int:
+        return -(-len(self.stream) // self.size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self.stream.batches(self.size)
