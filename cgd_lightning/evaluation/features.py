@@ -86,12 +86,16 @@ class FeatureNetwork(ABC):
         Raises InputError if that is not finite, or so large that its powers overflow.
         """
         device = next(self.network.parameters(), torch.empty(0)).device
-        parts = [
-            [side.float().cpu() for side in self.see(self.codec.encode(chunk.to(device)))]
-            for chunk in map(Tensor.contiguous, bar(images.split(self.batch_size)))
-        ]
-        features, logits = (torch.cat(side) for side in zip(*parts))
-        seen = Seen(features, logits)
+        sides: list[Tensor] = []
+        end = 0
+        for chunk in bar(images.split(self.batch_size)):
+            found = self.see(self.codec.encode(chunk.contiguous().to(device)))
+            # Room for all, once: small tensors kept between large ones that go are in their way.
+            sides = sides or [torch.empty(len(images), side.shape[1]) for side in found]
+            for side, part in zip(sides, found, strict=True):
+                side[end : end + len(chunk)] = part
+            end += len(chunk)
+        seen = Seen(*sides)
         check_finite(seen, what, self.name)
         return seen
 

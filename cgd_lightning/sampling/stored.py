@@ -147,11 +147,17 @@ class FileImages(Stream):
         super().__init__((len(files), *image_shape))
         self.files, self.read_file, self.told = files, read_file, told
 
+    def batches(self, size: int) -> Iterator[Tensor]:
+        with self.told(), ThreadPoolExecutor() as pool:
+            for start in range(0, len(self), size):
+                yield self._read(self.files[start : start + size], pool)
+
     def chosen(self, places: Sequence[int]) -> Tensor:
-        with self.told():
-            with ThreadPoolExecutor() as pool:
-                images = list(pool.map(self.read_file, [self.files[place] for place in places]))
-            return torch.stack(images).contiguous()
+        with self.told(), ThreadPoolExecutor() as pool:
+            return self._read([self.files[place] for place in places], pool)
+
+    def _read(self, files: Sequence[Path], pool: ThreadPoolExecutor) -> Tensor:
+        return torch.stack(list(pool.map(self.read_file, files))).contiguous()
 
 
 def open_pictures(

@@ -19,12 +19,15 @@ import pytest
 import torch
 from PIL import Image
 
+from cgd_lightning import checkpoints
+from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.claim import Claim, claim
 from cgd_lightning.sampling.files import SampleFolder, new_folder
 from tests.command_line import status
 
 KILLS = 3
+"""Of a sampling job in each format, before it may end."""
 
 
 class Killed(BaseException):
@@ -144,19 +147,54 @@ def test_a_job_that_is_interrupted_in_a_folder_of_no_name_leaves_nothing(
     assert (contents(under) if under.exists() else {}) == before
 
 
+@pytest.mark.parametrize(("number", "ended"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_job_is_refused_while_another_is_at_work_and_an_interrupted_one_goes_on(
-    workplace: Path, cgd: Cgd
+    number: signal.Signals, ended: int, workplace: Path, cgd: Cgd
 ) -> None:
     job = start(*SLOW, "--num_samples=100000", "--out=D")
     wait_for_pieces(Path("D"), job)
     code, out, err = cgd(*SLOW, "--num_samples=100000", "--out=D")
     assert (code, out) == (1, "")
     assert "--out D: another command is at work there; give another folder" in error_of(err)
-    job.send_signal(signal.SIGINT)
+    job.send_signal(number)
     _, err = job.communicate(timeout=60)
-    assert job.returncode == 130
+    assert job.returncode == ended
     assert "note: D keeps the batches that are finished; the same command goes on" in err
     assert set(os.listdir("D")) == {".unfinished"}
+
+
+def train_again(run: Path) -> None:
+    """Put other weights into the files of `run`, whose settings stay."""
+    for file in run.glob("version_*/*.ckpt"):
+        network = checkpoints.load(file, Denoiser)
+        with torch.no_grad():
+            for weights in network.parameters():
+                weights.mul_(1.01)
+        checkpoints.save(network, file)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_networks_that_were_trained_again_do_not_go_on_with_the_samples_of_the_old(
+    whole: bool, workplace: Path, cgd: Cgd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, add = (*SAMPLE, "--num_samples=4", "--batch_size=2", "--out=D"), SampleFolder.add
+
+    def interrupted(self: SampleFolder, start: int, images: torch.Tensor) -> int:
+        if start == 2:
+            raise KeyboardInterrupt
+        return add(self, start, images)
+
+    with monkeypatch.context() as patch:
+        if not whole:
+            patch.setattr(SampleFolder, "add", interrupted)
+        assert status(*words) == (0 if whole else 130)
+    left = contents(Path("D"))
+    train_again(Path("runs/diffusion"))
+    code, out, err = cgd(*words)
+    assert (code, out) == (1, "")
+    what = "samples of another request" if whole else "unfinished pieces of another request"
+    assert f"--out D: holds {what} (networks " in error_of(err)
+    assert contents(Path("D")) == left
 
 
 STRESS = """
@@ -495,10 +533,10 @@ def test_a_job_that_goes_on_has_its_whole_animation(
     assert status(*words, "--out=clean") == 0
     add = SampleFolder.add
 
-    def killed(self: SampleFolder, start: int, images: torch.Tensor) -> None:
+    def killed(self: SampleFolder, start: int, images: torch.Tensor) -> int:
         if start == 2:
             raise KeyboardInterrupt
-        add(self, start, images)
+        return add(self, start, images)
 
     with monkeypatch.context() as patch:
         patch.setattr(SampleFolder, "add", killed)
