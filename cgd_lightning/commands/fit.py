@@ -22,7 +22,7 @@ import cgd_lightning.data.vision
 import cgd_lightning.networks
 import cgd_lightning.training.autoencoder
 import cgd_lightning.training.muon  # noqa: F401  (so that short names are known)
-from cgd_lightning import checkpoints
+from cgd_lightning import checkpoints, peers
 from cgd_lightning.checkpoints import schema
 from cgd_lightning.commands.fit_help import tell
 from cgd_lightning.commands.own_config import with_own_config
@@ -56,6 +56,7 @@ from cgd_lightning.training.settings import (
     refusals_of_the_trainer,
 )
 from cgd_lightning.training.slurm import requeue, signal_of
+from cgd_lightning.training.terminate import soft_termination
 
 OF_A_CHECKPOINT = ("validate", "test", "predict")
 TRAINER = {"default_root_dir": "runs", "log_every_n_steps": 10, "enable_model_summary": False}
@@ -65,10 +66,12 @@ PARSER = {"prog": "cgd", "default_env": True, "env_prefix": "CGD", "allow_abbrev
 def run(args: list[str]) -> None:
     """Run `args`: one of Lightning's commands and its options."""
     quieten()
+    peers.at_last(discard_unused)
     words, gate = take_trusted(args, lightning=True)
     try:
         with (
             soft_interrupt() as interrupted,
+            soft_termination(),
             command_line(args),
             refusals_in_one_line(),
             ExitStack() as until,

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 
+from cgd_lightning import peers
+
 HELP = """usage: cgd COMMAND [OPTIONS]
 
 Classifier-guided diffusion: train a noise predictor and a classifier of noisy images,
@@ -69,7 +71,6 @@ def main(args: list[str] | None = None) -> None:
     """
     if args is None:
         args = sys.argv[1:]
-        _start_quickly(args)
     if not args or args[0] in ("-h", "--help", "help"):
         print(HELP, end="")
         return
@@ -92,17 +93,27 @@ def _run(args: list[str]) -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal does not know is shown by its code.
             stream.reconfigure(errors="backslashreplace")
-    command = import_module(f"cgd_lightning.commands.{COMMANDS[args[0]]}")
+    peers.follow(args[0])
     try:
-        if COMMANDS[args[0]] == "fit":  # there Lightning takes SIGTERM, to write a checkpoint first
+        _do(args)
+    except SystemExit as end:
+        if end.code:
+            peers.release()
+        raise
+
+
+def _do(args: list[str]) -> None:
+    try:
+        with _terminable():
+            _start_quickly(args)
+            command = import_module(f"cgd_lightning.commands.{COMMANDS[args[0]]}")
             command.run(args)
-        else:
-            with _terminable():
-                command.run(args)
     except Terminated:
-        _fail(f"cgd {args[0]}: terminated", 143)
+        if peers.told():
+            sys.exit(1)
+        _stop(f"cgd {args[0]}: terminated", 143)
     except KeyboardInterrupt:
-        _fail(f"cgd {args[0]}: interrupted", 130)
+        _stop(f"cgd {args[0]}: interrupted", 130)
     except MemoryError:
         _fail(f"cgd {args[0]}: out of memory; give a smaller batch size or fewer samples", 1)
     except Exception as error:
@@ -123,6 +134,7 @@ def _terminable() -> Iterator[None]:
         return
 
     def terminate(number: int, frame: object) -> None:
+        peers.heard()
         raise Terminated
 
     before = signal.signal(signal.SIGTERM, terminate)
@@ -145,6 +157,9 @@ def _in_one_line(error: Exception) -> str:
         return printable(str(error))
     if isinstance(error, RuntimeError) and type(error).__name__ == "OutOfMemoryError":
         return f"{str(error).splitlines()[0]} Give a smaller batch size, or --precision bf16"
+    gone = peers.lost()
+    if gone is not None:
+        return gone
     unforeseen = printable(str(error))[:500]
     return f"{type(error).__name__}: {unforeseen}; CGD_DEBUG=1 shows where"
 
@@ -161,6 +176,13 @@ def _start_quickly(args: list[str]) -> None:
 
         gc.freeze()
         gc.enable()
+
+
+def _stop(message: str, status: int) -> None:
+    """As `_fail`, but the first of several processes speaks for those that it started."""
+    if peers.follows():
+        sys.exit(status)
+    _fail(message, status)
 
 
 def _fail(message: str, status: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from jsonargparse import Namespace
 
-from cgd_lightning import checkpoints
+from cgd_lightning import checkpoints, peers
 from cgd_lightning.checkpoints.classes import Trust
 from cgd_lightning.checkpoints.hub import is_hub
 from cgd_lightning.configuration.environment import with_environment
@@ -119,7 +119,7 @@ def trust_of(request: Request, gate: Gate) -> Trust:
 
 def say(text: str) -> None:
     """Tell the user, on standard error, once for all processes."""
-    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+    if peers.is_first():
         print(printable(in_flags(text)), file=sys.stderr)
 
 

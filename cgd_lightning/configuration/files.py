@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile, get_loader, set_loader
 
+from cgd_lightning import peers
 from cgd_lightning.checkpoints.files import MOST_CONFIG
 from cgd_lightning.errors import one_line
 from cgd_lightning.files import open_plain
@@ -92,7 +93,7 @@ def config_path(name: str) -> Path:
         raise TypeError(
             f"{path}: {path.stat().st_size} bytes; a configuration has at most {MOST_BYTES}"
         )
-    if int(os.environ.get("LOCAL_RANK", 0)) == 0 and not path.parent.name.startswith(OWN_FILES):
+    if peers.is_first() and not path.parent.name.startswith(OWN_FILES):
         print(f"config: {path}", file=sys.stderr)
     return path
 

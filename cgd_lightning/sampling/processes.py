@@ -1,11 +1,14 @@
 """One process, or as many as Lightning is asked to start, for work that is dealt out in chunks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import torch
 
+from cgd_lightning import peers
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.hardware import pick_device
 
@@ -50,16 +53,37 @@ def start_processes(device: str, several: Devices) -> Processes:
     if several.devices is None and several.num_nodes == 1:
         return Processes(0, 1, pick_device(device), lambda: None, lambda value: value)
     from lightning.fabric import Fabric
+    from lightning.fabric.strategies.launchers import subprocess_script
 
     try:
         options = {**vars(several), "devices": _count(several.devices)}
         fabric = Fabric(**options)
     except (ValueError, RuntimeError) as error:
         raise InputError(f"--trainer options: {error}") from error
-    fabric.launch()
+    with ending_together(subprocess_script):
+        fabric.launch()
     return Processes(
         fabric.global_rank, fabric.world_size, fabric.device, fabric.barrier, fabric.broadcast
     )
+
+
+@contextmanager
+def ending_together(launcher: ModuleType) -> Iterator[None]:
+    """Processes that Lightning's `launcher` starts in this block end together.
+
+    `peers` takes the place of its own observer, which kills without a word, and only the processes
+    whose first one lives. That is a private name; pyproject.toml pins Lightning's version.
+    """
+    own: Any = launcher
+    before, own._launch_process_observer = own._launch_process_observer, peers.watch
+    peers.lead()
+    peers.meet()
+    try:
+        yield
+    finally:
+        own._launch_process_observer = before
+        peers.dismiss()
+        peers.met()
 
 
 def _count(devices: str | None) -> Any:

@@ -14,6 +14,7 @@ from cgd_lightning.training.run_checkpoint import RunCheckpoint
 from cgd_lightning.training.settings import listed
 from cgd_lightning.training.step_bar import StepBar
 from cgd_lightning.training.stored_config import StoredConfig
+from cgd_lightning.training.terminate import StopTogether
 
 
 def callbacks_of(options: Any, run: Run | None, trust: Trust) -> list[Callback]:
@@ -29,4 +30,4 @@ def callbacks_of(options: Any, run: Run | None, trust: Trust) -> list[Callback]:
     sampler = GuidedSampler(**vars(options.guided_sampler), folder=folder, trust=trust)
     curves = [Curves()] if run else []
     own = listed(options.trainer.callbacks)
-    return [*stored, *own, FiniteLoss(), Cost(), *bar, checkpoint, sampler, *curves]
+    return [*stored, *own, StopTogether(), FiniteLoss(), Cost(), *bar, checkpoint, sampler, *curves]

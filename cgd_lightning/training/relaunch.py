@@ -1,9 +1,13 @@
-"""The command line by which Lightning starts the other processes of a run: that of this one."""
+"""How Lightning starts the other processes of a run: as this one, and to end with it."""
 
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from lightning.pytorch.strategies.launchers import subprocess_script
+
+from cgd_lightning.sampling.processes import ending_together
 
 
 @contextmanager
@@ -11,7 +15,8 @@ def command_line(args: Sequence[str]) -> Iterator[None]:
     """Let other processes be started as `cgd ARGS`, whatever this one was called with."""
     before, sys.argv = sys.argv, [script(), *args]
     try:
-        yield
+        with ending_together(subprocess_script):
+            yield
     finally:
         sys.argv = before
 

@@ -1,0 +1,140 @@
+"""Processes of one command: who starts them, and that all end when one of them does."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.command_line import TINY_CLASSIFIER
+from tests.launched import (
+    LONGEST,
+    TWO,
+    children,
+    elastic,
+    ended,
+    fork,
+    fork_two,
+    is_alive,
+    said,
+    slurm,
+    wait_until,
+)
+
+FIT = (
+    "fit",
+    *TINY_CLASSIFIER,
+    "--data.image_size=8",
+    "--data.batch_size=64",
+    "--trainer.max_steps=6",
+    "--trainer.val_check_interval=3",
+)
+LONG = (*FIT, "--trainer.max_steps=100000")
+SAMPLE = ("sample", "--device=cpu", "--scale=0", "--sampler.steps=4", "--batch_size=3", "--out=S")
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    [version] = (folder / "runs/classifier").iterdir()
+    return torch.load(version / "last.ckpt", weights_only=True)["state_dict"]  # type: ignore[no-any-return]
+
+
+def fitted_by_cgd(folder: Path) -> str:
+    first = fork(folder, {}, *FIT, *TWO)
+    assert ended(first) == 0, said(folder, first)
+    return said(folder, first)
+
+
+def fitted_by_torchrun(folder: Path) -> str:
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone")
+    words = (*torchrun, "-m", "cgd_lightning.commands.main", *FIT, *TWO)
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=LONGEST)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def fitted_under_slurm(folder: Path) -> str:
+    both = fork_two(folder, slurm, *FIT)
+    assert [ended(process) for process in both] == [0, 0], said(folder, both[0])
+    return "".join(said(folder, process) for process in both)
+
+
+def test_cgd_torchrun_and_slurm_start_the_same_training(tmp_path: Path) -> None:
+    starts = (fitted_by_cgd, fitted_by_torchrun, fitted_under_slurm)
+    for start in starts:
+        folder = tmp_path / start.__name__
+        folder.mkdir()
+        text = start(folder)
+        for once in ("config: ", "run: ", "cost: classifier", "6 steps, val/loss"):
+            assert text.count(once) == 1, text
+        [version] = (folder / "runs/classifier").iterdir()
+        assert version.name == "version_0"
+    first, *others = (weights(tmp_path / start.__name__) for start in starts)
+    for other in others:
+        assert first.keys() == other.keys()
+        assert all(torch.equal(value, other[name]) for name, value in first.items())
+
+
+def running(folder: Path) -> tuple[int, int]:
+    """`cgd fit` in `folder`, and the process that it started and waits for."""
+    folder.mkdir()
+    first = fork(folder, {}, *LONG, *TWO)
+    wait_until(lambda: len(children(first)) == 1)
+    [second] = children(first)
+    return first, second
+
+
+def test_all_end_when_one_does_while_they_wait_for_each_other(tmp_path: Path) -> None:
+    faults = [(rank, number) for rank in (0, 1) for number in (signal.SIGKILL, signal.SIGTERM)]
+    started = {fault: running(tmp_path / "{}-{}".format(*fault)) for fault in faults}
+    for (rank, number), both in started.items():
+        os.kill(both[rank], number)
+    codes = {fault: ended(first) for fault, (first, _) in started.items()}
+    wait_until(lambda: not any(is_alive(second) for _, second in started.values()))
+    assert list(codes.values()) == [-9, 143, 1, 1]
+    texts = [said(tmp_path / "{}-{}".format(*fault), both[0]) for fault, both in started.items()]
+    for text, told in zip(
+        texts,
+        (
+            "error: cgd fit: the process that started this one has ended, and so does this one",
+            "stopped, before a checkpoint was written",
+            "error: cgd fit: process 1 of 0 to 1 ended by SIGKILL, and so do the others",
+            "error: cgd fit: process 1 of 0 to 1 ended ",
+        ),
+    ):
+        assert text.count(told) == 1, text
+        assert "Traceback" not in text
+    left = [path.name for path in tmp_path.glob("*/runs/*/version_0")]
+    assert len(left) == 1  # of the first process that could not remove it
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_training_that_any_of_its_processes_is_told_to_stop_is_saved_by_all(
+    rank: int, tmp_path: Path
+) -> None:
+    both = fork_two(tmp_path, elastic, *LONG)
+    wait_until(lambda: any(tmp_path.glob("runs/*/version_0/last.ckpt")))
+    os.kill(both[rank], signal.SIGTERM)
+    assert [ended(process) for process in both] == [143, 143]
+    texts = [said(tmp_path, process) for process in both]
+    assert texts[0].count("stopped; last.ckpt is written") == 1
+    assert "stopped" not in texts[1]
+    assert "error" not in "".join(texts)
+
+
+def test_samples_that_are_finished_stay_when_one_of_two_processes_is_killed(
+    workplace: Path,
+) -> None:
+    words = (*SAMPLE, "--ckpt=runs/diffusion", "--num_samples=100000")
+    first = fork(workplace, {}, *words, *TWO)
+    wait_until(lambda: any(workplace.glob("S/.unfinished/*/0*")))
+    [second] = children(first)
+    os.kill(second, signal.SIGKILL)
+    assert ended(first) == 1
+    text = said(workplace, first)
+    assert "error: cgd sample: process 1 of 0 to 1 ended by SIGKILL, and so do the oth" in text
+    assert "S keeps the batches that are finished; the same command goes on" in text
+    assert text.count("error: ") == 1
+    assert any(workplace.glob("S/.unfinished/*/0*"))
