@@ -13,6 +13,10 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.hardware import pick_device
 
 
+CUTTING = ("fsdp", "deepspeed", "xla", "model_parallel")
+"""How the names of strategies begin that cut a network."""
+
+
 @dataclass(frozen=True)
 class Processes:
     """This process's place among all, and its device.
@@ -52,6 +56,11 @@ def start_processes(device: str, several: Devices) -> Processes:
     """
     if several.devices is None and several.num_nodes == 1:
         return Processes(0, 1, pick_device(device), lambda: None, lambda value: value)
+    if several.strategy.startswith(CUTTING):
+        raise InputError(
+            f"--trainer.strategy {several.strategy}: shares out one network over devices, and "
+            "samples are made by a whole one on each; give --trainer.strategy ddp"
+        )
     from lightning.fabric import Fabric
     from lightning.fabric.strategies.launchers import subprocess_script
 

@@ -27,6 +27,7 @@ from cgd_lightning.training.learning_rate import rate_factor
 from cgd_lightning.training.module_checks import check_network
 from cgd_lightning.training.optimizer_states import fit_states
 from cgd_lightning.training.resume import checked
+from cgd_lightning.training.strategies import check_strategy
 
 NetworkFactory = Callable[[int, int, int], Network]
 """(image_size, in_channels, out_channels) -> network.
@@ -121,6 +122,7 @@ class TrainingModule(LightningModule, ABC):
 
     def configure_model(self) -> None:
         if self.model is None:
+            check_strategy(self.trainer.strategy)
             self.model = (
                 self.build(self.network, self.data)
                 .to(memory_format=torch.channels_last)

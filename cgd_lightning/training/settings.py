@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.hardware import fast_bf16, pick_device
+from cgd_lightning.training.strategies import check_strategy
 
 
 def class_of(class_path: str) -> type[Any]:
@@ -36,7 +37,9 @@ def fast_precision(accelerator: Any) -> str:
 
 
 def check_trainer(trainer: Any) -> None:
-    """Raises InputError for settings of a trainer by which Lightning would divide."""
+    """Raises InputError for settings by which Lightning would divide, or cut a network."""
+    named = getattr(trainer.strategy, "class_path", None)
+    check_strategy(class_of(named) if named else trainer.strategy)
     for name in ("val_check_interval", "accumulate_grad_batches", "check_val_every_n_epoch"):
         value = getattr(trainer, name)
         if type(value) in (int, float) and value <= 0:

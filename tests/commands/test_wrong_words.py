@@ -111,7 +111,10 @@ def test_wrong_words_get_one_line(
         f"{FIT} --trainer.val_check_interval=0": "trainer.val_check_interval 0: wanted more than 0",
         f"{FIT} --trainer.accumulate_grad_batches=0": "accumulate_grad_batches 0: wanted more than",
         f"{FIT} --trainer.devices=zero": "trainer: `devices` selected with `CPUAccelerator` should",
-        f"{FIT} --trainer.strategy=fsdp": "trainer: The strategy `fsdp` requires a GPU accelerator",
+        f"{FIT} --trainer.strategy=fsdp": "trainer.strategy fsdp: shares out one network over",
+        f'{FIT} --trainer.strategy={{"class_path":"lightning.pytorch.strategies.FSDPStrategy"}}': ""
+        "trainer.strategy FSDPStrategy: shares out one network over devices, and here each has ",
+        f"{SAMPLE} --trainer.devices=2 --trainer.strategy=fsdp": "give --trainer.strategy ddp",
         f"{FIT} --model.network.dropout=3": "model.network: dropout probability has to be between",
         f"{FIT} --model.network=EncoderUNet": "model.network EncoderUNet: not for a diffusion model"
         "; give UNet, MLP, DiffusersUNet, or your own",
