@@ -12,7 +12,6 @@ from cgd_lightning import peers
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.hardware import pick_device
 
-
 CUTTING = ("fsdp", "deepspeed", "xla", "model_parallel")
 """How the names of strategies begin that cut a network."""
 
