@@ -24,7 +24,8 @@ def rate(options: argparse.Namespace, processes: int, out: Path) -> float:
     where = TWO if processes == 2 else ("--device=cpu",)
     command = (sys.executable, "-m", "cgd_lightning.commands.main", "sample")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run((*command, *given, *how, *where), env=environment, check=True)
+    words = (*command, *given, *how, *where)
+    subprocess.run(words, env=environment, check=True, stdout=subprocess.DEVNULL)
     written = sorted(file.stat().st_mtime for file in (out / "images").iterdir())
     before = processes * options.batch_size
     return (len(written) - before) / (written[-1] - written[before - 1])
