@@ -25,7 +25,7 @@ from cgd_lightning.sampling.caption import UNSAID, Caption
 from cgd_lightning.sampling.claim import IMAGES, WHOLE, Claim, check_free, publish
 from cgd_lightning.sampling.file_names import file_words
 from cgd_lightning.sampling.pieces import Pieces, not_whole, write_piece
-from cgd_lightning.sampling.stored import DAMAGE, read_pictures
+from cgd_lightning.sampling.stored import DAMAGE, open_pictures
 
 
 def new_folder(under: Path) -> Path:
@@ -162,7 +162,8 @@ class SampleFolder:
         for places in chosen:
             shape = rows[0].shape[1:] if rows else None
             try:
-                rows.append(read_pictures([self._images / self._file(i) for i in places], shape))
+                pictures = open_pictures([self._images / self._file(i) for i in places], shape)
+                rows.append(pictures.chosen(range(len(pictures))))
             except DAMAGE as error:
                 raise not_whole(self.folder, f"a picture is damaged ({one_line(error)})") from error
         return rows
