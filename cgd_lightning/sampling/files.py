@@ -86,6 +86,9 @@ class SampleFolder:
         What else an earlier job left, of chunks that it did not finish, is removed.
         """
         suffix = ".npy" if self.kind == "npz" else ".size"
+        for folder in (self.pieces, self._images):  # what is in it and not ours is removed below
+            if folder.is_symlink():
+                raise not_whole(self.folder, f"{folder.name} is a link")
         starts = {int(f.stem) for f in self.pieces.glob(f"[0-9]*{suffix}") if f.stem.isdecimal()}
         for file in self.pieces.glob(".*.tmp"):
             file.unlink()

@@ -54,7 +54,7 @@ class Latents:
             0
         ]
         if sort == "place":
-            return f"{displaced(random, random.choice([file, place, place.parent]))} at {file.name}"
+            return f"{displaced(random, random.choice([file, place]))} at {file.name}"
         if sort == "json" or file.name == "about.json":
             file = place / "about.json"
             _, data = hostile_json(random, json.loads(self.good["about.json"]))

@@ -109,7 +109,11 @@ def displaced(random: random.Random, file: Path) -> str:
     if what == "link":
         file.symlink_to(moved)
     elif what == "away":
-        file.symlink_to("/proc/self/environ" if file.suffix else "/etc")
+        # A folder that may be lost: a reader that has a fault could write into it or empty it.
+        outside = moved.with_name("outside")
+        outside.mkdir()
+        (outside / "precious").write_text("not of the case", encoding="utf-8")
+        file.symlink_to("/proc/self/environ" if file.suffix else outside)
     elif what == "dangling":
         file.symlink_to("nowhere")
     elif what == "itself":

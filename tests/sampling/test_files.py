@@ -412,6 +412,26 @@ def test_a_chunk_that_says_no_size_is_made_again(said: bytes, tmp_path: Path) ->
         assert out.taken() == set()
 
 
+@pytest.mark.parametrize("kind", ["npz", "png"])
+def test_nothing_is_removed_through_a_link_among_the_pieces(kind: Any, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("precious", "0000-a.png", ".x.tmp", "00000009.size"):
+        (other / name).write_text("mine")
+    before = contents(other)
+    for place in (".", "images"):
+        with claim(tmp_path / "D", {}) as own:
+            link = own.pieces / place
+            if place == ".":
+                own.pieces.rmdir()
+                link = own.pieces
+            link.symlink_to(other)
+            with pytest.raises(InputError, match=r"not whole: \S+ is a link"):
+                SampleFolder(own, [0, 1], {0: "a", 1: "b"}, kind).taken()
+            link.unlink()
+    assert contents(other) == before
+
+
 def test_a_final_name_that_is_taken_in_the_meantime_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds grid\.png, but"):
         finish(tmp_path / "D", "png", lambda own: (own.folder / "grid.png").write_text("mine"))
