@@ -1,11 +1,13 @@
 /** The page at work: a change of the state asks for the walks that are then missing, and draws. */
 
 import type { Engine } from "./engine.ts";
+import { Hold } from "./hold.ts";
 import type { Settings } from "./messages.ts";
 import type { Pair } from "./pair.ts";
 import type { Scene, View } from "./scene.ts";
 import { PICTURES, readState, type State, writeState } from "./state.ts";
 import { parseTarget } from "./targets.ts";
+import { Tempo } from "./tempo.ts";
 import { Track } from "./track.ts";
 import { barsView } from "./view/bars.ts";
 import { classesView } from "./view/classes.ts";
@@ -20,7 +22,7 @@ import { settingsView } from "./view/settings.ts";
 import { stepsView } from "./view/steps.ts";
 import { SCALES, type StripView, stripView } from "./view/strip.ts";
 
-/** A row that takes longer than this is shown as it denoises, even while the scale is dragged. */
+/** A row that takes longer than this is shown as it denoises, unless a slider is held. */
 const QUIET_MILLISECONDS = 1500;
 /** How long the state has to rest before it goes into the address. */
 const REST_MILLISECONDS = 250;
@@ -36,7 +38,8 @@ export class Page {
   /** What each walk was last asked for; a change of it asks again. */
   private readonly asked = new Map<string, string>();
   private readonly seen = new Set<Element>();
-  private milliseconds = 0;
+  private readonly tempo = new Tempo();
+  private readonly hold: Hold;
   private drawn = 0;
   private drawings = 0;
   private rest = 0;
@@ -48,8 +51,8 @@ export class Page {
     private readonly notice: Notice,
   ) {
     this.state = this.fromLink();
+    this.hold = new Hold(document, () => this.released());
     const change = (part: Partial<State>) => this.change(part);
-    const again = () => this.ask();
     this.strip = stripView(pair, change);
     this.edit = editView(
       pair,
@@ -62,7 +65,7 @@ export class Page {
     );
     const stage = [
       classesView(pair, change),
-      scaleView(change, again),
+      scaleView(change),
       rowsView(pair, change),
       stepsView(change),
       settingsView(change, () => location.href),
@@ -132,31 +135,40 @@ export class Page {
   /** deciding: those of the settings that decide what is shown. */
   private askRow(lane: Side, settings: Settings, deciding: Settings): void {
     const track = this.tracks[lane];
-    const quick = this.milliseconds > 0 && this.milliseconds < QUIET_MILLISECONDS;
-    const quiet =
-      quick && this.differsOnlyIn(lane === "guided" ? "scale" : "weights", lane, deciding);
-    // A quick row is let finish, so that pictures change all the while a scale is dragged.
-    if (quiet && track.busy && track.isQuiet) return;
+    // It is let finish, so that pictures change all the while a slider is dragged.
+    if (this.hold.isOn && track.busy) return;
+    const alike = this.differsOnlyIn(lane === "guided" ? "scale" : "weights", lane, deciding);
     if (!this.isNew(lane, deciding)) return;
-    track.begin(quiet);
-    let begin = 0; // At the first step: the model may still load before it.
+    track.begin(this.hold.isOn || (alike && this.isQuick));
     this.engine.ask(
       { kind: "row", lane, count: PICTURES, ...settings },
       {
         part: (part) => {
-          begin ||= performance.now();
-          if (part.kind === "frame") track.add(part.frame);
+          if (part.kind === "frame") {
+            this.tempo.told(performance.now(), part.frame.step === 0);
+            track.add(part.frame);
+          }
           this.notice.works();
           this.draw();
         },
         done: () => {
           track.finish();
-          if (lane === "guided") this.milliseconds = performance.now() - begin;
           this.ask();
           this.draw();
         },
       },
     );
+  }
+
+  private get isQuick(): boolean {
+    return (this.tempo.of(this.state.steps) ?? Number.POSITIVE_INFINITY) < QUIET_MILLISECONDS;
+  }
+
+  /** A slider is let go: the newest is made at once, and shown as it comes where that takes time. */
+  private released(): void {
+    this.ask();
+    if (!this.isQuick) for (const track of Object.values(this.tracks)) track.reveal();
+    this.draw();
   }
 
   private askStrip(settings: Settings): void {

@@ -1,23 +1,30 @@
 /**
  * The frames of a walk that is going on, and of the one before it.
  *
- * A quiet walk changes what is shown only once it is where the user looks: so the pictures of a
- * scale that is being dragged pass straight into each other, with no noise in between.
+ * What was there before is shown until the walk has something to show. A quiet walk changes what is
+ * shown only once it is where the user looks: so the pictures of a scale that is being dragged pass
+ * straight into each other, with no noise in between.
  */
 
 import type { Frame } from "./walk.ts";
 
 export class Track {
   private frames: Frame[] = [];
-  private before: Frame[] = [];
+  private before: readonly Frame[] = [];
   private quiet = false;
   busy = false;
 
+  /** Only after a walk that came to its end can one be quiet: else noise would stand still. */
   begin(quiet: boolean): void {
-    if (this.frames.length > 0) this.before = this.quiet && this.busy ? this.before : this.frames;
+    this.before = this.shown;
     this.frames = [];
-    this.quiet = quiet && this.before.length > 0;
+    this.quiet = quiet && this.before.at(-1)?.asked === null;
     this.busy = true;
+  }
+
+  /** Show a quiet walk as it goes on. */
+  reveal(): void {
+    this.quiet = false;
   }
 
   add(frame: Frame): void {
@@ -28,23 +35,23 @@ export class Track {
     this.busy = false;
   }
 
-  /** Whether what was there before is shown until this walk is where the user looks. */
-  get isQuiet(): boolean {
-    return this.quiet;
-  }
-
   /** The frame at step `at`, or where the walk has come to. at: null for its end. */
   at(at: number | null): Frame | null {
-    const { frames } = this;
+    const { frames, before } = this;
     const wanted = at ?? frames[0]?.steps ?? 0;
-    if (this.quiet && frames.length <= wanted)
-      return this.before[at ?? this.before.length - 1] ?? null;
+    if (frames.length === 0 || (this.quiet && frames.length <= wanted))
+      return before[at ?? before.length - 1] ?? before.at(-1) ?? null;
     return frames[wanted] ?? frames.at(-1) ?? null;
   }
 
   /** The frames from which `at` takes its own. */
   get shown(): readonly Frame[] {
-    return this.quiet && this.busy ? this.before : this.frames;
+    const waits = this.frames.length === 0 || (this.quiet && !this.isComplete);
+    return waits ? this.before : this.frames;
+  }
+
+  private get isComplete(): boolean {
+    return this.frames.at(-1)?.asked === null;
   }
 
   /** The last of `shown` up to step `at` at which the networks were asked. */

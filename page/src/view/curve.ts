@@ -47,7 +47,7 @@ export function curveView(): View {
       setAttributes(unguided, { points: points(scene, scene.unguided) });
       const frame = scene.guided.asked(state.at);
       const p = asked(scene.guided, state.at, scene.weights, state.picture);
-      const x = across(frame?.step ?? 0, state.steps);
+      const x = across(frame?.step ?? 0, frame?.steps ?? state.steps);
       setAttributes(now, { x1: x, x2: x });
       setAttributes(dot, { cx: x, cy: y(p ?? 0), visibility: p === null ? "hidden" : "visible" });
       setAttributes(chart, {
@@ -63,9 +63,9 @@ function points(scene: Scene, track: Track): string {
   const { state, weights } = scene;
   return track.shown
     .filter((frame) => frame.asked !== null)
-    .map(({ step }) => {
+    .map(({ step, steps }) => {
       const p = asked(track, step, weights, state.picture) ?? 0;
-      return `${across(step, state.steps).toFixed(1)},${y(p).toFixed(1)}`;
+      return `${across(step, steps).toFixed(1)},${y(p).toFixed(1)}`;
     })
     .join(" ");
 }

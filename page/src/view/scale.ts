@@ -14,7 +14,7 @@ const MARKS = [
   [20, ["20"]],
 ] as const;
 
-export function scaleView(change: Change, settled: () => void): View {
+export function scaleView(change: Change): View {
   const { low, high, step } = RANGES.scale;
   const made = slider({
     label: "Scale of the guidance",
@@ -25,7 +25,6 @@ export function scaleView(change: Change, settled: () => void): View {
     class: "hero",
     words: (value) => `s = ${value}`,
     moved: (scale) => change({ scale }),
-    settled,
   });
   const marks = MARKS.map(([value, words]) =>
     element("span", { style: `--share: ${value / high}`, "data-value": value }, ...words),

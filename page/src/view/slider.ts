@@ -14,8 +14,6 @@ export interface SliderOptions {
   readonly words: (value: number) => string;
   /** With every move. */
   readonly moved: (value: number) => void;
-  /** When the user lets go. */
-  readonly settled?: (value: number) => void;
 }
 
 export interface Slider {
@@ -46,7 +44,6 @@ export function slider(options: SliderOptions): Slider {
     tell();
     options.moved(Number(input.value));
   });
-  input.addEventListener("change", () => options.settled?.(Number(input.value)));
   return {
     element: element(
       "div",

@@ -42,7 +42,9 @@ export function stepsView(change: Change): View {
     element: made,
     draw: ({ state, guided }) => {
       ({ steps, at } = state);
-      walk.show(guided.at(at)?.step ?? 0, steps);
+      // Where the user puts the slider it stays, though the walk may not have come so far.
+      const follows = !walk.element.matches(":focus-within, :active");
+      walk.show(at ?? (follows ? (guided.at(null)?.step ?? 0) : steps), steps);
       for (const input of made.querySelectorAll<HTMLInputElement>("input[type=radio]")) {
         input.checked = input.value === state.view;
       }

@@ -1,11 +1,21 @@
 import { expect, test } from "vitest";
 import { CLEAN } from "../../src/levels.ts";
 import { Track } from "../../src/track.ts";
-import type { Frame } from "../../src/walk.ts";
+import type { Asked, Frame } from "../../src/walk.ts";
+
+const SAID: Asked = {
+  below: CLEAN,
+  fresh: 0,
+  x0: new Uint8Array(1),
+  gradient: new Int8Array(1),
+  logP: new Float32Array(1),
+  sizes: [],
+};
 
 /** A frame whose only pixel says which walk it is of. */
 function frame(walk: number, step: number): Frame {
-  return { step, steps: 2, level: CLEAN, x_t: Uint8Array.of(walk), asked: null };
+  const asked = step < 2 ? SAID : null;
+  return { step, steps: 2, level: CLEAN, x_t: Uint8Array.of(walk), asked };
 }
 
 function walked(track: Track, walk: number, frames: number): void {
@@ -40,4 +50,60 @@ test("the first walk cannot be quiet", () => {
   track.begin(true);
   walked(track, 1, 1);
   expect(track.at(null)).toEqual(frame(1, 0));
+});
+
+test("what was there stays until a walk has something to show", () => {
+  const track = new Track();
+  track.begin(false);
+  walked(track, 1, 3);
+  track.finish();
+  track.begin(false);
+  expect(track.at(null)).toEqual(frame(1, 2));
+  expect(track.asked(null)).toEqual(frame(1, 1));
+  expect(track.shown).toHaveLength(3);
+  walked(track, 2, 1);
+  expect(track.at(null)).toEqual(frame(2, 0));
+  expect(track.shown).toEqual([frame(2, 0)]);
+});
+
+test("walks that are broken off before they show anything leave what was there", () => {
+  const track = new Track();
+  track.begin(false);
+  walked(track, 1, 3);
+  for (const quiet of [true, true, false, true]) track.begin(quiet);
+  expect(track.at(null)).toEqual(frame(1, 2));
+  walked(track, 2, 2);
+  track.begin(true);
+  expect(track.at(null)).toEqual(frame(1, 2));
+});
+
+test("after a walk that did not come to its end none is quiet: noise would stand still", () => {
+  const track = new Track();
+  track.begin(false);
+  walked(track, 1, 2);
+  track.begin(true);
+  walked(track, 2, 1);
+  expect(track.at(null)).toEqual(frame(2, 0));
+});
+
+test("a quiet walk is revealed where it has come to", () => {
+  const track = new Track();
+  track.begin(false);
+  walked(track, 1, 3);
+  track.begin(true);
+  walked(track, 2, 2);
+  track.reveal();
+  expect(track.at(null)).toEqual(frame(2, 1));
+});
+
+test("a quiet walk that fails leaves what was there", () => {
+  const track = new Track();
+  track.begin(false);
+  walked(track, 1, 3);
+  track.finish();
+  track.begin(true);
+  walked(track, 2, 1);
+  track.finish();
+  expect(track.at(null)).toEqual(frame(1, 2));
+  expect(track.asked(null)).toEqual(frame(1, 1));
 });
