@@ -12,12 +12,12 @@ export interface Opening {
   readonly kept: () => void;
   /** There will be no model. */
   readonly lost: (sentence: string) => void;
-  /** A walk broke off. */
-  readonly failed: (sentence: string) => void;
 }
 
 export interface Answer {
   readonly part: (part: Part) => void;
+  /** The walk broke off; it is done, too. */
+  readonly failed: (sentence: string) => void;
   readonly done: () => void;
 }
 
@@ -49,6 +49,11 @@ export class Engine {
     this.tell({ ...request, id });
   }
 
+  /** Work first on what the user looks at. */
+  see(lanes: readonly Lane[]): void {
+    this.tell({ kind: "see", lanes });
+  }
+
   private told(reply: Reply, opening: Opening): void {
     switch (reply.kind) {
       case "described":
@@ -67,8 +72,9 @@ export class Engine {
         if (reply.lane === null) {
           opening.lost(reply.sentence);
         } else {
-          opening.failed(reply.sentence);
-          this.current(reply.lane, reply.id)?.done();
+          const answer = this.current(reply.lane, reply.id);
+          answer?.failed(reply.sentence);
+          answer?.done();
         }
         break;
       case "part":

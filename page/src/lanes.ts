@@ -19,6 +19,7 @@ export class Lanes<Name extends string, Part> {
   private readonly tasks = new Map<Name, Task<Part>>();
   private running = false;
   private turn = 0;
+  private seen: readonly Name[] = [];
 
   /**
    * order: groups of lanes; a group works only while those before it have nothing to do.
@@ -39,6 +40,11 @@ export class Lanes<Name extends string, Part> {
     this.tasks.delete(name);
   }
 
+  /** From now on the lanes `seen` come before all others: the user looks at them. */
+  see(seen: readonly Name[]): void {
+    this.seen = seen;
+  }
+
   private async run(): Promise<void> {
     this.running = true;
     for (let name = this.next(); name !== null; name = this.next()) {
@@ -57,14 +63,16 @@ export class Lanes<Name extends string, Part> {
       this.tasks.delete(name);
       task.report.done();
     } catch (error) {
-      if (current()) this.tasks.delete(name);
+      if (!current()) return; // What failed is not wanted any more.
+      this.tasks.delete(name);
       task.report.failed(error);
     }
   }
 
   /** The lane whose turn it is: those of the first busy group take turns. */
   private next(): Name | null {
-    for (const group of this.order) {
+    const seen = this.order.map((group) => group.filter((name) => this.seen.includes(name)));
+    for (const group of [...seen, ...this.order]) {
       const busy = group.filter((name) => this.tasks.has(name));
       if (busy.length > 0) return busy[this.turn++ % busy.length]!;
     }

@@ -11,7 +11,7 @@ const about = document.querySelector<HTMLElement>("#offline")!;
 
 const missing = lacking();
 if (missing !== null) {
-  said.failed(missing);
+  said.lost(missing);
 } else {
   const engine = new Engine(new URL("model/", document.baseURI), {
     described: (pair) => void new Page(pair, engine, place, said),
@@ -19,9 +19,8 @@ if (missing !== null) {
     opened: said.opened,
     lost: (sentence) => {
       place.replaceChildren();
-      said.failed(sentence);
+      said.lost(sentence);
     },
-    failed: said.failed,
     kept: () => void keepPage(),
   });
 }

@@ -2,7 +2,7 @@
 
 import type { Engine } from "./engine.ts";
 import { Hold } from "./hold.ts";
-import type { Settings } from "./messages.ts";
+import type { Lane, Settings } from "./messages.ts";
 import type { Pair } from "./pair.ts";
 import type { Scene, View } from "./scene.ts";
 import { PICTURES, readState, type State, writeState } from "./state.ts";
@@ -37,7 +37,7 @@ export class Page {
   private readonly edit: EditView;
   /** What each walk was last asked for; a change of it asks again. */
   private readonly asked = new Map<string, string>();
-  private readonly seen = new Set<Element>();
+  private readonly seen = new Set<Lane>();
   private readonly tempo = new Tempo();
   private readonly hold: Hold;
   private drawn = 0;
@@ -52,7 +52,10 @@ export class Page {
   ) {
     this.state = this.fromLink();
     this.hold = new Hold(document, () => this.released());
-    const change = (part: Partial<State>) => this.change(part);
+    const change = (part: Partial<State>) => {
+      notice.complaints([]); // They were about the link, and the user goes on from there.
+      this.change(part);
+    };
     this.strip = stripView(pair, change);
     this.edit = editView(
       pair,
@@ -63,10 +66,11 @@ export class Page {
       },
       () => this.chosen(),
     );
+    const rows = rowsView(pair, change);
     const stage = [
       classesView(pair, change),
       scaleView(change),
-      rowsView(pair, change),
+      rows,
       stepsView(change),
       settingsView(change, () => location.href),
     ];
@@ -78,7 +82,11 @@ export class Page {
       this.strip.element,
       this.edit.element,
     );
-    this.watch(this.strip.element, this.edit.element);
+    this.watch([
+      [rows.element, ["guided", "unguided"]],
+      [this.strip.element, ["strip"]],
+      [this.edit.element, ["edit"]],
+    ]);
     addEventListener("hashchange", () => this.change(this.fromLink()));
     this.change({});
   }
@@ -128,8 +136,8 @@ export class Page {
     const told = this.pair.conditional || this.state.view === "gradient";
     const weights = told ? settings.weights : [];
     this.askRow("unguided", { ...settings, scale: 0 }, { ...settings, scale: 0, weights });
-    if (this.seen.has(this.strip.element)) this.askStrip(settings);
-    if (this.seen.has(this.edit.element)) this.askEdit(settings);
+    if (this.seen.has("strip")) this.askStrip(settings);
+    if (this.seen.has("edit")) this.askEdit(settings);
   }
 
   /** deciding: those of the settings that decide what is shown. */
@@ -148,9 +156,10 @@ export class Page {
             this.tempo.told(performance.now(), part.frame.step === 0);
             track.add(part.frame);
           }
-          this.notice.works();
+          this.notice.works(lane);
           this.draw();
         },
+        failed: (sentence) => this.notice.failed(lane, sentence),
         done: () => {
           track.finish();
           this.ask();
@@ -180,24 +189,33 @@ export class Page {
       {
         part: (part) => {
           if (part.kind === "cell") this.strip.fill(part.cell);
+          this.notice.works("strip");
           this.draw();
         },
+        failed: (sentence) => this.notice.failed("strip", sentence),
         done: () => this.draw(),
       },
     );
   }
 
   private askEdit(settings: Settings): void {
-    const { strength } = this.state;
+    const { strength, target, scale } = this.state;
+    if (this.hold.isOn && this.edit.busy) return;
     if (!this.isNew("edit", { ...settings, strength, drawings: this.drawings })) return;
     const drawing = this.edit.drawing.x0();
+    this.edit.wait();
     this.engine.ask(
       { kind: "edit", lane: "edit", count: PICTURES, drawing, strength, ...settings },
       {
         part: (part) => {
-          if (part.kind === "frame") this.edit.show(part.frame);
+          if (part.kind === "frame") this.edit.show(part.frame, `as ${target}, s = ${scale}`);
+          this.notice.works("edit");
         },
-        done: () => this.edit.finish(),
+        failed: (sentence) => this.notice.failed("edit", sentence),
+        done: () => {
+          this.edit.finish();
+          this.ask();
+        },
       },
     );
   }
@@ -225,18 +243,22 @@ export class Page {
     return frame.x_t.slice(this.state.picture * size, (this.state.picture + 1) * size);
   }
 
-  /** Work for a part of the page only once it comes into sight. */
-  private watch(...parts: Element[]): void {
+  /** Work for the strip and the drawing only once they come into sight, and first for what is. */
+  private watch(parts: readonly (readonly [Element, readonly Lane[]])[]): void {
+    const lanes = new Map(parts);
     const observer = new IntersectionObserver(
       (entries) => {
         for (const { target, isIntersecting } of entries) {
-          if (isIntersecting) this.seen.add(target);
-          else this.seen.delete(target);
+          for (const lane of lanes.get(target) ?? []) {
+            if (isIntersecting) this.seen.add(lane);
+            else this.seen.delete(lane);
+          }
         }
+        this.engine.see([...this.seen]);
         this.ask();
       },
       { rootMargin: "100px" },
     );
-    for (const part of parts) observer.observe(part);
+    for (const part of lanes.keys()) observer.observe(part);
   }
 }

@@ -21,6 +21,8 @@ self.onmessage = ({ data }: MessageEvent<Request>) => {
   } else if (data.kind === "stop") {
     early.delete(data.lane);
     lanes.stop(data.lane);
+  } else if (data.kind === "see") {
+    lanes.see(data.lanes);
   } else if (model === null) {
     early.set(data.lane, data);
   } else {

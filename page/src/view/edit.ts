@@ -6,15 +6,19 @@ import type { Change, View } from "../scene.ts";
 import { PICTURES, RANGES } from "../state.ts";
 import type { Frame } from "../walk.ts";
 import { classesView } from "./classes.ts";
-import { element, percent, setAttributes } from "./dom.ts";
+import { element, setAttributes } from "./dom.ts";
 import { pen } from "./pen.ts";
-import { blank, paint, pictureCanvas } from "./picture.ts";
+import { paint, pictureCanvas } from "./picture.ts";
 import { slider } from "./slider.ts";
 
 export interface EditView extends View {
   readonly drawing: Drawing;
-  /** Show where the walk of the drawing has come to. */
-  readonly show: (frame: Frame) => void;
+  /** Whether a walk of the drawing goes on. */
+  readonly busy: boolean;
+  /** Something newer is asked for than what is shown. */
+  readonly wait: () => void;
+  /** Show where the walk of the drawing has come to. towards: what it was asked for. */
+  readonly show: (frame: Frame, towards: string) => void;
   readonly finish: () => void;
 }
 
@@ -37,7 +41,7 @@ export function editView(
     label: "Strength: how far the drawing is brought to noise",
     caption: "How far to noise",
     ...RANGES.strength,
-    words: percent,
+    words: (value) => `${Math.round(100 * value)}%`,
     moved: (value) => change({ strength: value }),
   });
   const classes = classesView(pair, change);
@@ -49,6 +53,11 @@ export function editView(
     { class: "pictures", role: "img", "aria-label": "The drawing, changed, with four noises" },
     ...ends.map((canvas) => element("span", { class: "tile" }, canvas)),
   );
+  const take = tool("Take the chosen picture", () => {
+    const picture = sample();
+    if (picture !== null) drawing.put(picture);
+    replaced();
+  });
   const made = element(
     "section",
     { class: "card wide edit", "aria-label": "Draw and change", "aria-busy": "false" },
@@ -72,11 +81,7 @@ export function editView(
             drawing.clear();
             replaced();
           }),
-          tool("Take the chosen picture", () => {
-            const picture = sample();
-            if (picture !== null) drawing.put(picture);
-            replaced();
-          }),
+          take,
         ),
       ),
       element(
@@ -97,22 +102,24 @@ export function editView(
   return {
     element: made,
     drawing,
+    get busy() {
+      return made.getAttribute("aria-busy") === "true";
+    },
     draw: (scene) => {
       classes.draw(scene);
       strength.show(scene.state.strength);
-      about.textContent = `as ${scene.state.target}, s = ${scene.state.scale}`;
+      take.disabled = sample() === null;
     },
-    show: (frame) => {
-      setAttributes(made, { "aria-busy": "true", "data-step": frame.step });
-      if (frame.step === 0) {
-        paint(noised, frame.x_t, pair.shape, 0);
-        for (const canvas of ends) blank(canvas);
-      }
+    wait: () => setAttributes(made, { "aria-busy": "true", "data-waits": true }),
+    show: (frame, towards) => {
+      setAttributes(made, { "aria-busy": "true", "data-waits": false, "data-step": frame.step });
+      about.textContent = towards;
+      if (frame.step === 0) paint(noised, frame.x_t, pair.shape, 0);
       ends.forEach((canvas, i) => {
         paint(canvas, frame.x_t, pair.shape, i);
       });
     },
-    finish: () => setAttributes(made, { "aria-busy": "false" }),
+    finish: () => setAttributes(made, { "aria-busy": "false", "data-waits": false }),
   };
 }
 

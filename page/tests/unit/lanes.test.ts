@@ -69,3 +69,37 @@ test("a task that fails is reported, and the next one works", async () => {
   await reported(told, (report) => work.start("row", counting("row", 1), report));
   expect(told).toEqual(["one", "Error: no memory", "row1"]);
 });
+
+test("what the user looks at comes first", async () => {
+  const [work, told] = [lanes(), [] as string[]];
+  work.see(["strip"]);
+  await Promise.all(
+    (["row", "beside", "strip"] as const).map((name) =>
+      reported(told, (report) => work.start(name, counting(name, 3), report)),
+    ),
+  );
+  // The row had begun before there was anything else to do.
+  expect(told.slice(0, 4)).toEqual(["row1", "strip1", "strip2", "strip3"]);
+  expect(told).toHaveLength(9);
+});
+
+test("a task that fails after a newer one took its lane over says nothing", async () => {
+  const [work, told] = [lanes(), [] as string[]];
+  let fails = () => {};
+  async function* failing(): AsyncGenerator<string> {
+    await new Promise<void>((resolve) => {
+      fails = resolve;
+    });
+    throw new Error("no memory");
+  }
+  work.start("row", failing(), {
+    part: (part) => told.push(part),
+    done: () => told.push("done"),
+    failed: (error) => told.push(String(error)),
+  });
+  await listen();
+  const newer = reported(told, (report) => work.start("row", counting("new", 1), report));
+  fails();
+  await newer;
+  expect(told).toEqual(["new1"]);
+});
