@@ -12,19 +12,21 @@ function roundHalfEven(value: number): number {
   return Math.abs(value % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }
 
-/** Each image of `x`, of `size` values, divided by its largest absolute value: -127 ... 127. */
-export function toSigned(x: Float32Array, size: number): Int8Array {
-  const signed = new Int8Array(x.length);
-  for (let start = 0; start < x.length; start += size) {
-    const image = x.subarray(start, start + size);
-    const largest = image.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    if (largest > 0)
-      signed.set(
-        Int8Array.from(image, (v) => Math.round((v / largest) * 127)),
-        start,
-      );
-  }
-  return signed;
+/** The largest absolute value of each image of `x`, of `size` values. */
+export function largestOf(x: Float32Array, size: number): number[] {
+  return Array.from({ length: x.length / size }, (_, i) =>
+    x
+      .subarray(i * size, (i + 1) * size)
+      .reduce((most, value) => Math.max(most, Math.abs(value)), 0),
+  );
+}
+
+/** Each image of `x`, of `size` values, divided by its `largest` absolute value: -127 ... 127. */
+export function toSigned(x: Float32Array, size: number, largest: readonly number[]): Int8Array {
+  return Int8Array.from(x, (value, i) => {
+    const most = largest[Math.floor(i / size)]!;
+    return most > 0 ? Math.round((value / most) * 127) : 0;
+  });
 }
 
 /** The root mean square of each image of `x`, of `size` values. */

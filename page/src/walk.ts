@@ -4,7 +4,7 @@ import { clamped, ddim, freshVariance, type Prediction } from "./ddim.ts";
 import type { Level } from "./levels.ts";
 import type { GuidedStep } from "./model.ts";
 import type { SeededNoise } from "./philox.ts";
-import { rootMeanSquares, toBytes, toSigned } from "./pixels.ts";
+import { largestOf, rootMeanSquares, toBytes, toSigned } from "./pixels.ts";
 
 export interface Walk {
   /** B * C * H * W floats at the first level. */
@@ -22,7 +22,10 @@ export interface Sizes {
   readonly x_t: number;
   readonly eps: number;
   readonly gradient: number;
+  /** As the classifier bends it. */
   readonly guidedEps: number;
+  /** With which the step is made: derived again from x0 where that is clamped. */
+  readonly stepEps: number;
   readonly x0: number;
   readonly next: number;
 }
@@ -35,6 +38,8 @@ export interface Asked {
   readonly x0: Uint8Array;
   /** -127 ... 127, each image by its own largest value. */
   readonly gradient: Int8Array;
+  /** That value, of the gradient of each image. */
+  readonly largest: readonly number[];
   readonly logP: Float32Array;
   readonly sizes: readonly Sizes[];
 }
@@ -52,7 +57,10 @@ export interface Frame {
 export class WalkError extends Error {}
 
 /** A frame at every level of `walk`, noisiest first; the last one holds the clean pictures. */
-export async function* frames(model: GuidedStep, walk: Walk): AsyncGenerator<Frame> {
+export async function* frames(
+  model: Pick<GuidedStep, "pair" | "run">,
+  walk: Walk,
+): AsyncGenerator<Frame> {
   const { levels, scale, weights, eta, noise } = walk;
   const size = model.pair.shape.reduce((product, length) => product * length, 1);
   const steps = levels.length - 1;
@@ -73,9 +81,11 @@ export async function* frames(model: GuidedStep, walk: Walk): AsyncGenerator<Fra
       eps: rootMeanSquares(said.unguided.eps, size),
       gradient: rootMeanSquares(said.gradient, size),
       guidedEps: rootMeanSquares(raw.eps, size),
+      stepEps: rootMeanSquares(prediction.eps, size),
       x0: rootMeanSquares(prediction.x0, size),
       next: rootMeanSquares(next, size),
     };
+    const largest = largestOf(said.gradient, size);
     yield {
       step,
       steps,
@@ -85,13 +95,15 @@ export async function* frames(model: GuidedStep, walk: Walk): AsyncGenerator<Fra
         below,
         fresh: Math.sqrt(Math.max(0, freshVariance(level, below, eta))),
         x0: toBytes(prediction.x0),
-        gradient: toSigned(said.gradient, size),
+        gradient: toSigned(said.gradient, size, largest),
+        largest,
         logP: said.logP,
         sizes: tensors.x_t.map((_, i) => ({
           x_t: tensors.x_t[i]!,
           eps: tensors.eps[i]!,
           gradient: tensors.gradient[i]!,
           guidedEps: tensors.guidedEps[i]!,
+          stepEps: tensors.stepEps[i]!,
           x0: tensors.x0[i]!,
           next: tensors.next[i]!,
         })),

@@ -2,7 +2,7 @@
 
 import type { Scene, View } from "../scene.ts";
 import type { Track } from "../track.ts";
-import { element, math, percent, setAttributes, short } from "./dom.ts";
+import { element, legend, math, percent, setAttributes, short } from "./dom.ts";
 
 const MOST_BARS = 12;
 
@@ -15,6 +15,7 @@ export function barsView(): View {
       { class: "card" },
       element("h2", {}, "What the classifier sees"),
       about,
+      legend(),
       chart,
     ),
     draw: (scene) => {
@@ -31,8 +32,11 @@ export function barsView(): View {
       chart.replaceChildren(
         ...shown.map((k) => bar(pair.names[k]!, guided[k]!, unguided[k]!, weights[k]! > 0)),
       );
-      const said = shown.map((k) => `${pair.names[k]} ${percent(guided[k]!)}`).join(", ");
-      setAttributes(chart, { "aria-label": `Guided: ${said}` });
+      const said = (p: readonly number[]) =>
+        shown.map((k) => `${pair.names[k]} ${percent(p[k]!)}`).join(", ");
+      setAttributes(chart, {
+        "aria-label": `Guided: ${said(guided)}. Unguided: ${said(unguided)}`,
+      });
     },
   };
 }
@@ -41,7 +45,8 @@ function bar(name: string, guided: number, unguided: number, wanted: boolean): H
   return element(
     "div",
     { class: "bar", "data-wanted": wanted, "data-p": guided.toFixed(4) },
-    element("span", { class: "value" }, guided < 0.005 ? "" : percent(guided)),
+    element("span", { class: "value guided" }, value(guided)),
+    element("span", { class: "value unguided" }, value(unguided)),
     element(
       "span",
       { class: "columns" },
@@ -50,6 +55,11 @@ function bar(name: string, guided: number, unguided: number, wanted: boolean): H
     ),
     element("span", { class: "name" }, name),
   );
+}
+
+/** Nothing where hardly a bar is. */
+function value(p: number): string {
+  return p < 0.005 ? "" : percent(p);
 }
 
 /** p of every class for the chosen picture; 0 before anything was asked. */

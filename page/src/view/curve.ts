@@ -2,7 +2,7 @@
 
 import type { Scene, View } from "../scene.ts";
 import type { Track } from "../track.ts";
-import { element, math, percent, setAttributes, svg } from "./dom.ts";
+import { element, legend, math, percent, setAttributes, svg } from "./dom.ts";
 import { asked } from "./rows.ts";
 
 const [WIDTH, HEIGHT] = [320, 170];
@@ -19,7 +19,7 @@ export function curveView(): View {
     { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", class: "curve" },
     ...[0, 0.5, 1].flatMap((p) => [
       svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(p), y2: y(p) }),
-      svg("text", { x: LEFT - 6, y: y(p) + 4, class: "mark end" }, percent(p)),
+      svg("text", { x: LEFT - 6, y: y(p) + 4, class: "mark end" }, `${100 * p}%`),
     ]),
     svg("text", { x: LEFT, y: HEIGHT - 6, class: "mark" }, "noise"),
     svg("text", { x: WIDTH - RIGHT, y: HEIGHT - 6, class: "mark end" }, "picture"),
@@ -34,6 +34,7 @@ export function curveView(): View {
       { class: "card" },
       element("h2", {}, "How sure, step by step"),
       about,
+      legend(),
       chart,
     ),
     draw: (scene) => {

@@ -34,17 +34,25 @@ export function setAttributes(target: Element, attributes: Attributes): void {
   }
 }
 
-/** `x_t` as x with a t below it. */
+/** `x_t` as x with a t below it, and `x_t′` likewise. */
 export function math(text: string): Child[] {
   return text
-    .split(/(_[a-z0])(?![a-z])/)
-    .map((part) => (/^_[a-z0]$/.test(part) ? element("sub", {}, part.slice(1)) : part));
+    .split(/(_[a-z0]′?)(?![a-z])/)
+    .map((part) => (/^_[a-z0]′?$/.test(part) ? element("sub", {}, part.slice(1)) : part));
 }
 
-/** A probability as people read it. */
+/** Which colour is which row. */
+export function legend(): HTMLElement {
+  const names = ["guided", "unguided"].map((name) =>
+    element("span", {}, element("span", { class: `key ${name}` }), name),
+  );
+  return element("p", { class: "legend", "aria-hidden": "true" }, ...names);
+}
+
+/** A probability as people read it: no classifier is ever quite sure. */
 export function percent(p: number): string {
-  if (p > 0 && p < 0.005) return "<1%";
-  if (p < 1 && p > 0.995) return ">99%";
+  if (p < 0.005) return "<1%";
+  if (p > 0.995) return ">99%";
   return `${Math.round(p * 100)}%`;
 }
 

@@ -1,7 +1,9 @@
 /** The step that is shown, as formulas with the numbers of the moment under them. */
 
+import type { Level } from "../levels.ts";
+import { strongest } from "../pull.ts";
 import type { Scene, View } from "../scene.ts";
-import type { Asked, Sizes } from "../walk.ts";
+import type { Asked, Frame, Sizes } from "../walk.ts";
 import { element, math, setAttributes, short } from "./dom.ts";
 
 type Term = string | readonly [symbol: string, value: string];
@@ -9,6 +11,7 @@ type Term = string | readonly [symbol: string, value: string];
 export function formulaView(): View {
   const about = element("p", { class: "about" });
   const lines = element("div", { class: "formulas" });
+  const letters = element("p", { class: "fine" });
   return {
     element: element(
       "section",
@@ -16,32 +19,48 @@ export function formulaView(): View {
       element("h2", {}, "The step in numbers"),
       about,
       lines,
+      letters,
       element(
         "p",
         { class: "fine" },
-        "Under a picture, a noise or a gradient stands its size: the root mean square of its pixels.",
+        "Under a picture, a noise or a gradient stands its size: the root mean square of its pixels. Sizes do not add up as the pictures do.",
       ),
     ),
     draw: (scene) => {
-      const frame = scene.guided.asked(scene.state.at);
+      const frame = told(scene);
       if (frame?.asked == null) return;
-      const { picture } = scene.state;
+      const { picture, at } = scene.state;
+      const { level, asked } = frame;
       about.textContent =
-        `Picture ${picture + 1}, from step ${frame.step} to ${frame.step + 1} of ${frame.steps}, ` +
-        `t = ${short(frame.level.t ?? 0)} to ` +
-        (frame.asked.below.t === null ? "the clean picture" : `t = ${short(frame.asked.below.t)}`);
-      const { alpha, sigma } = frame.level;
-      lines.replaceChildren(
-        ...formulas(scene, frame.asked, { alpha, sigma }, frame.asked.sizes[picture]!),
-      );
+        `Picture ${picture + 1}, from step ${frame.step} to ${frame.step + 1} of ${frame.steps}` +
+        (at === null && frame !== scene.guided.asked(null)
+          ? ", where the classifier pulls hardest (move the step slider for another): "
+          : ": ") +
+        `t = ${short(level.t ?? 0)} to ` +
+        (asked.below.t === null ? "the clean picture" : `t′ = ${short(asked.below.t)}`);
+      lines.replaceChildren(...formulas(scene, asked, level, asked.sizes[picture]!));
+      letters.replaceChildren(...math(lettersOf(asked)));
     },
   };
+}
+
+/** The step that is looked at; of a finished walk the one that shows most, for its last shows least. */
+function told({ state, guided }: Scene): Frame | null {
+  const { shown } = guided;
+  const ended = shown.at(-1)?.asked === null;
+  return state.at === null && ended ? strongest(shown, state.picture) : guided.asked(state.at);
+}
+
+function lettersOf({ fresh }: Asked): string {
+  const words = "s is the scale; α_t and σ_t are the shares of picture and noise in x_t, ";
+  const next = "α_t′ and σ_t′ those after the step";
+  return `${words}${next}${fresh > 0 ? "; z is fresh noise, and v its variance, which η sets" : ""}.`;
 }
 
 function formulas(
   { state, pair }: Scene,
   { below, fresh }: Asked,
-  { alpha, sigma }: { alpha: number; sigma: number },
+  { alpha, sigma }: Level,
   sizes: Sizes,
 ): HTMLElement[] {
   const back = Math.sqrt(Math.max(0, below.sigma ** 2 - fresh ** 2));
@@ -49,6 +68,9 @@ function formulas(
   const eps: Term = ["ε̃", short(sizes.guidedEps)];
   const x0: Term = ["x̃_0", short(sizes.x0)];
   const sigma_t: Term = ["σ_t", short(sigma)];
+  const alpha_t: Term = ["α_t", short(alpha)];
+  // What remains of x_t once the picture was brought into its range.
+  const rest: Term = pair.clamp ? ["ε̂", short(sizes.stepEps)] : eps;
   return [
     formula("The classifier bends the predicted noise", [
       eps,
@@ -65,18 +87,25 @@ function formulas(
       pair.clamp
         ? "Without the noise: the predicted end, kept in its range"
         : "Without the noise: the predicted end",
-      [x0, "=", "(", x_t, "−", sigma_t, "·", eps, ")", "/", ["α_t", short(alpha)]],
+      [x0, "=", "(", x_t, "−", sigma_t, "·", eps, ")", "/", alpha_t],
     ),
+    ...(pair.clamp
+      ? [
+          formula("The noise that then remains", [
+            ...[rest, "=", "(", x_t, "−", alpha_t, "·", x0, ")", "/", sigma_t],
+          ]),
+        ]
+      : []),
     formula("A little noise comes back: the next picture", [
-      ["x_s", short(sizes.next)],
+      ["x_t′", short(sizes.next)],
       "=",
-      ["α_s", short(below.alpha)],
+      ["α_t′", short(below.alpha)],
       "·",
       x0,
       "+",
-      [fresh > 0 ? "√(σ_s² − v)" : "σ_s", short(back)],
+      [fresh > 0 ? "√(σ_t′² − v)" : "σ_t′", short(back)],
       "·",
-      eps,
+      rest,
       ...(fresh > 0 ? (["+", ["√v", short(fresh)], "·", ["z", "1"]] as Term[]) : []),
     ]),
   ];

@@ -1,8 +1,9 @@
 /** Where the walk is looked at: a slider over its steps, a button that plays it, and what is shown. */
 
-import type { Change, View } from "../scene.ts";
+import { fullColour } from "../pull.ts";
+import type { Change, Scene, View } from "../scene.ts";
 import { VIEWS } from "../state.ts";
-import { element, setAttributes } from "./dom.ts";
+import { element, setAttributes, short } from "./dom.ts";
 import { slider } from "./slider.ts";
 
 /** How long all steps take when they are played. */
@@ -11,7 +12,7 @@ const MILLISECONDS = 2000;
 const SHOWN = {
   x_t: ["The picture", "x_t, what the sampler has"],
   x0: ["Predicted end", "x0, what it would become from here"],
-  gradient: ["Classifier’s pull", "the gradient of log p: orange would be lighter, blue darker"],
+  gradient: ["Classifier’s pull", "the gradient of log p, towards what is asked for"],
 } as const;
 
 let views = 0;
@@ -32,16 +33,21 @@ export function stepsView(change: Change): View {
       change({ at: value === steps ? null : value });
     },
   });
+  const pull = element("p", { class: "about pull" });
   const made = element(
     "div",
     { class: "steps" },
     element("div", { class: "walk" }, play.button, walk.element),
     viewChoice(change),
+    pull,
   );
   return {
     element: made,
-    draw: ({ state, guided }) => {
+    draw: (scene) => {
+      const { state, guided } = scene;
       ({ steps, at } = state);
+      pull.hidden = state.view !== "gradient";
+      if (!pull.hidden) pull.replaceChildren(...pullWords(scene));
       // Where the user puts the slider it stays, though the walk may not have come so far.
       const follows = !walk.element.matches(":focus-within, :active");
       walk.show(at ?? (follows ? (guided.at(null)?.step ?? 0) : steps), steps);
@@ -50,6 +56,22 @@ export function stepsView(change: Change): View {
       }
     },
   };
+}
+
+/** What the colours of the gradient mean, and how large it is: in black pictures it may be tiny. */
+function pullWords({ state, guided, unguided }: Scene): (Node | string)[] {
+  const sizes = (["guided", "unguided"] as const).map((name) => {
+    const track = name === "guided" ? guided : unguided;
+    const now = track.asked(state.at)?.asked?.largest[state.picture] ?? 0;
+    return `${name} ${short(now)}, full colour at ${short(fullColour(track.shown))}`;
+  });
+  return [
+    element("span", { class: "lighter" }, "Orange"),
+    " pulls lighter, ",
+    element("span", { class: "darker" }, "blue"),
+    " darker, black is no pull. Largest in picture ",
+    `${state.picture + 1} at step ${guided.asked(state.at)?.step ?? 0}: ${sizes.join("; ")}.`,
+  ];
 }
 
 /** A button that walks through the steps that are kept, and stops on the last one. */

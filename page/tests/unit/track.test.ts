@@ -8,6 +8,7 @@ const SAID: Asked = {
   fresh: 0,
   x0: new Uint8Array(1),
   gradient: new Int8Array(1),
+  largest: [0],
   logP: new Float32Array(1),
   sizes: [],
 };

@@ -1,0 +1,30 @@
+/** How hard the classifier pulls at a step, and over a walk. */
+
+import type { Frame } from "./walk.ts";
+
+/** The largest value of any gradient in `frames`, the full colour of their pictures; 0 for none. */
+export function fullColour(frames: readonly Frame[]): number {
+  return Math.max(0, ...frames.flatMap(({ asked }) => asked?.largest ?? []));
+}
+
+/**
+ * The gradient of image `index` in -127 ... 127 of the largest of its whole walk.
+ *
+ * So it goes dark where the classifier has no more to ask for.
+ */
+export function onScale(frame: Frame, index: number, full: number): Int8Array {
+  const { gradient, largest } = frame.asked!;
+  const size = gradient.length / largest.length;
+  const share = full > 0 ? largest[index]! / full : 0;
+  return gradient.slice(index * size, (index + 1) * size).map((value) => Math.round(value * share));
+}
+
+/** The frame at which sigma_t |gradient| of image `index` is largest, which times s bends the noise. */
+export function strongest(frames: readonly Frame[], index: number): Frame | null {
+  const pull = ({ asked, level }: Frame) =>
+    asked === null ? -1 : level.sigma * asked.sizes[index]!.gradient;
+  return frames.reduce<Frame | null>(
+    (best, frame) => (best === null || pull(frame) > pull(best) ? frame : best),
+    null,
+  );
+}
