@@ -25,6 +25,7 @@ export interface State {
 }
 
 export const PICTURES = 4;
+const MOST_COMPLAINTS = 5;
 
 interface Range {
   readonly low: number;
@@ -101,9 +102,11 @@ export function readState(
     strength: number("strength"),
   };
   for (const name of new Set(words.keys())) {
-    if (!(name in state))
+    if (!Object.hasOwn(state, name))
       complaints.push(`The link says ${shown(name)}, which means nothing here.`);
   }
+  const more = complaints.length - MOST_COMPLAINTS;
+  if (more > 0) complaints.splice(MOST_COMPLAINTS, more, `The link has ${more} more such things.`);
   return { state, complaints };
 }
 

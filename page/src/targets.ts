@@ -26,6 +26,7 @@ export interface Classes {
 /** A target that means nothing, in a sentence for the user. */
 export class TargetError extends Error {}
 
+const MOST_SIGNS = 100;
 const MOST_DIGITS = 9;
 const SIGNS = /[,|+*!"]/;
 const TOKEN = /(?:^|(?<=[,|+*!]))\s*"(?:[^"]|"")*"\s*(?=[,|+]|$)|./gsu;
@@ -33,6 +34,11 @@ const NUMBER = /^\s*(?:\d{1,9}(?:\.\d{1,9})?|\.\d{1,9})\s*$/;
 
 /** The weights that `text` means. Throws TargetError for a class that is not there. */
 export function parseTarget(text: string, classes: Classes): Weights {
+  if (text.length > MOST_SIGNS && text.length > mostSigns(classes.names)) {
+    throw new TargetError(
+      `${brief(text)} has ${text.length} signs; wanted at most ${mostSigns(classes.names)}.`,
+    );
+  }
   const weights = meaning(text.trim(), classes);
   if (classes.conditional && weights.filter((weight) => weight > 0).length > 1) {
     throw new TargetError("This model is told the class itself: ask for a single one.");
@@ -44,10 +50,11 @@ function meaning(word: string, classes: Classes): Weights {
   const { names } = classes;
   if (names.includes(word) || isIndex(word)) return only(names, [classIndex(word, names)]);
   if (word === "") throw new TargetError("No class is named; wanted one, as in 3, 3|7 or !3.");
+  if (word === "!") throw new TargetError("No class follows the !; wanted one, as in !3.");
   if (word.startsWith("!")) {
     const excluded = indices(word, split(word.slice(1), "|"), names);
     if (new Set(excluded).size === names.length) {
-      throw new TargetError(`${word} leaves none of the ${names.length} classes.`);
+      throw new TargetError(`${brief(word)} leaves none of the ${names.length} classes.`);
     }
     return names.map((_, k) => (excluded.includes(k) ? 0 : 1));
   }
@@ -69,6 +76,16 @@ export function probability(logP: ArrayLike<number>, weights: Weights): number {
   return weights.reduce((sum, weight, k) => sum + (weight > 0 ? Math.exp(logP[k]!) : 0), 0);
 }
 
+/** How long a target may be: enough for every name. */
+export function mostSigns(names: readonly string[]): number {
+  return names.reduce((most, name) => Math.max(most, quoted(name).length), MOST_SIGNS);
+}
+
+/** `text` as a sentence can bear it. */
+function brief(text: string): string {
+  return text.length <= 40 ? text : `${text.slice(0, 37)}...`;
+}
+
 function only(names: readonly string[], wanted: readonly number[]): Weights {
   return names.map((_, k) => (wanted.includes(k) ? 1 : 0));
 }
@@ -85,7 +102,7 @@ function split(text: string, separator: string): string[] {
 
 function indices(word: string, parts: readonly string[], names: readonly string[]): number[] {
   if (parts.some((part) => part.trim() === "")) {
-    throw new TargetError(`${word} lacks a class; wanted one on each side, as in 3|7.`);
+    throw new TargetError(`${brief(word)} lacks a class; wanted one on each side, as in 3|7.`);
   }
   return parts.map((part) => classIndex(part.trim(), names));
 }
@@ -97,7 +114,7 @@ function mixture(word: string, terms: readonly string[], { names, shares }: Clas
     const counted = rest.some((part) => part !== "") && NUMBER.test(head!);
     const name = (counted ? rest.join("*") : term).trim();
     if (name === "") {
-      throw new TargetError(`${word} lacks a class; wanted one on each side, as in 3+7.`);
+      throw new TargetError(`${brief(word)} lacks a class; wanted one on each side, as in 3+7.`);
     }
     const index = classIndex(name, names);
     parts.set(index, (parts.get(index) ?? 0) + (counted ? Number(head) : 1));
@@ -106,7 +123,7 @@ function mixture(word: string, terms: readonly string[], { names, shares }: Clas
   const share = (k: number) => (shares?.length ? shares[k]! : 1 / names.length);
   if (whole === 0 || [...parts.keys()].some((k) => share(k) === 0)) {
     throw new TargetError(
-      `${word} has no proportion above 0 of classes that the classifier was trained on.`,
+      `${brief(word)} has no proportion above 0 of classes that the classifier was trained on.`,
     );
   }
   return names.map((_, k) => (share(k) > 0 ? (parts.get(k) ?? 0) / whole / share(k) : 0));
@@ -122,10 +139,9 @@ function classIndex(word: string, names: readonly string[]): number {
   if (isIndex(word) && word.length <= MOST_DIGITS && Number(word) < names.length) {
     return Number(word);
   }
-  const shown = word.length <= 40 ? word : `${word.slice(0, 37)}...`;
   const known = names.slice(0, 20).map(quoted).join(", ") + (names.length > 20 ? ", ..." : "");
   throw new TargetError(
-    `There is no class ${shown}; the classes are ${known}, and several are written as 3|7 or !3.`,
+    `There is no class ${brief(word)}; the classes are ${known}, and several are written as 3|7 or !3.`,
   );
 }
 

@@ -2,8 +2,9 @@
 
 import type { Pair } from "../pair.ts";
 import type { Change, View } from "../scene.ts";
-import { parseTarget, quoted, TargetError } from "../targets.ts";
+import { mostSigns, parseTarget, quoted, TargetError } from "../targets.ts";
 import { element, setAttributes } from "./dom.ts";
+import { checkedField } from "./field.ts";
 
 const MOST_BUTTONS = 20;
 
@@ -12,7 +13,10 @@ let fields = 0;
 export function classesView(pair: Pair, change: Change): View {
   const shown = pair.names.slice(0, MOST_BUTTONS).map((name, index) => {
     const button = element("button", { type: "button", class: "class" }, name);
-    button.addEventListener("click", () => change({ target: quoted(name) }));
+    button.addEventListener("click", () => {
+      written.reset();
+      change({ target: quoted(name) });
+    });
     return { index, button };
   });
   const id = `target-${++fields}`;
@@ -23,7 +27,7 @@ export function classesView(pair: Pair, change: Change): View {
   const field = element("input", {
     id,
     type: "text",
-    maxlength: 100,
+    maxlength: mostSigns(pair.names),
     autocomplete: "off",
     autocapitalize: "none",
     spellcheck: "false",
@@ -32,17 +36,15 @@ export function classesView(pair: Pair, change: Change): View {
     "aria-describedby": `${id}-said`,
   });
   const said = element("p", { id: `${id}-said`, class: "said", role: "status" });
-  field.addEventListener("input", () => {
+  const written = checkedField(field, said, (text) => {
     try {
-      parseTarget(field.value, pair);
-      said.textContent = "";
-      setAttributes(field, { "aria-invalid": false });
-      change({ target: field.value });
+      parseTarget(text, pair);
     } catch (error) {
-      if (!(error instanceof TargetError)) throw error;
-      said.textContent = error.message;
-      setAttributes(field, { "aria-invalid": "true" });
+      if (error instanceof TargetError) return error.message;
+      throw error;
     }
+    change({ target: text });
+    return null;
   });
   const buttons = shown.map(({ button }) => button);
   return {
@@ -69,10 +71,7 @@ export function classesView(pair: Pair, change: Change): View {
           "data-among": asked > 1 && pressed,
         });
       }
-      if (document.activeElement === field) return;
-      field.value = state.target;
-      said.textContent = "";
-      setAttributes(field, { "aria-invalid": false });
+      written.show(state.target);
     },
   };
 }

@@ -52,7 +52,7 @@ export function legend(): HTMLElement {
 /** A probability as people read it: no classifier is ever quite sure. */
 export function percent(p: number): string {
   if (p < 0.005) return "<1%";
-  if (p > 0.995) return ">99%";
+  if (p >= 0.995) return ">99%";
   return `${Math.round(p * 100)}%`;
 }
 

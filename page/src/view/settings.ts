@@ -2,7 +2,8 @@
 
 import type { Change, View } from "../scene.ts";
 import { numberIn, RANGES } from "../state.ts";
-import { element, setAttributes } from "./dom.ts";
+import { element } from "./dom.ts";
+import { checkedField } from "./field.ts";
 import { slider } from "./slider.ts";
 
 export function settingsView(change: Change, link: () => string): View {
@@ -20,14 +21,24 @@ export function settingsView(change: Change, link: () => string): View {
     words: (value) => (value === 0 ? "0, DDIM" : value === 1 ? "1, DDPM" : String(value)),
     moved: (value) => change({ eta: value }),
   });
-  const seed = element("input", { id: "seed", type: "text", inputmode: "numeric", maxlength: 10 });
-  seed.addEventListener("input", () => {
-    const value = numberIn(seed.value, RANGES.seed);
-    setAttributes(seed, { "aria-invalid": value === null ? "true" : false });
-    if (value !== null) change({ seed: value });
+  const seed = element("input", {
+    id: "seed",
+    type: "text",
+    inputmode: "numeric",
+    maxlength: 10,
+    "aria-describedby": "seed-said",
+  });
+  const said = element("p", { id: "seed-said", class: "said", role: "status" });
+  const written = checkedField(seed, said, (text) => {
+    const value = numberIn(text, RANGES.seed);
+    if (value === null)
+      return `The seed is a whole number from ${RANGES.seed.low} to ${RANGES.seed.high}.`;
+    change({ seed: value });
+    return null;
   });
   const other = element("button", { type: "button", class: "tool" }, "Other noise");
   other.addEventListener("click", () => {
+    written.reset();
     change({ seed: crypto.getRandomValues(new Uint32Array(1))[0]! % 10_000 });
   });
   return {
@@ -43,12 +54,13 @@ export function settingsView(change: Change, link: () => string): View {
         seed,
         other,
         copyButton(link),
+        said,
       ),
     ),
     draw: ({ state, pair }) => {
       steps.show(state.steps, Math.min(RANGES.steps.high, pair.schedule.alpha.length));
       eta.show(state.eta);
-      if (document.activeElement !== seed) seed.value = String(state.seed);
+      written.show(String(state.seed));
     },
   };
 }

@@ -43,6 +43,7 @@ test("classes beyond the buttons are written, and several at once are refused in
   await expect.poll(() => page.url()).toContain("%221%7C2%22");
   await finished(page);
   await field.fill("kind 1|kind 2");
+  await field.press("Enter");
   expect(await page.locator(".stage .said").textContent()).toContain("told the class itself");
   expect(await page.locator(".stage .buttons button").count()).toBe(20);
 });

@@ -32,6 +32,13 @@ afterEach(() => visitor.close());
 
 test("the page opens without a complaint, and all its parts fill", async () => {
   const said = complaints(page);
+  await page.addInitScript(() => {
+    const loading = new Set<string>();
+    Object.assign(window, { loading });
+    new MutationObserver(() => {
+      for (const { textContent } of document.querySelectorAll(".loading")) loading.add(textContent);
+    }).observe(document, { subtree: true, childList: true });
+  });
   await page.goto(`${server.address}#steps=5`);
   await finished(page);
   await page
@@ -41,6 +48,10 @@ test("the page opens without a complaint, and all its parts fill", async () => {
   await page.getByRole("region", { name: "Draw and change" }).scrollIntoViewIfNeeded();
   await page.locator(".edit[aria-busy=false][data-step='5']").waitFor();
   expect(said).toEqual([]);
+  const loading = await page.evaluate(() => [
+    ...(window as unknown as { loading: Set<string> }).loading,
+  ]);
+  expect(loading.slice(-2)).toEqual(["Loading the model", "Starting the model"]);
 });
 
 test("what is asked for while the model loads is what is made once it is there", async () => {
@@ -89,6 +100,49 @@ test("dragging the scale changes the guided pictures and leaves the others", asy
   await finished(page);
   expect(await pixels(unguided)).toEqual(before.unguided);
   await expect.poll(() => page.url()).toMatch(/scale=(9|10)(\.\d)?&/);
+});
+
+test("on a slow device what was there stays: no noise while a slider is held", async () => {
+  await slow(page);
+  await page.goto(`${server.address}#scale=0&steps=30&target=3`);
+  await finished(page);
+  const guided = page.locator(".row.guided");
+  const before = await pixels(guided);
+  await recordSteps(page);
+  const box = (await scale(page).boundingBox())!;
+  await page.mouse.move(box.x + 17, box.y + box.height / 2);
+  await page.mouse.down();
+  for (let i = 1; i < 10; i++) {
+    await page.mouse.move(box.x + 17 + i * 20, box.y + box.height / 2);
+    await page.waitForTimeout(50);
+  }
+  await expect.poll(() => pixels(guided), { timeout: 20_000 }).not.toEqual(before);
+  expect(new Set(await recorded(page))).toEqual(new Set([30]));
+  await page.mouse.up();
+  await finished(page);
+});
+
+test("the drawing is worked on first where it is looked at, and is headed by what it shows", async () => {
+  await slow(page);
+  await page.goto(`${server.address}#steps=10&target=3&scale=2`);
+  await finished(page);
+  const edit = page.locator(".edit");
+  const about = edit.locator(".back .about");
+  await edit.scrollIntoViewIfNeeded();
+  await edit.getByRole("slider").scrollIntoViewIfNeeded();
+  await page.locator(".edit[aria-busy=false][data-step]").waitFor();
+  const take = edit.getByRole("button", { name: "Take the chosen picture" });
+  expect(await take.isEnabled()).toBe(true);
+  await edit.getByRole("button", { name: "8", exact: true }).click();
+  await page.locator(".edit[data-waits]").waitFor();
+  expect(await about.textContent()).toBe("as 3, s = 2");
+  await page.locator(".edit[data-step='0']").waitFor();
+  expect(await about.textContent()).toBe("as 8, s = 2");
+  expect(await page.locator(".row.guided[aria-busy=true]").count()).toBe(1);
+  await page.locator(".row.guided [data-step='3']").first().waitFor({ state: "attached" });
+  expect(await take.isEnabled()).toBe(false);
+  await finished(page);
+  await expect.poll(() => take.isEnabled()).toBe(true);
 });
 
 test("a touch on a phone asks for another class, and nothing is wider than the screen", async () => {
@@ -191,15 +245,62 @@ test("what makes no sense in a link is said and replaced", async () => {
   expect(said).toHaveLength(2);
   expect(said.join(" ")).toContain("no number from 0 to 20");
   expect(await scale(page).inputValue()).toBe("3");
+  await scale(page).press("ArrowRight");
+  expect(await page.locator(".complaints").count()).toBe(0);
 });
 
-test("a target that means nothing is said, and the pictures stay", async () => {
+test("a target that means nothing is said once the user rests, and the pictures stay", async () => {
   await page.goto(`${server.address}#steps=4`);
   await finished(page);
   const before = await pixels(page.locator(".rows"));
-  await page.locator(".stage .target input").fill("3|");
-  expect(await page.locator(".stage .said").textContent()).toContain("lacks a class");
+  const field = page.locator(".stage .target input");
+  const said = page.locator(".stage .classes .said");
+  const rows = await page.locator(".rows").boundingBox();
+  await field.fill("");
+  await field.pressSequentially("3|", { delay: 20 });
+  expect(await said.textContent()).toBe("");
+  expect(await field.getAttribute("aria-invalid")).toBeNull();
+  await expect.poll(() => said.textContent()).toContain("lacks a class");
+  expect(await page.locator(".rows").boundingBox()).toEqual(rows);
+  await field.press("7");
+  expect(await said.textContent()).toBe("");
+  await field.fill("!");
+  await field.press("Enter");
+  expect(await said.textContent()).toContain("No class follows the !");
+  await field.fill("3");
+  await finished(page);
   expect(await pixels(page.locator(".rows"))).toEqual(before);
+});
+
+test("a seed that is none is said, until another noise is asked for", async () => {
+  await page.setViewportSize(PHONE.viewport);
+  await page.goto(`${server.address}#steps=4&seed=4294967295`);
+  await finished(page);
+  const seed = page.getByLabel("Seed");
+  const cut = await seed.evaluate((field) => field.scrollWidth - field.clientWidth);
+  expect(cut).toBeLessThanOrEqual(0);
+  await seed.fill("abc");
+  await seed.press("Tab");
+  expect(await page.locator(".seed .said").textContent()).toContain("from 0 to 4294967295");
+  expect(await seed.getAttribute("aria-invalid")).toBe("true");
+  await page.getByRole("button", { name: "Other noise" }).click();
+  await expect.poll(() => seed.inputValue()).toMatch(/^\d+$/);
+  expect(await seed.getAttribute("aria-invalid")).toBeNull();
+  expect(await page.locator(".seed .said").textContent()).toBe("");
+});
+
+test("the gradients say their size, and the step in numbers is the one that shows most", async () => {
+  await page.goto(`${server.address}#steps=6&scale=5&view=gradient`);
+  await finished(page);
+  expect(await page.locator(".pull").textContent()).toMatch(
+    /Largest in picture 1 at step 5: guided \S+, full colour at \S+; unguided \S+, full/,
+  );
+  await page.getByRole("radio", { name: "The picture" }).check();
+  expect(await page.locator(".pull").isVisible()).toBe(false);
+  const numbers = page.locator(".numbers > :last-child");
+  expect(await numbers.textContent()).toContain("where the classifier pulls hardest");
+  await page.getByRole("slider", { name: "Step of the walk" }).press("Home");
+  await expect.poll(() => numbers.textContent()).toContain("from step 0 to 1 of 6: ");
 });
 
 test("the page works again without a network", async () => {
@@ -216,6 +317,22 @@ test("the page works again without a network", async () => {
     server = await site(MODEL);
   }
 });
+
+/** Let the page hear of every step only 60 milliseconds after the one before. */
+async function slow(page: Page): Promise<void> {
+  await page.addInitScript(() => {
+    window.Worker = class extends Worker {
+      override set onmessage(hear: (event: MessageEvent) => void) {
+        let last = Promise.resolve();
+        super.onmessage = (event) => {
+          last = last
+            .then(() => new Promise((resolve) => setTimeout(resolve, 60)))
+            .then(() => hear(event));
+        };
+      }
+    };
+  });
+}
 
 /** From now on, keep which steps the first picture shows: a slow machine sees each for a moment. */
 async function recordSteps(page: Page): Promise<void> {

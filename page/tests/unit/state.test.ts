@@ -47,6 +47,9 @@ test.each([
   ["target=cat", "There is no class cat"],
   ["picture=4", "picture “4”"],
   ["cow=1", "“cow”, which means nothing here"],
+  ["__proto__=1", "“__proto__”, which means nothing here"],
+  ["constructor=2", "“constructor”, which means nothing here"],
+  [`target=${"3|".repeat(20_000)}3`, "has 40001 signs; wanted at most 100"],
   [`scale=${"9".repeat(5000)}`, "..."],
 ])("%s is said and replaced", (hash, words) => {
   const { state, complaints } = readState(hash, CLASSES, 1000);
@@ -64,4 +67,12 @@ test("numbers are held to whole steps of their range", () => {
   expect(numberIn("3.14159", RANGES.scale)).toBe(3.1);
   expect(numberIn("0.3", RANGES.eta)).toBe(0.3);
   expect(numberIn("7.4", RANGES.seed)).toBe(7);
+});
+
+test("of many complaints five are made", () => {
+  const hash = Array.from({ length: 2000 }, (_, i) => `cow${i}=1`).join("&");
+  const { complaints } = readState(hash, CLASSES, 1000);
+  expect(complaints).toHaveLength(6);
+  expect(complaints[4]).toContain("“cow4”");
+  expect(complaints[5]).toBe("The link has 1995 more such things.");
 });

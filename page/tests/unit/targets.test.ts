@@ -29,3 +29,23 @@ test("the probability is that of all classes that were asked for", () => {
   const logP = [0.5, 0.3, 0.2].map(Math.log);
   expect(probability(logP, [1, 0, 1])).toBeCloseTo(0.7, 9);
 });
+
+test("a target is as long as 100 signs, or the longest name", () => {
+  const classes = { names: ["cat", "a".repeat(200)], shares: null };
+  expect(parseTarget("a".repeat(200), classes)).toEqual([0, 1]);
+  expect(() => parseTarget("a".repeat(201), classes)).toThrow("signs; wanted at most 200.");
+  const few = { names: ["cat", "dog"], shares: null };
+  expect(() => parseTarget("cat|".repeat(26), few)).toThrow("has 104 signs; wanted at most 100.");
+});
+
+test.each([
+  ["!", "No class follows the !; wanted one, as in !3."],
+  [`cat|${" ".repeat(80)}|cat`, "lacks a class"],
+  [`!cat|${" ".repeat(80)}dog|cat`, "leaves none of the 2 classes"],
+  [`0*cat+${" ".repeat(80)}0*dog`, "has no proportion above 0"],
+  [`cat+${" ".repeat(80)}+dog`, "lacks a class"],
+])("%j is refused in a short sentence", (word, words) => {
+  const refused = () => parseTarget(word, { names: ["cat", "dog"], shares: null });
+  expect(refused).toThrow(words);
+  expect(refused).toThrow(/^.{1,115}$/);
+});
