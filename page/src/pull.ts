@@ -8,14 +8,15 @@ export function fullColour(frames: readonly Frame[]): number {
 }
 
 /**
- * The gradient of image `index` in -127 ... 127 of the largest of its whole walk.
+ * The gradient of image `index` in -127 ... 127, as bright as it is large beside `full`.
  *
- * So it goes dark where the classifier has no more to ask for.
+ * So it goes dark where the classifier has no more to ask for; by the square root, so that a
+ * hundredth of the largest can still be seen.
  */
 export function onScale(frame: Frame, index: number, full: number): Int8Array {
   const { gradient, largest } = frame.asked!;
   const size = gradient.length / largest.length;
-  const share = full > 0 ? largest[index]! / full : 0;
+  const share = full > 0 ? Math.sqrt(largest[index]! / full) : 0;
   return gradient.slice(index * size, (index + 1) * size).map((value) => Math.round(value * share));
 }
 

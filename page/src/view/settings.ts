@@ -54,8 +54,8 @@ export function settingsView(change: Change, link: () => string): View {
         seed,
         other,
         copyButton(link),
-        said,
       ),
+      said,
     ),
     draw: ({ state, pair }) => {
       steps.show(state.steps, Math.min(RANGES.steps.high, pair.schedule.alpha.length));

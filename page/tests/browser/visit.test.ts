@@ -103,7 +103,7 @@ test("dragging the scale changes the guided pictures and leaves the others", asy
 });
 
 test("on a slow device what was there stays: no noise while a slider is held", async () => {
-  await slow(page);
+  await slow(page, 60);
   await page.goto(`${server.address}#scale=0&steps=30&target=3`);
   await finished(page);
   const guided = page.locator(".row.guided");
@@ -120,10 +120,16 @@ test("on a slow device what was there stays: no noise while a slider is held", a
   expect(new Set(await recorded(page))).toEqual(new Set([30]));
   await page.mouse.up();
   await finished(page);
+  await page.locator(".stage").getByRole("button", { name: "8", exact: true }).click();
+  const walk = page.getByRole("slider", { name: "Step of the walk" });
+  await walk.press("End");
+  await walk.press("ArrowLeft");
+  await page.waitForTimeout(200);
+  expect(await walk.inputValue()).toBe("29");
 });
 
 test("the drawing is worked on first where it is looked at, and is headed by what it shows", async () => {
-  await slow(page);
+  await slow(page, 25);
   await page.goto(`${server.address}#steps=5&target=3&scale=2`);
   await finished(page);
   const edit = page.locator(".edit");
@@ -280,12 +286,12 @@ test("a seed that is none is said, until another noise is asked for", async () =
   expect(cut).toBeLessThanOrEqual(0);
   await seed.fill("abc");
   await seed.press("Tab");
-  expect(await page.locator(".seed .said").textContent()).toContain("from 0 to 4294967295");
+  expect(await page.locator(".settings .said").textContent()).toContain("from 0 to 4294967295");
   expect(await seed.getAttribute("aria-invalid")).toBe("true");
   await page.getByRole("button", { name: "Other noise" }).click();
   await expect.poll(() => seed.inputValue()).toMatch(/^\d+$/);
   expect(await seed.getAttribute("aria-invalid")).toBeNull();
-  expect(await page.locator(".seed .said").textContent()).toBe("");
+  expect(await page.locator(".settings .said").textContent()).toBe("");
 });
 
 test("the gradients say their size, and the step in numbers is the one that shows most", async () => {
@@ -317,20 +323,20 @@ test("the page works again without a network", async () => {
   }
 });
 
-/** Let the page hear of every step only 60 milliseconds after the one before. */
-async function slow(page: Page): Promise<void> {
-  await page.addInitScript(() => {
+/** Let the page hear of every step only so many milliseconds after the one before. */
+async function slow(page: Page, milliseconds: number): Promise<void> {
+  await page.addInitScript((each) => {
     window.Worker = class extends Worker {
       override set onmessage(hear: (event: MessageEvent) => void) {
         let last = Promise.resolve();
         super.onmessage = (event) => {
           last = last
-            .then(() => new Promise((resolve) => setTimeout(resolve, 60)))
+            .then(() => new Promise((resolve) => setTimeout(resolve, each)))
             .then(() => hear(event));
         };
       }
     };
-  });
+  }, milliseconds);
 }
 
 /** From now on, keep which steps the first picture shows: a slow machine sees each for a moment. */

@@ -59,7 +59,7 @@ test("one scale colours the gradients of a whole walk", async () => {
   expect(all.map(({ asked }) => asked?.largest[0])).toEqual([0.5, 1, undefined]);
   const full = fullColour(all);
   expect(full).toBe(1);
-  expect([...onScale(all[0]!, 0, full)]).toEqual([64, 32]);
+  expect([...onScale(all[0]!, 0, full)]).toEqual([90, 45]);
   expect([...onScale(all[1]!, 0, full)].map(Math.abs)).toEqual([127, 63]);
   expect([...onScale(all[1]!, 1, full)].map(Math.abs)).toEqual([0, 0]);
 });
