@@ -44,7 +44,9 @@ test("classes beyond the buttons are written, and several at once are refused in
   await finished(page);
   await field.fill("kind 1|kind 2");
   await field.press("Enter");
-  expect(await page.locator(".classes .said").first().textContent()).toContain("told the class itself");
+  expect(await page.locator(".classes .said").first().textContent()).toContain(
+    "told the class itself",
+  );
   expect(await page.locator(".stage .buttons button").count()).toBe(20);
 });
 
