@@ -27,6 +27,9 @@ const QUIET_MILLISECONDS = 1500;
 /** How long the state has to rest before it goes into the address. */
 const REST_MILLISECONDS = 250;
 
+/** Lanes that rest while they are out of sight. */
+const OUT_OF_SIGHT = ["strip", "edit"] as const;
+
 type Side = "guided" | "unguided";
 
 export class Page {
@@ -54,6 +57,8 @@ export class Page {
     this.hold = new Hold(document, () => this.released());
     const change = (part: Partial<State>) => {
       notice.complaints([]); // They were about the link, and the user goes on from there.
+      // What is out of sight is not asked for again, and so could not show that it works.
+      for (const lane of OUT_OF_SIGHT) if (!this.seen.has(lane)) notice.works(lane);
       this.change(part);
     };
     this.strip = stripView(pair, change);
