@@ -19,33 +19,40 @@ export interface Place {
 
 export class Drawing {
   private readonly fine: Uint8Array;
+  /** How many squares of each pixel are white. */
+  private readonly ink: Uint8Array;
   private readonly wide: number;
   private readonly tall: number;
   /** A picture that was put in whole, -1 ... 1, below the strokes. */
   private ground: Float32Array;
+  /** x0, until something changes. */
+  private made: Float32Array | null = null;
 
   constructor(private readonly shape: Shape) {
     [, this.tall, this.wide] = [0, shape[1] * FINE, shape[2] * FINE];
     this.fine = new Uint8Array(this.tall * this.wide);
+    this.ink = new Uint8Array(shape[1] * shape[2]);
     this.ground = new Float32Array(shape[0] * shape[1] * shape[2]).fill(-1);
   }
 
   clear(): void {
-    this.fine.fill(0);
+    this.erase();
     this.ground.fill(-1);
   }
 
   /** Begin from a finished picture, bytes (C, H, W). */
   put(picture: Uint8Array): void {
-    this.fine.fill(0);
-    this.ground = Float32Array.from(picture, (byte) => byte / 127.5 - 1);
+    this.erase();
+    this.ground = new Float32Array(picture).map((byte) => byte / 127.5 - 1);
   }
 
   /** A stroke of the pen between two places. */
   stroke(from: Place, to: Place): void {
     const radius = Math.max(LEAST * FINE, PEN * Math.min(this.wide, this.tall));
     const length = Math.hypot((to.x - from.x) * this.wide, (to.y - from.y) * this.tall);
-    const dots = Math.max(1, Math.ceil(length / 2));
+    // So close that the edge between two of them is straight to 1/128 of the radius.
+    const dots = Math.max(1, Math.ceil(length / Math.max(2, radius / 4)));
+    this.made = null;
     for (let i = 0; i <= dots; i++) {
       const share = i / dots;
       this.dot(
@@ -58,50 +65,48 @@ export class Drawing {
 
   /** Make one pixel of the model white, or black. */
   pixel(column: number, row: number, white: boolean): void {
+    this.made = null;
     for (let y = row * FINE; y < (row + 1) * FINE; y++) {
-      this.fine.fill(
-        white ? 1 : 0,
-        y * this.wide + column * FINE,
-        y * this.wide + (column + 1) * FINE,
-      );
+      const start = y * this.wide + column * FINE;
+      this.fine.fill(white ? 1 : 0, start, start + FINE);
     }
-    const area = this.shape[1] * this.shape[2];
-    if (white) return;
-    for (let c = 0; c < this.shape[0]; c++)
-      this.ground[c * area + row * this.shape[2] + column] = -1;
-  }
-
-  /** x0 of the drawing, C * H * W floats in [-1, 1]: white on what is below. */
-  x0(): Float32Array {
     const [channels, height, width] = this.shape;
-    const x0 = new Float32Array(channels * height * width);
-    for (let place = 0; place < height * width; place++) {
-      const ink = this.ink(place % width, Math.floor(place / width));
-      for (let c = 0; c < channels; c++) {
-        const below = this.ground[c * height * width + place]!;
-        x0[c * height * width + place] = below + ink * (1 - below);
-      }
-    }
-    return x0;
+    const place = row * width + column;
+    this.ink[place] = white ? FINE ** 2 : 0;
+    if (white) return;
+    for (let c = 0; c < channels; c++) this.ground[c * height * width + place] = -1;
   }
 
-  /** The share of a pixel's squares that are white. */
-  private ink(column: number, row: number): number {
-    let white = 0;
-    for (let y = row * FINE; y < (row + 1) * FINE; y++) {
-      for (let x = column * FINE; x < (column + 1) * FINE; x++)
-        white += this.fine[y * this.wide + x]!;
-    }
-    return white / FINE ** 2;
+  /** x0 of the drawing, C * H * W floats in [-1, 1]: white on what is below. Not to be written to. */
+  x0(): Float32Array {
+    const area = this.ink.length;
+    this.made ??= this.ground.map((below, i) => {
+      return below + (this.ink[i % area]! / FINE ** 2) * (1 - below);
+    });
+    return this.made;
+  }
+
+  private erase(): void {
+    this.made = null;
+    this.fine.fill(0);
+    this.ink.fill(0);
   }
 
   private dot(x: number, y: number, radius: number): void {
-    for (let row = Math.floor(y - radius); row <= y + radius; row++) {
-      for (let column = Math.floor(x - radius); column <= x + radius; column++) {
-        const inside = (column + 0.5 - x) ** 2 + (row + 0.5 - y) ** 2 <= radius ** 2;
-        const there = row >= 0 && row < this.tall && column >= 0 && column < this.wide;
-        if (inside && there) this.fine[row * this.wide + column] = 1;
+    const last = Math.min(this.tall - 1, Math.floor(y + radius));
+    for (let row = Math.max(0, Math.floor(y - radius)); row <= last; row++) {
+      const half = Math.sqrt(radius ** 2 - (row + 0.5 - y) ** 2); // NaN where no square is inside
+      const end = Math.min(this.wide - 1, Math.floor(x + half - 0.5));
+      for (let column = Math.max(0, Math.ceil(x - half - 0.5)); column <= end; column++) {
+        this.whiten(column, row);
       }
     }
+  }
+
+  private whiten(column: number, row: number): void {
+    const square = row * this.wide + column;
+    if (this.fine[square] === 1) return;
+    this.fine[square] = 1;
+    this.ink[Math.floor(row / FINE) * this.shape[2] + Math.floor(column / FINE)]! += 1;
   }
 }

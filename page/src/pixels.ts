@@ -2,9 +2,11 @@
 
 /** Bytes 0 ... 255 of `x` in [-1, 1], held at either end. */
 export function toBytes(x: Float32Array): Uint8Array {
-  return Uint8Array.from(x, (value) =>
-    Math.min(255, Math.max(0, roundHalfEven((value + 1) * 127.5))),
-  );
+  const bytes = new Uint8Array(x.length);
+  for (let i = 0; i < x.length; i++) {
+    bytes[i] = Math.min(255, Math.max(0, roundHalfEven((x[i]! + 1) * 127.5)));
+  }
+  return bytes;
 }
 
 function roundHalfEven(value: number): number {
@@ -23,10 +25,12 @@ export function largestOf(x: Float32Array, size: number): number[] {
 
 /** Each image of `x`, of `size` values, divided by its `largest` absolute value: -127 ... 127. */
 export function toSigned(x: Float32Array, size: number, largest: readonly number[]): Int8Array {
-  return Int8Array.from(x, (value, i) => {
+  const signed = new Int8Array(x.length);
+  for (let i = 0; i < x.length; i++) {
     const most = largest[Math.floor(i / size)]!;
-    return most > 0 ? Math.round((value / most) * 127) : 0;
-  });
+    if (most > 0) signed[i] = Math.round((x[i]! / most) * 127);
+  }
+  return signed;
 }
 
 /** The root mean square of each image of `x`, of `size` values. */

@@ -29,7 +29,11 @@ export function pen(shape: Shape, drawing: Drawing, drawn: () => void): Pen {
     cursor,
   );
   const draw = () => paint(canvas, toBytes(drawing.x0()), shape, 0);
+  /** The next frame of the screen, which shows all moves of the pen until then. */
+  let waiting = 0;
   const changed = () => {
+    cancelAnimationFrame(waiting);
+    waiting = 0;
     draw();
     drawn();
   };
@@ -50,7 +54,7 @@ export function pen(shape: Shape, drawing: Drawing, drawn: () => void): Pen {
     const next = place(event);
     drawing.stroke(last, next);
     last = next;
-    changed();
+    waiting ||= requestAnimationFrame(changed);
   });
   for (const end of ["pointerup", "pointercancel"] as const) {
     field.addEventListener(end, () => {

@@ -1,14 +1,11 @@
 /** A picture in its own pixels, which the style sheet enlarges. */
 
+import { colours, signedColours } from "../colours.ts";
 import type { Shape } from "../pair.ts";
 import { element } from "./dom.ts";
 
-/** What lies under a gradient of 0, and its two ends: darker, lighter. */
-const [NONE, DARKER, LIGHTER] = [
-  [22, 22, 26],
-  [72, 149, 239],
-  [255, 140, 66],
-] as const;
+/** What lies on a canvas: it is painted only when that changes. The arrays are never written to. */
+const painted = new WeakMap<HTMLCanvasElement, { from: Uint8Array | Int8Array; index: number }>();
 
 export function pictureCanvas([, height, width]: Shape): HTMLCanvasElement {
   return element("canvas", { width, height, class: "picture", "aria-hidden": "true" });
@@ -21,45 +18,32 @@ export function paint(
   shape: Shape,
   index: number,
 ): void {
-  const [channels, height, width] = shape;
-  const area = height * width;
-  const start = index * channels * area;
-  put(canvas, area, (i) => {
-    const channel = (c: number) => bytes[start + (channels === 3 ? c : 0) * area + i]!;
-    return [channel(0), channel(1), channel(2)];
-  });
+  if (isNew(canvas, bytes, index)) put(canvas, colours(bytes, shape, index));
 }
 
-/** Paint image `index` of a gradient (B, C, H, W) in -127 ... 127: blue is darker, orange lighter. */
+/** Paint image `index` of a gradient (B, C, H, W) in -127 ... 127. */
 export function paintSigned(
   canvas: HTMLCanvasElement,
   signed: Int8Array,
   shape: Shape,
   index: number,
 ): void {
-  const [channels, height, width] = shape;
-  const area = height * width;
-  put(canvas, area, (i) => {
-    let sum = 0;
-    for (let c = 0; c < channels; c++) sum += signed[(index * channels + c) * area + i]!;
-    const value = sum / channels / 127;
-    const end = value < 0 ? DARKER : LIGHTER;
-    const mixed = (c: 0 | 1 | 2) => NONE[c] + Math.abs(value) * (end[c] - NONE[c]);
-    return [mixed(0), mixed(1), mixed(2)];
-  });
+  if (isNew(canvas, signed, index)) put(canvas, signedColours(signed, shape, index));
 }
 
 /** Paint nothing. */
 export function blank(canvas: HTMLCanvasElement): void {
+  painted.delete(canvas);
   canvas.getContext("2d")!.clearRect(0, 0, canvas.width, canvas.height);
 }
 
-function put(
-  canvas: HTMLCanvasElement,
-  area: number,
-  colour: (place: number) => [number, number, number],
-): void {
-  const data = new ImageData(canvas.width, canvas.height);
-  for (let i = 0; i < area; i++) data.data.set([...colour(i), 255], 4 * i);
+function isNew(canvas: HTMLCanvasElement, from: Uint8Array | Int8Array, index: number): boolean {
+  const before = painted.get(canvas);
+  painted.set(canvas, { from, index });
+  return before?.from !== from || before.index !== index;
+}
+
+function put(canvas: HTMLCanvasElement, rgba: Uint8ClampedArray<ArrayBuffer>): void {
+  const data = new ImageData(rgba, canvas.width, canvas.height);
   canvas.getContext("2d")!.putImageData(data, 0, 0);
 }

@@ -38,3 +38,30 @@ test("a pixel is painted and erased", () => {
   drawing.pixel(1, 2, false);
   expect(new Set(drawing.x0())).toEqual(new Set([-1]));
 });
+
+test("what was drawn shows, also after x0 was asked for", () => {
+  const drawing = new Drawing([1, 4, 4]);
+  const before = drawing.x0();
+  expect(drawing.x0()).toBe(before);
+  drawing.stroke({ x: 0.5, y: 0.5 }, { x: 0.5, y: 0.5 });
+  expect(drawing.x0()).not.toEqual(before);
+  drawing.clear();
+  expect(drawing.x0()).toEqual(before);
+});
+
+test("a pixel that is painted after a stroke through it is white, and no lighter", () => {
+  const drawing = new Drawing([1, 8, 8]);
+  drawing.stroke({ x: 0, y: 0.5 }, { x: 1, y: 0.5 });
+  for (let column = 0; column < 8; column++) drawing.pixel(column, 3, true);
+  drawing.stroke({ x: 0, y: 0.5 }, { x: 1, y: 0.5 });
+  expect(new Set(drawing.x0().subarray(24, 32))).toEqual(new Set([1]));
+});
+
+test("the edge of a long stroke on a large picture is straight", () => {
+  const drawing = new Drawing([1, 128, 128]);
+  drawing.stroke({ x: 0, y: 0.5 }, { x: 1, y: 0.5 });
+  const row = (y: number) => drawing.x0().subarray(y * 128, (y + 1) * 128);
+  const edge = Array.from({ length: 128 }, (_, y) => y).find((y) => row(y)[64]! > -1)!;
+  const values = row(edge).subarray(16, 112);
+  expect(Math.max(...values) - Math.min(...values)).toBeLessThanOrEqual(0.3);
+});
