@@ -6,7 +6,7 @@ import type { Lane, Settings } from "./messages.ts";
 import type { Pair } from "./pair.ts";
 import type { Scene, View } from "./scene.ts";
 import { PICTURES, readState, type State, writeState } from "./state.ts";
-import { parseTarget } from "./targets.ts";
+import { targetReader } from "./targets.ts";
 import { Tempo } from "./tempo.ts";
 import { Track } from "./track.ts";
 import { barsView } from "./view/bars.ts";
@@ -32,6 +32,9 @@ const OUT_OF_SIGHT = ["strip", "edit"] as const;
 
 type Side = "guided" | "unguided";
 
+/** The settings that decide what a walk shows; the target stands for its weights, which are many. */
+type Deciding = Omit<Settings, "weights"> & { readonly target: string };
+
 export class Page {
   private state: State;
   private readonly tracks = { guided: new Track(), unguided: new Track() };
@@ -40,6 +43,7 @@ export class Page {
   private readonly edit: EditView;
   /** What each walk was last asked for; a change of it asks again. */
   private readonly asked = new Map<string, string>();
+  private readonly weights: ReturnType<typeof targetReader>;
   private readonly seen = new Set<Lane>();
   private readonly tempo = new Tempo();
   private readonly hold: Hold;
@@ -53,6 +57,7 @@ export class Page {
     place: HTMLElement,
     private readonly notice: Notice,
   ) {
+    this.weights = targetReader(pair);
     this.state = this.fromLink();
     this.hold = new Hold(document, () => this.released());
     const change = (part: Partial<State>) => {
@@ -122,35 +127,37 @@ export class Page {
     this.drawn = requestAnimationFrame(() => {
       this.drawn = 0;
       const { pair, state, tracks } = this;
-      const scene: Scene = { pair, state, weights: this.settings().weights, ...tracks };
+      const scene: Scene = { pair, state, weights: this.weights(state.target), ...tracks };
       for (const view of this.views) view.draw(scene);
     });
   }
 
   private settings(): Settings {
     const { target, scale, steps, eta, seed } = this.state;
-    return { weights: parseTarget(target, this.pair), scale, steps, eta, seed };
+    return { weights: this.weights(target), scale, steps, eta, seed };
   }
 
   /** Ask for every walk whose settings are not those that it was last asked for. */
   private ask(): void {
     const settings = this.settings();
-    this.askRow("guided", settings, settings);
+    const { weights: _, ...others } = settings;
+    const deciding = { ...others, target: this.state.target };
+    this.askRow("guided", settings, deciding);
     // What is asked for decides nothing of unguided pictures but the gradient beside them, unless
     // the noise predictor is told of it.
     const told = this.pair.conditional || this.state.view === "gradient";
-    const weights = told ? settings.weights : [];
-    this.askRow("unguided", { ...settings, scale: 0 }, { ...settings, scale: 0, weights });
-    if (this.seen.has("strip")) this.askStrip(settings);
-    if (this.seen.has("edit")) this.askEdit(settings);
+    const target = told ? deciding.target : "";
+    this.askRow("unguided", { ...settings, scale: 0 }, { ...deciding, scale: 0, target });
+    if (this.seen.has("strip")) this.askStrip(settings, deciding);
+    if (this.seen.has("edit")) this.askEdit(settings, deciding);
   }
 
   /** deciding: those of the settings that decide what is shown. */
-  private askRow(lane: Side, settings: Settings, deciding: Settings): void {
+  private askRow(lane: Side, settings: Settings, deciding: Deciding): void {
     const track = this.tracks[lane];
     // It is let finish, so that pictures change all the while a slider is dragged.
     if (this.hold.isOn && track.busy) return;
-    const alike = this.differsOnlyIn(lane === "guided" ? "scale" : "weights", lane, deciding);
+    const alike = this.differsOnlyIn(lane === "guided" ? "scale" : "target", lane, deciding);
     if (!this.isNew(lane, deciding)) return;
     track.begin(this.hold.isOn || (alike && this.isQuick));
     this.engine.ask(
@@ -185,9 +192,9 @@ export class Page {
     this.draw();
   }
 
-  private askStrip(settings: Settings): void {
+  private askStrip(settings: Settings, deciding: Deciding): void {
     const { picture } = this.state;
-    if (!this.isNew("strip", { ...settings, scale: 0, picture })) return;
+    if (!this.isNew("strip", { ...deciding, scale: 0, picture })) return;
     this.strip.clear();
     this.engine.ask(
       { kind: "strip", lane: "strip", scales: SCALES, picture, ...settings },
@@ -203,10 +210,10 @@ export class Page {
     );
   }
 
-  private askEdit(settings: Settings): void {
+  private askEdit(settings: Settings, deciding: Deciding): void {
     const { strength, target, scale } = this.state;
     if (this.hold.isOn && this.edit.busy) return;
-    if (!this.isNew("edit", { ...settings, strength, drawings: this.drawings })) return;
+    if (!this.isNew("edit", { ...deciding, strength, drawings: this.drawings })) return;
     const drawing = this.edit.drawing.x0();
     this.edit.wait();
     this.engine.ask(
@@ -233,11 +240,11 @@ export class Page {
     return true;
   }
 
-  private differsOnlyIn(name: keyof Settings, walk: string, settings: Settings): boolean {
+  private differsOnlyIn(name: keyof Deciding, walk: string, deciding: Deciding): boolean {
     const before = this.asked.get(walk);
     if (before === undefined) return false;
-    const replaced = { ...JSON.parse(before), [name]: settings[name] };
-    return JSON.stringify(replaced) === JSON.stringify(settings);
+    const replaced = { ...JSON.parse(before), [name]: deciding[name] };
+    return JSON.stringify(replaced) === JSON.stringify(deciding);
   }
 
   /** The finished picture that is chosen in the guided row. */

@@ -32,6 +32,15 @@ const SIGNS = /[,|+*!"]/;
 const TOKEN = /(?:^|(?<=[,|+*!]))\s*"(?:[^"]|"")*"\s*(?=[,|+]|$)|./gsu;
 const NUMBER = /^\s*(?:\d{1,9}(?:\.\d{1,9})?|\.\d{1,9})\s*$/;
 
+/** Reads targets of `classes`, and keeps the last one: what is asked for changes less than it is read. */
+export function targetReader(classes: Classes): (text: string) => Weights {
+  let last: { text: string; weights: Weights } | null = null;
+  return (text) => {
+    if (last?.text !== text) last = { text, weights: parseTarget(text, classes) };
+    return last.weights;
+  };
+}
+
 /** The weights that `text` means. Throws TargetError for a class that is not there. */
 export function parseTarget(text: string, classes: Classes): Weights {
   if (text.length > MOST_SIGNS && text.length > mostSigns(classes.names)) {
@@ -48,15 +57,15 @@ export function parseTarget(text: string, classes: Classes): Weights {
 
 function meaning(word: string, classes: Classes): Weights {
   const { names } = classes;
-  if (names.includes(word) || isIndex(word)) return only(names, [classIndex(word, names)]);
+  if (places(names).has(word) || isIndex(word)) return only(names, [classIndex(word, names)]);
   if (word === "") throw new TargetError("No class is named; wanted one, as in 3, 3|7 or !3.");
   if (word === "!") throw new TargetError("No class follows the !; wanted one, as in !3.");
   if (word.startsWith("!")) {
-    const excluded = indices(word, split(word.slice(1), "|"), names);
-    if (new Set(excluded).size === names.length) {
+    const excluded = new Set(indices(word, split(word.slice(1), "|"), names));
+    if (excluded.size === names.length) {
       throw new TargetError(`${brief(word)} leaves none of the ${names.length} classes.`);
     }
-    return names.map((_, k) => (excluded.includes(k) ? 0 : 1));
+    return names.map((_, k) => (excluded.has(k) ? 0 : 1));
   }
   const either = split(word, "|");
   if (either.length > 1) return only(names, indices(word, either, names));
@@ -73,7 +82,9 @@ export function quoted(name: string): string {
 
 /** p of the target, sum_k w_k p_k over the asked classes, from `logP` of all classes. */
 export function probability(logP: ArrayLike<number>, weights: Weights): number {
-  return weights.reduce((sum, weight, k) => sum + (weight > 0 ? Math.exp(logP[k]!) : 0), 0);
+  let sum = 0;
+  for (let k = 0; k < weights.length; k++) if (weights[k]! > 0) sum += Math.exp(logP[k]!);
+  return sum;
 }
 
 /** How long a target may be: enough for every name. */
@@ -87,7 +98,8 @@ function brief(text: string): string {
 }
 
 function only(names: readonly string[], wanted: readonly number[]): Weights {
-  return names.map((_, k) => (wanted.includes(k) ? 1 : 0));
+  const set = new Set(wanted);
+  return names.map((_, k) => (set.has(k) ? 1 : 0));
 }
 
 /** The parts of `text` between those separators that stand outside quotes. */
@@ -132,10 +144,11 @@ function mixture(word: string, terms: readonly string[], { names, shares }: Clas
 /** The index of the class called `word`, or numbered so; in quotes, of the one called so. */
 function classIndex(word: string, names: readonly string[]): number {
   if (word.length > 1 && word.startsWith('"') && word.endsWith('"')) {
-    const called = names.indexOf(word.slice(1, -1).replaceAll('""', '"'));
-    if (called >= 0) return called;
+    const inside = places(names).get(word.slice(1, -1).replaceAll('""', '"'));
+    if (inside !== undefined) return inside;
   }
-  if (names.includes(word)) return names.indexOf(word);
+  const called = places(names).get(word);
+  if (called !== undefined) return called;
   if (isIndex(word) && word.length <= MOST_DIGITS && Number(word) < names.length) {
     return Number(word);
   }
@@ -143,6 +156,18 @@ function classIndex(word: string, names: readonly string[]): number {
   throw new TargetError(
     `There is no class ${brief(word)}; the classes are ${known}, and several are written as 3|7 or !3.`,
   );
+}
+
+const KNOWN = new WeakMap<readonly string[], ReadonlyMap<string, number>>();
+
+/** Where each name stands, the first of equal ones; made once for a list of names. */
+function places(names: readonly string[]): ReadonlyMap<string, number> {
+  let known = KNOWN.get(names);
+  if (known === undefined) {
+    known = new Map(names.map((name, k) => [name, k] as const).reverse());
+    KNOWN.set(names, known);
+  }
+  return known;
 }
 
 function isIndex(word: string): boolean {

@@ -1,6 +1,7 @@
 /** What the classifier says at a step: a bar for p(y | x_t) of every class, and unguided beside it. */
 
 import type { Scene, View } from "../scene.ts";
+import { strongest } from "../strongest.ts";
 import type { Track } from "../track.ts";
 import { element, legend, math, percent, setAttributes, short } from "./dom.ts";
 
@@ -28,7 +29,7 @@ export function barsView(): View {
         ...math("p(y | x_t)"),
         ` of picture ${state.picture + 1} at step ${frame?.step ?? 0}, t = ${t}`,
       );
-      const shown = strongest(guided, weights);
+      const shown = strongest(guided, weights, MOST_BARS);
       chart.replaceChildren(
         ...shown.map((k) => bar(pair.names[k]!, guided[k]!, unguided[k]!, weights[k]! > 0)),
       );
@@ -69,16 +70,4 @@ function probabilities({ state, pair }: Scene, track: Track): number[] {
   return pair.names.map((_, k) =>
     logP === undefined ? 0 : Math.exp(logP[state.picture * classes + k]!),
   );
-}
-
-/** The classes that have a bar: all, or the most probable, and in their order. */
-function strongest(p: readonly number[], weights: readonly number[]): number[] {
-  const order = p.map((_, k) => k);
-  if (order.length <= MOST_BARS) return order;
-  const rank = (k: number) =>
-    p[k]! + (weights[k]! > 0 && weights.filter(Boolean).length < 5 ? 1 : 0);
-  return order
-    .sort((a, b) => rank(b) - rank(a))
-    .slice(0, MOST_BARS)
-    .sort((a, b) => a - b);
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parseTarget, probability, quoted, TargetError } from "../../src/targets.ts";
+import { parseTarget, probability, quoted, TargetError, targetReader } from "../../src/targets.ts";
 import { vectors } from "./vectors.ts";
 
 describe.each(vectors.targets)("of the classes $names", ({ names, shares, meant }) => {
@@ -48,4 +48,33 @@ test.each([
   const refused = () => parseTarget(word, { names: ["cat", "dog"], shares: null });
   expect(refused).toThrow(words);
   expect(refused).toThrow(/^.{1,115}$/);
+});
+
+test("a target is read once, until it changes", () => {
+  const read = targetReader({ names: ["cat", "dog"], shares: null });
+  const weights = read("cat");
+  expect(read("cat")).toBe(weights);
+  expect(read("!cat")).toEqual([0, 1]);
+  expect(() => read("cow")).toThrow(TargetError);
+  expect(read("cat")).toEqual(weights);
+});
+
+test("of two classes of one name the first is meant", () => {
+  expect(parseTarget("cat", { names: ["dog", "cat", "cat"], shares: null })).toEqual([0, 1, 0]);
+});
+
+test("the names are gone through once, and not for every class that is asked for", () => {
+  let reads = 0;
+  const names = new Proxy(
+    Array.from({ length: 300 }, (_, k) => `kind ${k}`),
+    {
+      get: (target, key) => {
+        reads += 1;
+        return Reflect.get(target, key);
+      },
+    },
+  );
+  const word = Array.from({ length: 36 }, (_, k) => k).join("|");
+  expect(parseTarget(word, { names, shares: null }).filter(Boolean)).toHaveLength(36);
+  expect(reads).toBeLessThan(10 * 300);
 });
