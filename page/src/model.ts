@@ -3,6 +3,7 @@
 import wasm from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
 import * as ort from "onnxruntime-web/wasm";
 import type { Prediction } from "./ddim.ts";
+import { checked, checkGraph, OUTPUTS } from "./graph.ts";
 import type { Level } from "./levels.ts";
 import { meeting } from "./meeting.ts";
 import type { Pair } from "./pair.ts";
@@ -16,14 +17,13 @@ export interface Guided {
   readonly gradient: Float32Array;
 }
 
-const OUTPUTS = ["x0", "eps", "x0_unguided", "eps_unguided", "log_p", "gradient"] as const;
-
 export class GuidedStep {
   private constructor(
     readonly pair: Pair,
     private readonly session: ort.InferenceSession,
   ) {}
 
+  /** Throws PairError for a graph of another pair, and what onnxruntime throws for no graph. */
   static async open(pair: Pair, graph: Uint8Array): Promise<GuidedStep> {
     // Several threads want shared memory, which a static site cannot have without special headers.
     ort.env.wasm.numThreads = 1;
@@ -33,6 +33,7 @@ export class GuidedStep {
       executionProviders: ["wasm"],
       graphOptimizationLevel: "all",
     });
+    checkGraph(session, pair);
     return new GuidedStep(pair, session);
   }
 
@@ -60,9 +61,7 @@ export class GuidedStep {
       ...this.classifierInputs(level),
     });
     const [x0, eps, x0Free, epsFree, logP, gradient] = OUTPUTS.map((name) => {
-      const data = made[name]?.data;
-      if (data instanceof Float32Array) return data;
-      throw new Error(`the graph has no output ${name} of float32`);
+      return checked(name, made[name]?.data, batch, this.pair);
     });
     return {
       guided: { x0: x0!, eps: eps! },

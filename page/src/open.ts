@@ -89,6 +89,7 @@ async function session(pair: Pair, graph: Uint8Array): Promise<GuidedStep> {
   try {
     return await GuidedStep.open(pair, graph);
   } catch (error) {
+    if (error instanceof PairError) throw error;
     throw new PairError(
       isMemory(error)
         ? "This device has too little free memory for the model; close other tabs, then reload."

@@ -12,6 +12,7 @@ export const VERSION = 1;
 const MOST_TIMESTEPS = 100_000;
 const MOST_CLASSES = 10_000;
 const MOST_PIXELS = 3 * 512 * 512;
+const [LEAST_LEVEL, MOST_LEVEL] = [1e-30, 1e30];
 /** More than any browser gives a page. */
 const MOST_BYTES = 2 ** 31;
 
@@ -114,10 +115,24 @@ function readShares(shares: unknown, classes: number): number[] {
 function readSchedule({ alpha, sigma, between }: Record<string, unknown>): Schedule {
   if (!isNumbers(alpha) || alpha.length < 2 || alpha.length > MOST_TIMESTEPS) throw wrong("alpha");
   if (!isNumbers(sigma) || sigma.length !== alpha.length) throw wrong("sigma");
-  if (alpha.some((a) => a < 0) || sigma.some((s) => s <= 0)) throw wrong("alpha and sigma");
+  // The graph computes in float32 and divides by both: nearly 0 would be 0, and give no number.
+  if (!alpha.every((a) => a === 0 || within(a))) throw wrong("alpha");
+  if (!sigma.every(within)) throw wrong("sigma");
+  const angles = alpha.map((a, t) => Math.atan2(sigma[t]!, a));
+  const still = angles.findIndex((angle, t) => t > 0 && angle <= angles[t - 1]!);
+  if (still >= 0) {
+    throw new PairError(
+      `model/pair.json: the noise does not grow from timestep ${still - 1} to ${still}; ` +
+        "export the model again.",
+    );
+  }
   const process = PROCESSES.find((each) => each === between) ?? null;
   if (process === null && between !== null) throw wrong("between");
   return { alpha, sigma, between: process };
+}
+
+function within(level: number): boolean {
+  return LEAST_LEVEL <= level && level <= MOST_LEVEL;
 }
 
 function readClassifier(classifier: unknown): Classifier {

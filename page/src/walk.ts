@@ -72,9 +72,11 @@ export async function* frames(
     const prediction = model.pair.clamp ? clamped(x, raw, level) : raw;
     const next = ddim(prediction, level, below, eta, () => noise.next());
     if (!next.every(Number.isFinite)) {
-      throw new WalkError(
-        `The pictures are not finite from step ${step + 1} on; try a smaller scale or more steps.`,
-      );
+      const advice =
+        scale === 0
+          ? "there is no guidance in them, so the model itself fails: export it again."
+          : "try a smaller scale or more steps.";
+      throw new WalkError(`The pictures are not finite from step ${step + 1} on; ${advice}`);
     }
     const tensors = {
       x_t: rootMeanSquares(x, size),

@@ -41,6 +41,11 @@ test.each([
     (folder: string) => say(folder, { codec: { kind: "latents" } }),
     "latents, not pixels",
   ],
+  [
+    "the graph of other classes",
+    (folder: string) => say(folder, { class_names: ["a", "b"], class_shares: null }),
+    "do not belong together: weights is of B x 10 in the graph, not of B x 2",
+  ],
   ["no graph", noGraph, "does not load in onnxruntime"],
 ])("%s", async (_, spoil, words) => {
   const model = copy();

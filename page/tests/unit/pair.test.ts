@@ -38,6 +38,10 @@ test("a classifier may have a schedule of its own", () => {
   expect(readPair({ ...TOLD, classifier }).classifier).toEqual(classifier);
 });
 
+test("a schedule may end in noise alone", () => {
+  expect(readPair({ ...TOLD, alpha: [0.9, 0] }).schedule.alpha).toEqual([0.9, 0]);
+});
+
 test.each([
   ["nothing", null, "does not describe a guided step"],
   ["a list", [], "does not describe a guided step"],
@@ -54,6 +58,25 @@ test.each([
   ["other shares", { ...TOLD, class_shares: [1] }, "class_shares"],
   ["NaN", { ...TOLD, alpha: [null, 0.5] }, "alpha"],
   ["other sigmas", { ...TOLD, sigma: [0.1] }, "sigma"],
+  ["an alpha that is 0 in float32", { ...TOLD, alpha: [0.9, 1e-300] }, "alpha is missing or out"],
+  ["a sigma that is 0 in float32", { ...TOLD, sigma: [1e-300, 0.8] }, "sigma is missing or out"],
+  [
+    "a schedule that jumps",
+    { ...TOLD, alpha: [0.9, 0.5, 0.7], sigma: [0.1, 0.8, 0.6] },
+    "the noise does not grow from timestep 1 to 2",
+  ],
+  ["a schedule that stands", { ...TOLD, alpha: [0.9, 0.9], sigma: [0.1, 0.1] }, "does not grow"],
+  [
+    "a classifier's schedule that falls",
+    {
+      ...TOLD,
+      classifier: {
+        covers: [0, 1],
+        schedule: { alpha: [0.5, 0.9], sigma: [0.8, 0.1], between: null },
+      },
+    },
+    "the noise does not grow",
+  ],
   ["another process", { ...TOLD, between: "cow" }, "between"],
   ["no cover", { ...TOLD, classifier: {} }, "classifier.covers"],
   ["half a schedule", { ...TOLD, classifier: { covers: [0, 1], schedule: {} } }, "alpha"],

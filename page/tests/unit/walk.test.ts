@@ -76,3 +76,24 @@ test("the strongest step is that whose pull bends the noise most", async () => {
   expect(strongest(all, 0)?.step).toBe(1);
   expect(strongest(all, 1)?.step).toBe(0);
 });
+
+test.each([
+  [0, "the model itself fails"],
+  [3, "try a smaller scale"],
+])("pictures that are not finite at scale %d say what helps", async (scale, words) => {
+  const nothing = Float32Array.of(Number.NaN, Number.NaN);
+  const both = { x0: nothing, eps: nothing };
+  const model = {
+    pair: PAIR,
+    run: async () => ({ guided: both, unguided: both, logP: nothing, gradient: nothing }),
+  };
+  const walk = frames(model, {
+    start: Float32Array.of(1, 1),
+    levels: LEVELS,
+    noise: new SeededNoise(0, [0], 2),
+    weights: [0, 1],
+    scale,
+    eta: 0,
+  });
+  await expect(walk.next()).rejects.toThrow(words);
+});
