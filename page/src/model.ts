@@ -1,6 +1,5 @@
 /** The guided step: the graph of both networks and of the classifier's gradient, in onnxruntime. */
 
-import wasm from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
 import * as ort from "onnxruntime-web/wasm";
 import type { Prediction } from "./ddim.ts";
 import { checked, checkGraph, OUTPUTS } from "./graph.ts";
@@ -23,11 +22,19 @@ export class GuidedStep {
     private readonly session: ort.InferenceSession,
   ) {}
 
-  /** Throws PairError for a graph of another pair, and what onnxruntime throws for no graph. */
-  static async open(pair: Pair, graph: Uint8Array): Promise<GuidedStep> {
+  /**
+   * runtime: onnxruntime's WebAssembly.
+   *
+   * Throws PairError for a graph of another pair, and what onnxruntime throws for no graph.
+   */
+  static async open(
+    pair: Pair,
+    graph: Uint8Array,
+    runtime: Uint8Array<ArrayBuffer>,
+  ): Promise<GuidedStep> {
     // Several threads want shared memory, which a static site cannot have without special headers.
     ort.env.wasm.numThreads = 1;
-    ort.env.wasm.wasmPaths = { wasm: new URL(wasm, self.location.href).href };
+    ort.env.wasm.wasmBinary = runtime.buffer;
     ort.env.logLevel = "error";
     const session = await ort.InferenceSession.create(graph, {
       executionProviders: ["wasm"],

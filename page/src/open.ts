@@ -1,10 +1,10 @@
 /** Fetch the pair, see that both of its files belong together, and keep them for offline use. */
 
+import WASM from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
+import { download, type Wanted, whole } from "./download.ts";
+import { KEPT } from "./kept.ts";
 import { GuidedStep } from "./model.ts";
 import { type Pair, PairError, readPair } from "./pair.ts";
-
-/** The cache that the service worker answers from. */
-export const KEPT = "cgd-model";
 
 export interface Progress {
   /** The description is read; the model comes next. */
@@ -18,33 +18,40 @@ export interface Opened {
   readonly keep: () => Promise<boolean>;
 }
 
+/** As `cgd export` has it; that of the most timesteps, on two schedules, has half of them. */
+const MOST_JSON = 2 ** 24;
+/** Of onnxruntime's WebAssembly, 12.4 MB. */
+const MOST_WASM = 2 ** 26;
+
 /** The model in `folder`, an address with a slash at its end. */
 export async function open(folder: string, progress: Progress): Promise<Opened> {
-  const described = await fetched(new URL("pair.json", folder));
-  const json = await described.clone().text();
-  const pair = readPair(parsed(json));
+  // onnxruntime comes beside the model; if both fail, the model's sentence is said.
+  const runtime = wasm();
+  runtime.catch(() => {});
+  const json = await whole(file(new URL("pair.json", folder)), MOST_JSON);
+  const pair = readPair(parsed(new TextDecoder().decode(json)));
   progress.described(pair);
   // The hash makes another address of another model, so that no cache ever mixes two.
   const address = new URL(`${pair.model.file}?sha256=${pair.model.sha256}`, folder);
-  const graph = await bytesOf(await fetched(address), pair, progress);
+  const graph = await bytesOf(download(file(address)), pair, progress);
   await check(graph, pair);
-  const model = await session(pair, graph);
-  return { model, keep: () => keep(described, address, graph) };
+  const model = await session(pair, graph, await runtime);
+  return { model, keep: () => keep(json, address, graph) };
 }
 
-async function fetched(address: URL): Promise<Response> {
-  const name = address.pathname.split("/").pop();
-  let response: Response;
-  try {
-    response = await fetch(address);
-  } catch {
-    throw new PairError(`model/${name} cannot be reached; is the server still there?`);
-  }
-  if (response.ok) return response;
-  throw new PairError(
-    `model/${name} is not there (the server says ${response.status}); ` +
-      "put the files of cgd export --to onnx into the page's model folder.",
-  );
+/** A file of the model. */
+function file(address: URL): Wanted {
+  return {
+    address,
+    name: `model/${address.pathname.split("/").pop()}`,
+    absent: "put the files of cgd export --to onnx into the page's model folder",
+  };
+}
+
+function wasm(): Promise<Uint8Array<ArrayBuffer>> {
+  const address = new URL(WASM, self.location.href);
+  const name = `assets/${address.pathname.split("/").pop()}`;
+  return whole({ address, name, absent: "copy all files of the page" }, MOST_WASM);
 }
 
 function parsed(json: string): unknown {
@@ -55,25 +62,28 @@ function parsed(json: string): unknown {
   }
 }
 
-/** The body of `response`, of exactly the size that the pair says. */
-async function bytesOf(response: Response, pair: Pair, progress: Progress): Promise<Uint8Array> {
-  const whole = new Uint8Array(pair.model.bytes);
+/** All `parts`, of exactly the size that the pair says. */
+async function bytesOf(
+  parts: AsyncIterable<Uint8Array>,
+  pair: Pair,
+  progress: Progress,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(pair.model.bytes);
   let length = 0;
-  const reader = response.body!.getReader();
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
-    if (length + part.value.length > whole.length) throw other(pair);
-    whole.set(part.value, length);
-    length += part.value.length;
-    progress.loading(length, whole.length);
+  for await (const part of parts) {
+    if (length + part.length > bytes.length) throw other(pair);
+    bytes.set(part, length);
+    length += part.length;
+    progress.loading(length, bytes.length);
   }
-  if (length < whole.length) throw other(pair);
-  return whole;
+  if (length < bytes.length) throw other(pair);
+  return bytes;
 }
 
-async function check(graph: Uint8Array, pair: Pair): Promise<void> {
+async function check(graph: Uint8Array<ArrayBuffer>, pair: Pair): Promise<void> {
   // Browsers hash only on https and on this machine; elsewhere the size has to do.
   if (!isSecureContext) return;
-  const digest = await crypto.subtle.digest("SHA-256", graph as Uint8Array<ArrayBuffer>);
+  const digest = await crypto.subtle.digest("SHA-256", graph);
   const hex = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0"));
   if (hex.join("") !== pair.model.sha256) throw other(pair);
 }
@@ -85,9 +95,13 @@ function other(pair: Pair): PairError {
   );
 }
 
-async function session(pair: Pair, graph: Uint8Array): Promise<GuidedStep> {
+async function session(
+  pair: Pair,
+  graph: Uint8Array,
+  runtime: Uint8Array<ArrayBuffer>,
+): Promise<GuidedStep> {
   try {
-    return await GuidedStep.open(pair, graph);
+    return await GuidedStep.open(pair, graph, runtime);
   } catch (error) {
     if (error instanceof PairError) throw error;
     throw new PairError(
@@ -107,7 +121,11 @@ export function isMemory(error: unknown): boolean {
 }
 
 /** Put both files where the service worker finds them. */
-async function keep(described: Response, address: URL, graph: Uint8Array): Promise<boolean> {
+async function keep(
+  json: Uint8Array<ArrayBuffer>,
+  address: URL,
+  graph: Uint8Array<ArrayBuffer>,
+): Promise<boolean> {
   if (!("caches" in self)) return false;
   const cache = await caches.open(KEPT);
   const folder = new URL(".", address).href;
@@ -115,8 +133,9 @@ async function keep(described: Response, address: URL, graph: Uint8Array): Promi
     if (kept.url.startsWith(folder) && kept.url !== address.href) await cache.delete(kept);
   }
   try {
-    await cache.put(described.url, described);
-    await cache.put(address, new Response(graph as Uint8Array<ArrayBuffer>));
+    const headers = { "Content-Type": "application/json" };
+    await cache.put(new URL("pair.json", folder), new Response(json, { headers }));
+    await cache.put(address, new Response(graph));
   } catch (error) {
     if (error instanceof DOMException) return false; // The browser's quota is used up.
     throw error;

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Browser } from "playwright-core";
+import type { Browser, Route } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { launch } from "./chromium.ts";
 import { finished, MODEL } from "./page.ts";
@@ -86,9 +86,20 @@ test("a row that fails says so while the other goes on, until it works again", a
   }
 });
 
-async function failure(visited: Browser, model: string): Promise<string> {
+test("a WebAssembly that is not there is no fault of the model", async () => {
+  const said = await failure(browser, MODEL, (route) => route.fulfill({ status: 404 }));
+  expect(said).toMatch(/^assets\/ort-wasm.*\.wasm is not there \(the server says 404\)/);
+});
+
+/** wasm: what becomes of onnxruntime's WebAssembly. */
+async function failure(
+  visited: Browser,
+  model: string,
+  wasm: (route: Route) => Promise<void> = (route) => route.continue(),
+): Promise<string> {
   const server = await site(model);
   const page = await visited.newPage();
+  await page.route("**/*.wasm", wasm);
   try {
     await page.goto(server.address);
     const said = page.getByRole("alert").locator("p");
