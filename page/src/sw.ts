@@ -2,6 +2,8 @@
 
 /// <reference lib="webworker" />
 
+import { networkOr, type Place, placeOf } from "./kept.ts";
+
 /** The build puts in all files of the page, and a hash of them. */
 declare const __FILES__: readonly string[];
 declare const __VERSION__: string;
@@ -9,6 +11,9 @@ declare const __VERSION__: string;
 const worker = self as unknown as ServiceWorkerGlobalScope;
 const CACHES = `cgd-page ${worker.registration.scope} `;
 const CACHE = CACHES + __VERSION__;
+const FILES = __FILES__; // The build replaces the name once.
+/** How long a network that may be none is waited for where there is an older answer. */
+const PATIENCE_MILLISECONDS = 4000;
 
 worker.addEventListener("install", (event) => {
   event.waitUntil(keep());
@@ -19,13 +24,14 @@ worker.addEventListener("activate", (event) => {
 });
 
 worker.addEventListener("fetch", (event) => {
-  const here = event.request.url.startsWith(worker.registration.scope);
-  if (event.request.method === "GET" && here) event.respondWith(answer(event.request));
+  const { method, url } = event.request;
+  const place = placeOf(url, worker.registration.scope, FILES, CACHE);
+  if (method === "GET" && place !== null) event.respondWith(answer(event.request, place));
 });
 
 async function keep(): Promise<void> {
   const cache = await caches.open(CACHE);
-  await cache.addAll(__FILES__.map((file) => new URL(file, worker.registration.scope).href));
+  await cache.addAll(FILES.map((file) => new URL(file, worker.registration.scope).href));
   await worker.skipWaiting();
 }
 
@@ -36,20 +42,8 @@ async function clear(): Promise<void> {
   await worker.clients.claim();
 }
 
-async function answer(request: Request): Promise<Response> {
-  // What may change under the same address comes from the network while there is one.
-  const fresh = request.mode === "navigate" || request.url.endsWith("/pair.json");
-  if (!fresh) return (await kept(request)) ?? fetch(request);
-  try {
-    return await fetch(request);
-  } catch (error) {
-    const old = await kept(request);
-    if (old !== undefined) return old;
-    throw error;
-  }
-}
-
-async function kept(request: Request): Promise<Response | undefined> {
-  const asked = request.mode === "navigate" ? worker.registration.scope : request;
-  return caches.match(asked);
+async function answer(request: Request, { cache, address, fresh }: Place): Promise<Response> {
+  const old = await caches.match(address, { cacheName: cache });
+  if (!fresh) return old ?? fetch(request);
+  return networkOr(fetch(request), old, PATIENCE_MILLISECONDS);
 }

@@ -318,6 +318,8 @@ test("the page works again without a network", async () => {
     await page.reload();
     await finished(page);
     expect(await pixels(page.locator(".row.guided"))).toEqual(before);
+    await page.getByRole("link", { name: "Licences" }).click();
+    await page.getByText("It contains onnxruntime-web").waitFor();
   } finally {
     server = await site(MODEL);
   }
