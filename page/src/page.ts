@@ -1,5 +1,6 @@
 /** The page at work: a change of the state asks for the walks that are then missing, and draws. */
 
+import { mostSteps } from "./bounds.ts";
 import type { Engine } from "./engine.ts";
 import { Hold } from "./hold.ts";
 import type { Lane, Settings } from "./messages.ts";
@@ -102,11 +103,7 @@ export class Page {
   }
 
   private fromLink(): State {
-    const { state, complaints } = readState(
-      location.hash,
-      this.pair,
-      this.pair.schedule.alpha.length,
-    );
+    const { state, complaints } = readState(location.hash, this.pair, mostSteps(this.pair));
     this.notice.complaints(complaints);
     return state;
   }

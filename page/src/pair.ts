@@ -11,6 +11,7 @@ export const VERSION = 1;
 
 const MOST_TIMESTEPS = 100_000;
 const MOST_CLASSES = 10_000;
+const MOST_NAME = 200;
 const MOST_PIXELS = 3 * 512 * 512;
 const [LEAST_LEVEL, MOST_LEVEL] = [1e-30, 1e30];
 /** More than any browser gives a page. */
@@ -103,7 +104,23 @@ function readShape(shape: unknown): Shape {
 function readNames(names: unknown): string[] {
   const texts = Array.isArray(names) && names.every((name) => typeof name === "string");
   if (!texts || names.length < 1 || names.length > MOST_CLASSES) throw wrong("class_names");
-  return names;
+  if (names.some((name) => name.length > MOST_NAME)) {
+    throw new PairError(
+      `model/pair.json: a name in class_names is of over ${MOST_NAME} signs; rename the class.`,
+    );
+  }
+  return names.map(plain);
+}
+
+/** Signs that break a line, turn the direction of others, or are half of one. */
+const UNSEEN = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+
+/** `name` as it can be shown: its index where there is nothing to see, and `UNSEEN` signs as codes. */
+function plain(name: string, index: number): string {
+  const seen = name.replace(UNSEEN, (sign) => {
+    return `\\u${sign.codePointAt(0)!.toString(16).padStart(4, "0")}`;
+  });
+  return seen.replace(/\p{Cf}/gu, "").trim() === "" ? String(index) : seen;
 }
 
 function readShares(shares: unknown, classes: number): number[] {

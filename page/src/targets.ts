@@ -80,6 +80,12 @@ export function quoted(name: string): string {
   return plain ? name : `"${name.replaceAll('"', '""')}"`;
 }
 
+/** How the class at `index` is asked for: by its name, or by its index where an earlier one has it. */
+export function asking(index: number, names: readonly string[]): string {
+  const name = names[index]!;
+  return places(names).get(name) === index ? quoted(name) : String(index);
+}
+
 /** p of the target, sum_k w_k p_k over the asked classes, from `logP` of all classes. */
 export function probability(logP: ArrayLike<number>, weights: Weights): number {
   let sum = 0;

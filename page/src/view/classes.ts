@@ -2,7 +2,7 @@
 
 import type { Pair } from "../pair.ts";
 import type { Change, View } from "../scene.ts";
-import { mostSigns, parseTarget, quoted, TargetError } from "../targets.ts";
+import { asking, mostSigns, parseTarget, quoted, TargetError } from "../targets.ts";
 import { element, setAttributes } from "./dom.ts";
 import { checkedField } from "./field.ts";
 
@@ -15,14 +15,16 @@ export function classesView(pair: Pair, change: Change): View {
     const button = element("button", { type: "button", class: "class" }, name);
     button.addEventListener("click", () => {
       written.reset();
-      change({ target: quoted(name) });
+      change({ target: asking(index, pair.names) });
     });
     return { index, button };
   });
   const id = `target-${++fields}`;
   const list = element("datalist", { id: `${id}-classes` });
   if (pair.names.length > MOST_BUTTONS) {
-    list.append(...pair.names.map((name) => element("option", { value: quoted(name) })));
+    list.append(
+      ...pair.names.map((_, index) => element("option", { value: asking(index, pair.names) })),
+    );
   }
   const field = element("input", {
     id,

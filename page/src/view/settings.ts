@@ -1,5 +1,6 @@
 /** What else decides the walk: its steps, its seed, how much fresh noise it adds; and the link. */
 
+import { keepsFewer, mostSteps } from "../bounds.ts";
 import type { Change, View } from "../scene.ts";
 import { numberIn, RANGES } from "../state.ts";
 import { element } from "./dom.ts";
@@ -14,6 +15,7 @@ export function settingsView(change: Change, link: () => string): View {
     words: String,
     moved: (value) => change({ steps: value, at: null }),
   });
+  const few = element("p", { class: "fine few" });
   const eta = slider({
     label: "eta, the share of fresh noise in every step",
     caption: "Fresh noise η",
@@ -56,9 +58,11 @@ export function settingsView(change: Change, link: () => string): View {
         copyButton(link),
       ),
       said,
+      few,
     ),
     draw: ({ state, pair }) => {
-      steps.show(state.steps, Math.min(RANGES.steps.high, pair.schedule.alpha.length));
+      steps.show(state.steps, mostSteps(pair));
+      few.textContent = keepsFewer(pair);
       eta.show(state.eta);
       written.show(String(state.seed));
     },

@@ -168,6 +168,21 @@ test("a touch on a phone asks for another class, and nothing is wider than the s
   expect(wide).toBe(screen);
 });
 
+test("a class name without a space is no wider than a phone", async () => {
+  await visitor.close();
+  visitor = await browser.newContext(PHONE);
+  page = await visitor.newPage();
+  await page.route("**/pair.json", async (route) => {
+    const told = await (await route.fetch()).json();
+    const class_names = told.class_names.map((name: string) => name.padEnd(200, "x"));
+    await route.fulfill({ json: { ...told, class_names } });
+  });
+  await page.goto(`${server.address}#steps=2`);
+  await finished(page);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  expect(wide).toBe(PHONE.viewport.width);
+});
+
 test("the keyboard alone reaches the class, the scale, the steps and the drawing", async () => {
   await page.goto(`${server.address}#steps=4&scale=2`);
   await finished(page);

@@ -38,6 +38,19 @@ test("a classifier may have a schedule of its own", () => {
   expect(readPair({ ...TOLD, classifier }).classifier).toEqual(classifier);
 });
 
+test("names are shown as what they are, and signs that turn or hide others as codes", () => {
+  const class_names = ["", "a\nb", "\u202ecow", "  ", "\u200b", "chat 👩‍🚀", "\ud800"];
+  expect(readPair({ ...TOLD, class_names, class_shares: null }).names).toEqual([
+    "0",
+    "a\\u000ab",
+    "\\u202ecow",
+    "3",
+    "4",
+    "chat 👩‍🚀",
+    "\\ud800",
+  ]);
+});
+
 test("a schedule may end in noise alone", () => {
   expect(readPair({ ...TOLD, alpha: [0.9, 0] }).schedule.alpha).toEqual([0.9, 0]);
 });
@@ -55,6 +68,7 @@ test.each([
   ["two channels", { ...TOLD, image_shape: [2, 2, 2] }, "have 2 channels"],
   ["huge pictures", { ...TOLD, image_shape: [1, 1e6, 1e6] }, "image_shape"],
   ["no classes", { ...TOLD, class_names: [] }, "class_names"],
+  ["a name without end", { ...TOLD, class_names: ["x".repeat(201), "dog"] }, "over 200 signs"],
   ["other shares", { ...TOLD, class_shares: [1] }, "class_shares"],
   ["NaN", { ...TOLD, alpha: [null, 0.5] }, "alpha"],
   ["other sigmas", { ...TOLD, sigma: [0.1] }, "sigma"],

@@ -1,5 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { parseTarget, probability, quoted, TargetError, targetReader } from "../../src/targets.ts";
+import {
+  asking,
+  parseTarget,
+  probability,
+  quoted,
+  TargetError,
+  targetReader,
+} from "../../src/targets.ts";
 import { vectors } from "./vectors.ts";
 
 describe.each(vectors.targets)("of the classes $names", ({ names, shares, meant }) => {
@@ -77,4 +84,10 @@ test("the names are gone through once, and not for every class that is asked for
   const word = Array.from({ length: 36 }, (_, k) => k).join("|");
   expect(parseTarget(word, { names, shares: null }).filter(Boolean)).toHaveLength(36);
   expect(reads).toBeLessThan(10 * 300);
+});
+
+test("each of two classes of one name can be asked for", () => {
+  const names = ["cat", "dog", "cat", "a|b"];
+  expect(names.map((_, k) => asking(k, names))).toEqual(["cat", "dog", "2", '"a|b"']);
+  expect(parseTarget(asking(2, names), { names, shares: null })).toEqual([0, 0, 1, 0]);
 });
