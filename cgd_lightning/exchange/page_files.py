@@ -23,8 +23,12 @@ MOST_BYTES = 200_000_000
 """Of the weights: while a browser opens them it holds them some four times, and a phone stops a
 page that takes about 1 GB."""
 
-MOST_NUMBERS = 3 * 512 * 512
+MOST_NUMBERS = 3 * 256 * 256
 """Of an image, as `page/src/pair.ts` takes them."""
+
+MOST_CLASSES = 10_000
+MOST_NAME = 200
+"""Letters of the name of a class; both as `page/src/pair.ts` takes them."""
 
 CHANNELS = (1, 3)
 
@@ -74,6 +78,16 @@ def check_bearable(denoiser: Denoiser, classifier: NoisyClassifier, half: bool) 
         raise InputError(
             f"images of {' x '.join(map(str, shape))}: the page shows those of 1 or 3 channels, "
             f"of at most {MOST_NUMBERS:,} numbers"
+        )
+    names = classifier.class_names
+    if len(names) > MOST_CLASSES:
+        raise InputError(f"{len(names):,} classes: the page shows at most {MOST_CLASSES:,}")
+    # The browser counts a letter beyond 16 bits as two.
+    longest = max(names, key=lambda name: len(name.encode("utf-16-le", "surrogatepass")))
+    if len(longest.encode("utf-16-le", "surrogatepass")) > 2 * MOST_NAME:
+        raise InputError(
+            f"class {longest[:20]!r}...: the page shows names of at most {MOST_NAME} letters; "
+            "train with shorter ones"
         )
     count = sum(value.numel() for model in (denoiser, classifier) for value in model.parameters())
     size = count * (2 if half else 4)

@@ -38,11 +38,11 @@ BUILT = {
 }
 
 
-def stored_pair(runs: Path, channels: int = 1) -> None:
+def stored_pair(runs: Path, channels: int = 1, names: tuple[str, ...] = ("a", "b", "c")) -> None:
     """Runs of a small pair of images of 8 x 8."""
-    data = DataSpec((channels, 8, 8), ("a", "b", "c"))
+    data = DataSpec((channels, 8, 8), names)
     network = randomised(MLP(8, channels, channels, width=16, depth=1))
-    guide = randomised(MLPClassifier(8, channels, 3, width=16, depth=1))
+    guide = randomised(MLPClassifier(8, channels, len(names), width=16, depth=1))
     saved(runs / "diffusion/version_0/best.ckpt", Denoiser(network, Cosine(), "v", data))
     saved(runs / "classifier/version_0/best.ckpt", NoisyClassifier(guide, Cosine(), data))
 
@@ -151,6 +151,19 @@ def test_images_that_are_no_pictures_are_refused(here: Path, cgd: Cgd) -> None:
     pytest.importorskip("onnxruntime")
     stored_pair(here / "runs", channels=2)
     refused(cgd, "images of 2 x 8 x 8: the page shows those of 1 or 3", "--ckpt=runs/diffusion")
+
+
+def test_classes_that_the_page_does_not_show_are_refused(
+    here: Path, cgd: Cgd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(page_files, "MOST_CLASSES", 2)
+    refused(cgd, "3 classes: the page shows at most 2", "--ckpt=runs/diffusion")
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(page_files, "PLACES", (here / "built",))
+    stored_pair(here / "long", names=("a", "b", "x" * 201))
+    refused(cgd, "the page shows names of at most 200 letters", "--ckpt=long/diffusion")
 
 
 @contextmanager

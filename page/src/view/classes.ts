@@ -21,11 +21,6 @@ export function classesView(pair: Pair, change: Change): View {
   });
   const id = `target-${++fields}`;
   const list = element("datalist", { id: `${id}-classes` });
-  if (pair.names.length > MOST_BUTTONS) {
-    list.append(
-      ...pair.names.map((_, index) => element("option", { value: asking(index, pair.names) })),
-    );
-  }
   const field = element("input", {
     id,
     type: "text",
@@ -37,6 +32,15 @@ export function classesView(pair: Pair, change: Change): View {
     list: list.id,
     "aria-describedby": `${id}-said`,
   });
+  if (pair.names.length > MOST_BUTTONS) {
+    // Many options take a while to make, and most visitors never need them.
+    const fill = () => {
+      list.append(
+        ...pair.names.map((_, index) => element("option", { value: asking(index, pair.names) })),
+      );
+    };
+    field.addEventListener("focus", fill, { once: true });
+  }
   const said = element("p", { id: `${id}-said`, class: "said", role: "status" });
   const written = checkedField(field, said, (text) => {
     try {

@@ -39,6 +39,10 @@ test("the pictures without guidance follow the class that the model is told", as
 
 test("classes beyond the buttons are written, and several at once are refused in words", async () => {
   const field = page.locator(".stage .target input");
+  const options = page.locator(".stage datalist option");
+  expect(await options.count()).toBe(0);
+  await field.focus();
+  expect(await options.count()).toBe(25);
   await field.fill('"1|2"');
   await expect.poll(() => page.url()).toContain("%221%7C2%22");
   await finished(page);

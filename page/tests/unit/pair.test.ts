@@ -66,6 +66,7 @@ test.each([
   ["too large", { ...TOLD, model: { ...TOLD.model, bytes: 1e12 } }, "model.bytes"],
   ["flat pictures", { ...TOLD, image_shape: [4] }, "image_shape"],
   ["two channels", { ...TOLD, image_shape: [2, 2, 2] }, "have 2 channels"],
+  ["large pictures", { ...TOLD, image_shape: [3, 512, 512] }, "image_shape"],
   ["huge pictures", { ...TOLD, image_shape: [1, 1e6, 1e6] }, "image_shape"],
   ["no classes", { ...TOLD, class_names: [] }, "class_names"],
   ["a name without end", { ...TOLD, class_names: ["x".repeat(201), "dog"] }, "over 200 signs"],
