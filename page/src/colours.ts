@@ -26,11 +26,16 @@ export function colours(
   return rgba;
 }
 
-/** Image `index` of a gradient (B, C, H, W) in -127 ... 127: blue is darker, orange lighter. */
+/**
+ * Image `index` of a gradient (B, C, H, W) in -127 ... 127: blue is darker, orange lighter.
+ *
+ * bright: the share of the full colour, 0 ... 1, that 127 has.
+ */
 export function signedColours(
   signed: Int8Array,
   shape: Shape,
   index: number,
+  bright: number,
 ): Uint8ClampedArray<ArrayBuffer> {
   const [channels, height, width] = shape;
   const area = height * width;
@@ -39,7 +44,7 @@ export function signedColours(
   for (let i = 0; i < area; i++) {
     let sum = 0;
     for (let c = 0; c < channels; c++) sum += signed[start + c * area + i]!;
-    const value = sum / channels / 127;
+    const value = (bright * sum) / channels / 127;
     const end = value < 0 ? DARKER : LIGHTER;
     for (let c = 0; c < 3; c++) rgba[4 * i + c] = NONE[c]! + Math.abs(value) * (end[c]! - NONE[c]!);
   }

@@ -8,16 +8,13 @@ export function fullColour(frames: readonly Frame[]): number {
 }
 
 /**
- * The gradient of image `index` in -127 ... 127, as bright as it is large beside `full`.
+ * How bright, 0 ... 1, the largest value of a gradient is, `largest`, where `full` is full colour.
  *
  * So it goes dark where the classifier has no more to ask for; by the square root, so that a
  * hundredth of the largest can still be seen.
  */
-export function onScale(frame: Frame, index: number, full: number): Int8Array {
-  const { gradient, largest } = frame.asked!;
-  const size = gradient.length / largest.length;
-  const share = full > 0 ? Math.sqrt(largest[index]! / full) : 0;
-  return gradient.slice(index * size, (index + 1) * size).map((value) => Math.round(value * share));
+export function brightness(largest: number, full: number): number {
+  return full > 0 ? Math.sqrt(largest / full) : 0;
 }
 
 /** The frame at which sigma_t |gradient| of image `index` is largest, which times s bends the noise. */

@@ -46,12 +46,12 @@ export const RANGES = {
 
 type Numeric = keyof typeof RANGES;
 
-/** What the page begins with. */
-export function usualState({ names }: Classes): State {
+/** What the page begins with. mostSteps: that the pair's schedule has, and the page can keep. */
+export function usualState({ names }: Classes, mostSteps: number): State {
   return {
     target: quoted(names[Math.min(3, names.length - 1)]!),
     scale: RANGES.scale.usual,
-    steps: RANGES.steps.usual,
+    steps: Math.min(RANGES.steps.usual, mostSteps),
     seed: RANGES.seed.usual,
     eta: RANGES.eta.usual,
     at: null,
@@ -74,10 +74,10 @@ export function writeState(state: State): string {
 export function readState(
   hash: string,
   classes: Classes,
-  timesteps: number,
+  mostSteps: number,
 ): { state: State; complaints: string[] } {
   const words = new URLSearchParams(hash.replace(/^#/, ""));
-  const usual = usualState(classes);
+  const usual = usualState(classes, mostSteps);
   const complaints: string[] = [];
   const number = (name: Numeric, high: number = RANGES[name].high): number => {
     const text = words.get(name);
@@ -89,7 +89,7 @@ export function readState(
     );
     return usual[name];
   };
-  const steps = number("steps", Math.min(RANGES.steps.high, timesteps));
+  const steps = number("steps", Math.min(RANGES.steps.high, mostSteps));
   const state: State = {
     target: readTarget(words.get("target"), usual.target, classes, complaints),
     scale: number("scale"),

@@ -82,8 +82,11 @@ export function quoted(name: string): string {
 
 /** How the class at `index` is asked for: by its name, or by its index where an earlier one has it. */
 export function asking(index: number, names: readonly string[]): string {
-  const name = names[index]!;
-  return places(names).get(name) === index ? quoted(name) : String(index);
+  const [name, known] = [names[index]!, places(names)];
+  if (known.get(name) === index) return quoted(name);
+  let number = String(index);
+  while (known.has(number)) number = `0${number}`; // A name wins over an index.
+  return number;
 }
 
 /** p of the target, sum_k w_k p_k over the asked classes, from `logP` of all classes. */
@@ -158,7 +161,11 @@ function classIndex(word: string, names: readonly string[]): number {
   if (isIndex(word) && word.length <= MOST_DIGITS && Number(word) < names.length) {
     return Number(word);
   }
-  const known = names.slice(0, 20).map(quoted).join(", ") + (names.length > 20 ? ", ..." : "");
+  const known =
+    names
+      .slice(0, 20)
+      .map((name) => brief(quoted(name)))
+      .join(", ") + (names.length > 20 ? ", ..." : "");
   throw new TargetError(
     `There is no class ${brief(word)}; the classes are ${known}, and several are written as 3|7 or !3.`,
   );

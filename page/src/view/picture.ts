@@ -5,7 +5,13 @@ import type { Shape } from "../pair.ts";
 import { element } from "./dom.ts";
 
 /** What lies on a canvas: it is painted only when that changes. The arrays are never written to. */
-const painted = new WeakMap<HTMLCanvasElement, { from: Uint8Array | Int8Array; index: number }>();
+const painted = new WeakMap<HTMLCanvasElement, Painted>();
+
+interface Painted {
+  readonly from: Uint8Array | Int8Array;
+  readonly index: number;
+  readonly bright: number;
+}
 
 export function pictureCanvas([, height, width]: Shape): HTMLCanvasElement {
   return element("canvas", { width, height, class: "picture", "aria-hidden": "true" });
@@ -18,17 +24,19 @@ export function paint(
   shape: Shape,
   index: number,
 ): void {
-  if (isNew(canvas, bytes, index)) put(canvas, colours(bytes, shape, index));
+  if (isNew(canvas, { from: bytes, index, bright: 1 })) put(canvas, colours(bytes, shape, index));
 }
 
-/** Paint image `index` of a gradient (B, C, H, W) in -127 ... 127. */
+/** Paint image `index` of a gradient (B, C, H, W) in -127 ... 127, whose 127 is so `bright`, 0 ... 1. */
 export function paintSigned(
   canvas: HTMLCanvasElement,
   signed: Int8Array,
   shape: Shape,
   index: number,
+  bright: number,
 ): void {
-  if (isNew(canvas, signed, index)) put(canvas, signedColours(signed, shape, index));
+  if (!isNew(canvas, { from: signed, index, bright })) return;
+  put(canvas, signedColours(signed, shape, index, bright));
 }
 
 /** Paint nothing. */
@@ -37,10 +45,10 @@ export function blank(canvas: HTMLCanvasElement): void {
   canvas.getContext("2d")!.clearRect(0, 0, canvas.width, canvas.height);
 }
 
-function isNew(canvas: HTMLCanvasElement, from: Uint8Array | Int8Array, index: number): boolean {
+function isNew(canvas: HTMLCanvasElement, now: Painted): boolean {
   const before = painted.get(canvas);
-  painted.set(canvas, { from, index });
-  return before?.from !== from || before.index !== index;
+  painted.set(canvas, now);
+  return before?.from !== now.from || before.index !== now.index || before.bright !== now.bright;
 }
 
 function put(canvas: HTMLCanvasElement, rgba: Uint8ClampedArray<ArrayBuffer>): void {

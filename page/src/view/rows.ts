@@ -1,7 +1,7 @@
 /** The same noise twice: guided above, unguided below. */
 
 import type { Pair } from "../pair.ts";
-import { fullColour, onScale } from "../pull.ts";
+import { brightness, fullColour } from "../pull.ts";
 import type { Change, Scene, View } from "../scene.ts";
 import { PICTURES } from "../state.ts";
 import { probability } from "../targets.ts";
@@ -94,7 +94,11 @@ function show(
   if (frame === null) blank(canvas);
   else if (frame.asked === null || view === "x_t") paint(canvas, frame.x_t, pair.shape, index);
   else if (view === "x0") paint(canvas, frame.asked.x0, pair.shape, index);
-  else paintSigned(canvas, onScale(frame, index, fullColour(track.shown)), pair.shape, 0);
+  else {
+    const { gradient, largest } = frame.asked;
+    const bright = brightness(largest[index]!, fullColour(track.shown));
+    paintSigned(canvas, gradient, pair.shape, index, bright);
+  }
 }
 
 /** p of the target for picture `index` at step `at`, or at the last level where it was asked. */

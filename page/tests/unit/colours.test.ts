@@ -13,9 +13,18 @@ test("three channels are red, green and blue", () => {
 
 test("a gradient is blue where it is negative, orange where positive, dark where there is none", () => {
   const signed = Int8Array.of(-127, 0, 127);
-  expect([...signedColours(signed, [1, 1, 3], 0)]).toEqual([
+  expect([...signedColours(signed, [1, 1, 3], 0, 1)]).toEqual([
     ...[72, 149, 239, 255],
     ...[22, 22, 26, 255],
     ...[255, 140, 66, 255],
   ]);
+});
+
+test("a weak gradient is as bright as its share of the full colour", () => {
+  const signed = Int8Array.of(0, 0, 127, -127);
+  expect([...signedColours(signed, [1, 1, 2], 1, 0.5)]).toEqual([
+    ...[138, 81, 46, 255],
+    ...[47, 86, 132, 255],
+  ]);
+  expect([...signedColours(signed, [1, 1, 2], 1, 0)].slice(0, 4)).toEqual([22, 22, 26, 255]);
 });

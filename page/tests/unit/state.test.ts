@@ -27,11 +27,23 @@ test("a state that was written is read back", () => {
 });
 
 test("an empty link is the usual state", () => {
-  expect(readState("", CLASSES, 1000)).toEqual({ state: usualState(CLASSES), complaints: [] });
+  expect(readState("", CLASSES, 1000)).toEqual({
+    state: usualState(CLASSES, 1000),
+    complaints: [],
+  });
+});
+
+test("where there are fewer steps than the usual ones, all of them are taken", () => {
+  expect(readState("", CLASSES, 12).state.steps).toBe(12);
+  const { state, complaints } = readState("steps=15", CLASSES, 12);
+  expect(state.steps).toBe(12);
+  expect(complaints).toEqual([
+    "The link says steps “15”, which is no number from 1 to 12; the page takes 12.",
+  ]);
 });
 
 test("the link of a state that follows the walk says no step", () => {
-  expect(writeState(usualState(CLASSES))).not.toContain("at=");
+  expect(writeState(usualState(CLASSES, 1000))).not.toContain("at=");
 });
 
 test.each([
@@ -53,7 +65,7 @@ test.each([
   [`scale=${"9".repeat(5000)}`, "..."],
 ])("%s is said and replaced", (hash, words) => {
   const { state, complaints } = readState(hash, CLASSES, 1000);
-  expect(state).toEqual(usualState(CLASSES));
+  expect(state).toEqual(usualState(CLASSES, 1000));
   expect(complaints).toHaveLength(1);
   expect(complaints[0]).toContain(words);
   expect(complaints[0]!.length).toBeLessThan(250);

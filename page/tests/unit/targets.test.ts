@@ -86,8 +86,18 @@ test("the names are gone through once, and not for every class that is asked for
   expect(reads).toBeLessThan(10 * 300);
 });
 
-test("each of two classes of one name can be asked for", () => {
-  const names = ["cat", "dog", "cat", "a|b"];
-  expect(names.map((_, k) => asking(k, names))).toEqual(["cat", "dog", "2", '"a|b"']);
-  expect(parseTarget(asking(2, names), { names, shares: null })).toEqual([0, 0, 1, 0]);
+test.each([
+  [
+    ["cat", "dog", "cat", "a|b"],
+    ["cat", "dog", "2", '"a|b"'],
+  ],
+  [
+    ["2", "cat", "cat"],
+    ["2", "cat", "02"],
+  ],
+])("each class of %j can be asked for, also two of one name", (names, words) => {
+  expect(names.map((_, k) => asking(k, names))).toEqual(words);
+  for (const [k, word] of words.entries()) {
+    expect(parseTarget(word, { names, shares: null })[k]).toBe(1);
+  }
 });

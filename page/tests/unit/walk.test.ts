@@ -3,7 +3,7 @@ import { CLEAN, type Level } from "../../src/levels.ts";
 import type { Guided } from "../../src/model.ts";
 import type { Pair } from "../../src/pair.ts";
 import { SeededNoise } from "../../src/philox.ts";
-import { fullColour, onScale, strongest } from "../../src/pull.ts";
+import { brightness, fullColour, strongest } from "../../src/pull.ts";
 import { type Frame, frames } from "../../src/walk.ts";
 
 const LEVELS: Level[] = [{ alpha: 0.6, sigma: 0.8, t: 9 }, { alpha: 0.8, sigma: 0.6, t: 4 }, CLEAN];
@@ -59,15 +59,17 @@ test("one scale colours the gradients of a whole walk", async () => {
   expect(all.map(({ asked }) => asked?.largest[0])).toEqual([0.5, 1, undefined]);
   const full = fullColour(all);
   expect(full).toBe(1);
-  expect([...onScale(all[0]!, 0, full)]).toEqual([90, 45]);
-  expect([...onScale(all[1]!, 0, full)].map(Math.abs)).toEqual([127, 63]);
-  expect([...onScale(all[1]!, 1, full)].map(Math.abs)).toEqual([0, 0]);
+  const bright = (step: number, index: number) =>
+    brightness(all[step]!.asked!.largest[index]!, full);
+  expect(bright(0, 0)).toBeCloseTo(Math.sqrt(0.5), 6);
+  expect(bright(1, 0)).toBe(1);
+  expect(bright(1, 1)).toBeLessThan(1e-6);
 });
 
 test("without any pull all is dark, and of no steps none is the strongest", async () => {
   const all = await walked();
   expect(fullColour([all[2]!])).toBe(0);
-  expect([...onScale(all[0]!, 0, 0)].map(Math.abs)).toEqual([0, 0]);
+  expect(brightness(0, 0)).toBe(0);
   expect(strongest([], 0)).toBeNull();
 });
 
