@@ -7,11 +7,10 @@ And files of a folder that a stranger may have filled: no link is followed, no p
 
 import errno
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -65,73 +64,6 @@ def parents(path: str | Path) -> Iterator[None]:
             with suppress(OSError):  # not made, or filled by another
                 folder.rmdir()
         raise
-
-
-@contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
-    """A new folder, which becomes `path` with all that is in it when the block ends well.
-
-    As of `whole_folders`, one alone.
-    """
-    with whole_folders(path) as (unfinished,):
-        yield unfinished
-
-
-@contextmanager
-def whole_folders(*paths: str | Path) -> Iterator[list[Path]]:
-    """New folders, which become `paths` in this order when the block ends well: all or none.
-
-    An error or a full disk before that leaves nothing at them. Each is made in a hidden folder of
-    its own beside its path, which a kill leaves there. Raises FileExistsError if something is at a
-    path that is no empty folder, before the block or after it.
-    """
-    targets = [Path(os.path.abspath(path)) for path in paths]
-    for target in targets:
-        _check_free(target)
-    homes: list[Path] = []
-    try:
-        for target in targets:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            homes.append(Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)))
-        made = [home / target.name for home, target in zip(homes, targets, strict=True)]
-        for folder in made:
-            folder.mkdir()
-        yield made
-        for folder in made:
-            for file in folder.rglob("*"):
-                if file.is_file():
-                    flush(file)
-        _rename_all(made, targets)
-    finally:
-        for home in homes:
-            shutil.rmtree(home, ignore_errors=True)
-
-
-def _rename_all(made: list[Path], targets: list[Path]) -> None:
-    """Rename each folder of `made` to its target, or none."""
-    with ExitStack() as back:
-        for folder, target in zip(made, targets, strict=True):
-            _check_free(target)
-            if target.is_dir():
-                target.rmdir()
-            os.rename(folder, target)
-            back.callback(os.rename, target, folder)
-        back.pop_all()
-    for target in targets:
-        with suppress(OSError):  # some systems do not open folders
-            flush(target.parent)
-
-
-def _check_free(path: Path) -> None:
-    if not is_free(path):
-        raise FileExistsError(f"{path}: is there already, and not an empty folder")
-
-
-def is_free(path: Path) -> bool:
-    """Whether nothing is at `path`, or an empty folder."""
-    if not os.path.lexists(path):
-        return True
-    return path.is_dir() and not path.is_symlink() and not any(path.iterdir())
 
 
 def as_umask_says(file: Path) -> None:

@@ -82,6 +82,43 @@ def locked(path: Path, folder: str, remedy: str) -> Iterator[None]:
                 os.close(handle)
 
 
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """The new file `path` is held by this process until the block ends, where there are locks."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_LINK, 0o600)
+    owner = os.getpid()
+    _held.add(handle)
+    try:
+        if fcntl is not None:
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        if os.getpid() == owner:
+            _held.discard(handle)
+            os.close(handle)
+
+
+def is_left_over(path: Path) -> bool:
+    """Whether `path` is a file of which no process is left that holds it.
+
+    False, too, where that cannot be known: without locks, or for what is no file.
+    """
+    if fcntl is None:
+        return False
+    try:
+        handle = os.open(path, os.O_RDWR | NO_LINK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return stat.S_ISREG(os.fstat(handle).st_mode)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+
+
 def _is_at(handle: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(handle), os.lstat(path))

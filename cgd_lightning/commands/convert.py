@@ -12,7 +12,7 @@ from cgd_lightning.errors import InputError, printable
 from cgd_lightning.exchange import worlds
 from cgd_lightning.exchange.imported import Imported
 from cgd_lightning.exchange.model_card import latent_training
-from cgd_lightning.files import whole_folders
+from cgd_lightning.folders import whole_folders
 
 
 def run(args: list[str]) -> None:

@@ -19,7 +19,8 @@ from cgd_lightning.configuration.trusted import take_trusted
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.errors import InputError, printable
 from cgd_lightning.exchange import adm_write, diffusers, hub
-from cgd_lightning.files import as_umask_says, is_free, whole_folder
+from cgd_lightning.files import as_umask_says
+from cgd_lightning.folders import is_free, whole_folder
 from cgd_lightning.sampling.caption import Caption, png_text
 from cgd_lightning.sampling.preview import preview
 

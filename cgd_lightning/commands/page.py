@@ -15,7 +15,7 @@ from cgd_lightning.errors import InputError, printable
 from cgd_lightning.exchange.onnx_graph import check_installed
 from cgd_lightning.exchange.page_files import built_page, check_page, write_page
 from cgd_lightning.exchange.page_server import address, listening
-from cgd_lightning.files import is_free
+from cgd_lightning.folders import is_free
 
 DEFAULT_PORT = 8000
 

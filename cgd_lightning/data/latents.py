@@ -26,7 +26,8 @@ from cgd_lightning.data.images import ImageBatch
 from cgd_lightning.diffusion.autoencoder import Autoencoder
 from cgd_lightning.diffusion.latents import Latents
 from cgd_lightning.errors import InputError, one_line
-from cgd_lightning.files import cache_home, open_plain, whole_folder
+from cgd_lightning.files import cache_home, open_plain
+from cgd_lightning.folders import whole_folder
 
 BATCH = 256
 """Images that are encoded at a time."""

@@ -13,7 +13,7 @@ from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.errors import InputError
 from cgd_lightning.exchange.diffusers_networks import their_settings, their_weights
 from cgd_lightning.exchange.diffusers_schedules import scheduler_settings
-from cgd_lightning.files import is_free, whole_folder
+from cgd_lightning.folders import is_free, whole_folder
 from cgd_lightning.networks.diffusers_unet import build_unet, library
 
 CARD = "cgd.json"

@@ -14,7 +14,7 @@ from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.errors import InputError
 from cgd_lightning.exchange.guided_step import check_can_be_a_step
 from cgd_lightning.exchange.step_files import Written, write_step
-from cgd_lightning.files import whole_folder
+from cgd_lightning.folders import whole_folder
 
 MODEL = "model"
 """The folder of the pair within a page."""

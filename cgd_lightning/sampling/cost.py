@@ -19,11 +19,11 @@ from tqdm import tqdm
 
 from cgd_lightning.amounts import duration, size
 from cgd_lightning.errors import InputError
-from cgd_lightning.sampling.claim import FULL
+from cgd_lightning.files import FULL
 from cgd_lightning.sampling.pair import Say
 
 SECONDS = 2.0
-"""Batches are timed for at least so long; a job that is done before says nothing."""
+"""Batches are timed for at least so long; of a job that ends sooner after it nothing is said."""
 
 
 class Cost:
@@ -94,10 +94,10 @@ class Cost:
         if self.made == 1:
             self.first = spent
         left = self.batches - self.made
-        if left and not self.is_told and spent >= SECONDS:
+        # Of one batch alone there is nothing better than its own time.
+        one = spent if self.made == 1 else (spent - self.first) / (self.made - 1)
+        if not self.is_told and spent >= SECONDS and left * one >= SECONDS:
             self.is_told = True
-            # Of one batch alone there is nothing better than its own time.
-            one = spent if self.made == 1 else (spent - self.first) / (self.made - 1)
             shared = f" on each of {self.processes} processes" if self.processes > 1 else ""
             self._tell(
                 f"{duration(one)} a batch: the {left} left{shared} take about "

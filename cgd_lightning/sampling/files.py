@@ -20,7 +20,8 @@ from torch import Tensor
 from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import one_line
 from cgd_lightning.evaluation.plots import grid, grid_places, to_picture
-from cgd_lightning.files import flush, on_disk, open_plain, whole, whole_folder
+from cgd_lightning.files import flush, on_disk, open_plain, whole
+from cgd_lightning.folders import whole_folder
 from cgd_lightning.sampling.caption import UNSAID, Caption
 from cgd_lightning.sampling.claim import IMAGES, WHOLE, Claim, check_free, publish
 from cgd_lightning.sampling.file_names import file_words

@@ -9,7 +9,7 @@ from torch import Tensor
 from cgd_lightning.data.planting import KINDS
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.plots import to_picture
-from cgd_lightning.files import is_free, whole_folder
+from cgd_lightning.folders import is_free, whole_folder
 
 
 def write_lesions(folder: Path, images: Tensor, masks: Tensor, kinds: Tensor) -> None:

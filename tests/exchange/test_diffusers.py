@@ -21,7 +21,7 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.exchange import diffusers as world
 from cgd_lightning.exchange.diffusers_files import WEIGHTS
 from cgd_lightning.exchange.imported import Imported
-from cgd_lightning.files import whole_folder
+from cgd_lightning.folders import whole_folder
 from cgd_lightning.networks import MLP, DiffusersUNet, EncoderUNet, UNet
 from tests.exchange.diffusers_folders import change, pipeline_folder, their_unet
 

@@ -42,6 +42,8 @@ def test_time_and_disk_are_told_once_as_soon_as_batches_took_two_seconds(tmp_pat
 def test_a_job_that_is_done_before_says_nothing(tmp_path: Path) -> None:
     job = Job(tmp_path, batches=3, total=300, left=300)
     assert [job.batch(0.5) for _ in range(3)] == [[], [], []]
+    job = Job(tmp_path, batches=5, total=500, left=500)
+    assert [job.batch(0.8) for _ in range(5)] == [[]] * 5  # less is left than was timed
 
 
 def test_an_npz_needs_the_room_of_its_batches_and_its_own(tmp_path: Path) -> None:

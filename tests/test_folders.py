@@ -1,11 +1,12 @@
 """Folders that are whole or not there."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from cgd_lightning.files import whole_folder, whole_folders
+from cgd_lightning.folders import whole_folder, whole_folders
 
 
 def test_two_writers_of_one_name_leave_each_other_alone(tmp_path: Path) -> None:
@@ -33,6 +34,45 @@ def test_folders_that_look_like_ours_are_left_alone(tmp_path: Path) -> None:
         (made / "file").touch()
     assert all((folder / "precious").exists() for folder in theirs)
     assert len(os.listdir(tmp_path)) == 4
+
+
+def test_what_a_killed_process_left_goes_with_the_next_and_that_of_a_living_one_stays(
+    tmp_path: Path,
+) -> None:
+    def begun() -> int:
+        ready, wait = os.pipe()
+        process = os.fork()
+        if process == 0:
+            with whole_folder(tmp_path / "x") as made:
+                (made / "file").touch()
+                os.write(wait, b"r")
+                signal.pause()
+        assert os.read(ready, 1) == b"r"
+        return process
+
+    def end(process: int) -> None:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+
+    precious = [tmp_path / ".x.precious/x", tmp_path / ".x.backed_u/lock", tmp_path / ".x.backed_u"]
+    precious[0].mkdir(parents=True)
+    precious[1].mkdir(parents=True)
+    (tmp_path / ".x.12345678").symlink_to(tmp_path / ".x.precious")
+    before = set(os.listdir(tmp_path))
+    end(begun())
+    living = begun()
+    left = set(os.listdir(tmp_path)) - before
+    assert len(left) == 1  # the first one's went when the second began
+    with whole_folder(tmp_path / "x"):
+        assert left < set(os.listdir(tmp_path))
+    end(living)
+    with whole_folder(tmp_path / "deep/x"), whole_folder(tmp_path / "y"):
+        assert left < set(os.listdir(tmp_path))  # of another path
+    (tmp_path / "x").rmdir()
+    with whole_folder(tmp_path / "x"):
+        assert not left & set(os.listdir(tmp_path))
+    assert set(os.listdir(tmp_path)) == before | {"deep", "x", "y"}
+    assert all(path.exists() for path in precious)
 
 
 def test_a_folder_has_the_mode_that_the_umask_says(tmp_path: Path) -> None:
