@@ -1,7 +1,7 @@
 """Images that stay where they are and are read batch by batch.
 
     stream.split(512)      batches in order, as those of a tensor
-    stream[places]         some of them
+    stream[places]         some of them, as of a tensor
 
 A set of any size then takes the memory of one batch. What takes `Images` takes a tensor of them,
 uint8 (N, C, H, W), as well.
@@ -56,10 +56,21 @@ class Stream(ABC):
     def __getitem__(self, places: int | slice | Tensor | Sequence[int], /) -> Tensor:
         """The image (C, H, W) at a place, or those (B, C, H, W) at several, in their order."""
         if isinstance(places, int):
-            return self.chosen([places % len(self)])[0]
+            return self.chosen([self._from_the_first(places)])[0]
         if isinstance(places, slice):
             return self.chosen(range(*places.indices(len(self))))
-        return self.chosen(places.tolist() if isinstance(places, Tensor) else places)
+        several = places.tolist() if isinstance(places, Tensor) else places
+        return self.chosen([self._from_the_first(place) for place in several])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for batch in self.split(BATCH):
+            yield from batch
+
+    def _from_the_first(self, place: int) -> int:
+        """Raises IndexError for a `place` that is none; negative ones count from the end."""
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"image {place} of {len(self)}")
+        return place % len(self)
 
     def read(self) -> Tensor:
         """All of them, in memory."""
@@ -77,7 +88,7 @@ class Stream(ABC):
 
     @abstractmethod
     def chosen(self, places: Sequence[int]) -> Tensor:
-        """The images (B, C, H, W) at `places`."""
+        """The images (B, C, H, W) at `places`, each from 0 to N - 1."""
 
 
 BATCH = 64

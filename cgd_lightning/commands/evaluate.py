@@ -29,7 +29,8 @@ from cgd_lightning.sampling.evaluated import (
 )
 from cgd_lightning.sampling.evaluation import Evaluation, Training, evaluate
 from cgd_lightning.sampling.references import write_reference
-from cgd_lightning.sampling.sources import Source, open_source
+from cgd_lightning.sampling.sources import Samples, open_source
+from cgd_lightning.streams import Stream
 
 
 def run(args: list[str]) -> None:
@@ -83,7 +84,7 @@ def _check(settings: Namespace, gate: Gate) -> None:
         gate.check_place(settings.write_reference, "write_reference")
 
 
-def _place(settings: Namespace, samples: Source, gate: Gate) -> Path:
+def _place(settings: Namespace, samples: Samples[Stream], gate: Gate) -> Path:
     """The folder that is written to. Raises InputError if only a file can have said it."""
     source = Path(settings.samples)
     place = source.stem
@@ -95,7 +96,7 @@ def _place(settings: Namespace, samples: Source, gate: Gate) -> Path:
     return out
 
 
-def _training(settings: Namespace, samples: Source, data: Any) -> Training | None:
+def _training(settings: Namespace, samples: Samples[Stream], data: Any) -> Training | None:
     if data is None:
         return None
     return Training.of(data.split("train"), len(samples.images), settings.num_training)
@@ -105,7 +106,7 @@ def _write(
     settings: Namespace,
     out: Path,
     evaluation: Evaluation,
-    samples: Source,
+    samples: Samples[Stream],
     reference: Reference,
     eyes: Eyes,
     names: tuple[str, ...],

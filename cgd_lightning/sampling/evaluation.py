@@ -24,7 +24,8 @@ from cgd_lightning.evaluation.memorisation import closest
 from cgd_lightning.evaluation.neighbours import nearest
 from cgd_lightning.evaluation.reference import Reference, reference_of
 from cgd_lightning.evaluation.report import Report
-from cgd_lightning.sampling.sources import Samples, Source
+from cgd_lightning.sampling.sources import Samples
+from cgd_lightning.streams import Images
 
 PAIRS = 10
 """Of a sample and the training image nearest to it that are kept."""
@@ -75,7 +76,7 @@ class Training:
 def evaluate(
     features: FeatureNetwork,
     reference: Reference,
-    samples: Samples | Source,
+    samples: Samples[Images],
     training: Training | None = None,
     metrics: Sequence[MetricFactory] = (),
     judge: FeatureNetwork | None = None,
@@ -132,7 +133,7 @@ def _shared(seen: Seen, reference: Reference) -> tuple[str, ...]:
 
 
 def _beside(
-    measure: Measure, samples: Samples | Source, seen: Seen, training: Training | None, bars: Bars
+    measure: Measure, samples: Samples[Images], seen: Seen, training: Training | None, bars: Bars
 ) -> tuple[str, Report | None, Report | None]:
     """(which real images, what as many of them score as there are samples, and the samples beside).
 
@@ -181,7 +182,7 @@ def _compared(
 
 
 def _pairs(
-    samples: Samples | Source, seen: Seen, training: Training | None, known: Reference | None
+    samples: Samples[Images], seen: Seen, training: Training | None, known: Reference | None
 ) -> tuple[tuple[float, Tensor, Tensor], ...]:
     if training is None or training.compared is None or known is None or known.features is None:
         return ()

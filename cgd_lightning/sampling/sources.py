@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.files import open_plain
 from cgd_lightning.sampling.arrays import ArrayImages, Told, image_shape_of, read_labels
 from cgd_lightning.sampling.stored import DAMAGE, FileImages, open_samples
-from cgd_lightning.streams import Stream
+from cgd_lightning.streams import Images, Stream
 
 MOST_BYTES = 2**35
 """Of all images together that are read into memory."""
@@ -31,24 +32,18 @@ ADVICE = ", or --resize to bring images to it"
 Shape = tuple[int, int, int]
 
 
+Held = TypeVar("Held", bound=Images, covariant=True)
+
+
 @dataclass(frozen=True, eq=False)
-class Samples:
+class Samples(Generic[Held]):
     """uint8 images (N, C, H, W), and what each was asked to be, where that is known.
 
-    ours: whether cgd sample wrote them. files: those of a folder of images, in it.
+    images: a tensor, or a stream of those that stay where they are until they are asked for. ours:
+    whether cgd sample wrote them. files: those of a folder of images, in it.
     """
 
-    images: Tensor
-    targets: list[Target] | None
-    ours: bool = False
-    files: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """`Samples` whose images stay where they are until they are asked for."""
-
-    images: Stream
+    images: Held
     targets: list[Target] | None
     ours: bool = False
     files: tuple[str, ...] = ()
@@ -62,7 +57,7 @@ def read_source(
     resize: bool = False,
     advice: str = ADVICE,
     most: int | None = None,
-) -> Samples:
+) -> Samples[Tensor]:
     """The images at `path`.
 
     image_shape: the (C, H, W) that is wanted; that of the first image if it is None. class_names:
@@ -89,13 +84,14 @@ def open_source(
     resize: bool = False,
     advice: str = ADVICE,
     most: int | None = None,
-) -> Source:
+) -> Samples[Stream]:
     """The same, of which no image is read but the first.
 
     Those that are damaged, or of another shape, are met when they are read, in the same words.
     """
     if path.is_dir() and os.path.lexists(path / "samples.json"):
-        return Source(*open_samples(path, image_shape, class_names or None, option), ours=True)
+        images, targets = open_samples(path, image_shape, class_names or None, option)
+        return Samples(images, targets, ours=True)
     where = f"{option} {path}"
     if path.is_dir() and os.path.lexists(path / "edits.json"):
         evaluated = "it as --edits, or " if option == "--samples" else ""
@@ -140,7 +136,7 @@ def _what_it_is(path: Path) -> str:
 
 def _open_npz(
     path: Path, image_shape: Shape | None, class_names: Sequence[str], resize: bool, told: Told
-) -> Source:
+) -> Samples[Stream]:
     with open_plain(path.resolve()) as file, open_arrays(file) as arrays:
         if "arr_0" not in arrays and "mu" in arrays:
             raise InputError("statistics of features, not images; they are for --reference")
@@ -153,7 +149,7 @@ def _open_npz(
         labels = read_labels(arrays, shape[0]) if "arr_1" in arrays else None
     images = ArrayImages(path.resolve(), "arr_0", shape, told)
     if labels is None or (labels == -1).all():
-        return Source(images, None)
+        return Samples(images, None)
     if labels.min() < 0:
         first = int((labels < 0).nonzero()[0])
         raise InputError(
@@ -163,7 +159,7 @@ def _open_npz(
     targets: list[Target] = labels.tolist()
     if class_names:
         check_targets(targets, class_names)
-    return Source(images, targets)
+    return Samples(images, targets)
 
 
 def _open_folder(
@@ -174,7 +170,7 @@ def _open_folder(
     advice: str,
     most: int | None,
     told: Told,
-) -> Source:
+) -> Samples[Stream]:
     if (root / "metrics.csv").is_file() or any(root.glob("version_*/metrics.csv")):
         raise InputError("a run; its samples are in folders of their own, as version_0/samples/0")
     own = {path.parent for path in root.rglob("evaluation.json")}
@@ -196,7 +192,7 @@ def _open_folder(
 
     images = FileImages(files, shape, read, told)
     targets = _targets_of_folders(files, root, class_names)
-    return Source(images, targets, files=tuple(f.relative_to(root).as_posix() for f in files))
+    return Samples(images, targets, files=tuple(f.relative_to(root).as_posix() for f in files))
 
 
 def _shape_of(image: Tensor) -> Shape:

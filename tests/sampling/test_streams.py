@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from cgd_lightning.data.images import ChosenImages, ImageBatch, ImageTensors, sample_images
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.reference import hash_of
-from cgd_lightning.sampling.sources import Source, open_source, read_source
+from cgd_lightning.sampling.sources import open_source, read_source
 
 SIDE, FEW, MANY = 96, 800, 4000
 
@@ -75,7 +75,7 @@ def test_memory_does_not_grow_with_the_number_of_samples(kind: str, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     few, many = (tuple(map(int, line.split())) for line in done.stdout.splitlines())
     assert (few[0], many[0]) == (FEW, MANY)
-    assert many[1] - few[1] < held / 4
+    assert many[1] - few[1] < held / 2
 
 
 @pytest.mark.parametrize("kind", ["npz", "png"])
@@ -88,8 +88,12 @@ def test_batches_and_places_of_a_stream_are_those_of_its_images(kind: str, tmp_p
     for ours, theirs in zip(batches, images.split(3), strict=True):
         assert torch.equal(ours, theirs)
         assert ours.is_contiguous()
-    for places in (torch.tensor([5, 0, 5]), [6], slice(2, 5), 4, -1):
+    for places in (torch.tensor([5, 0, -1]), [6, -7], slice(2, 5), slice(-2, None), 4, -1):
         assert torch.equal(stream[places], images[places])
+    for place in (7, -8, [0, 7], torch.tensor([-8])):
+        with pytest.raises(IndexError, match=r"image .* of 7"):
+            stream[place]
+    assert torch.equal(torch.stack(list(stream)), images)
     assert hash_of(stream) == hash_of(images)
 
 
@@ -126,7 +130,7 @@ def test_what_is_damaged_or_changed_is_told_when_it_is_read(
     kind: str, damage: Callable[[Path], None], says: str, tmp_path: Path
 ) -> None:
     write(tmp_path / "D", 7, kind, side=4)
-    found: Source = open_source(tmp_path / "D")
+    found = open_source(tmp_path / "D")
     damage(tmp_path / "D")
     with pytest.raises(InputError, match=rf"^--samples .*D: {says}"):
         hash_of(found.images)
