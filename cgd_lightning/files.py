@@ -21,6 +21,18 @@ FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 """Errors of a disk, file or account that takes no more, which do not say of what folder."""
 
 
+@contextmanager
+def told_if_full(path: str | Path, then: str) -> Iterator[None]:
+    """A full disk in this block is told of `path`, with what `then` is kept and to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        why = os.strerror(error.errno or errno.ENOSPC)
+        raise OSError(error.errno, f"{why}; {then}", f"{path}") from error
+
+
 def cache_home() -> Path | None:
     """The folder cgd-lightning in the user's cache; None if there is none.
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -70,15 +70,22 @@ def fork(folder: Path, variables: Mapping[str, str], *words: str) -> int:
 
 
 def fork_two(
-    folder: Path, variables: Callable[[int], Mapping[str, str]], *words: str
+    folder: Path,
+    variables: Callable[[int], Mapping[str, str]],
+    *words: str,
+    own: Sequence[str] = (),
 ) -> tuple[int, int]:
-    """Both processes of `cgd WORDS` on two devices, that of rank 0 first."""
+    """Both processes of `cgd WORDS` on two devices, that of rank 0 first.
+
+    own: a further word of each.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     first, second = (
-        fork(folder, {**variables(rank), **meeting}, *words, *TWO) for rank in range(2)
+        fork(folder, {**variables(rank), **meeting}, *words, *own[rank : rank + 1], *TWO)
+        for rank in range(2)
     )
     return first, second
 

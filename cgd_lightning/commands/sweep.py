@@ -18,7 +18,7 @@ from cgd_lightning.commands.measuring import shown_bar
 from cgd_lightning.commands.sample import Asked, in_words, read, say
 from cgd_lightning.commands.several import Option, combinations, read_options
 from cgd_lightning.commands.stored_data import with_data
-from cgd_lightning.commands.sweep_options import SAMPLES, divided, parser, scales_of
+from cgd_lightning.commands.sweep_options import KEPT, SAMPLES, divided, parser, scales_of
 from cgd_lightning.configuration.environment import with_environment
 from cgd_lightning.configuration.gate import Gate
 from cgd_lightning.configuration.parser import OneLineErrors
@@ -35,6 +35,7 @@ from cgd_lightning.evaluation.measured import Measured
 from cgd_lightning.evaluation.networks.named import feature_network
 from cgd_lightning.evaluation.reference import reference_of
 from cgd_lightning.evaluation.scale_measure import ScaleMeasure
+from cgd_lightning.files import told_if_full
 from cgd_lightning.sampling.hardware import pick_device
 from cgd_lightning.sampling.sweep import Sweep, Variant
 from cgd_lightning.sampling.sweep_files import told, write_sweep
@@ -61,7 +62,7 @@ def run(args: list[str]) -> None:
     look = _look(settings, judge, data, device, gate)
     out = Path(settings.out or checkpoints.results_folder(checkpoints.find(_ckpt(plan))) / "sweep")
     gate.check_place(out, "out")
-    with in_words():
+    with in_words(), told_if_full(out, KEPT):
         result = sweep(
             plan,
             measure=look,
@@ -72,7 +73,8 @@ def run(args: list[str]) -> None:
             compile=asked.place.compile,
             say=say,
         )
-    files = write_sweep(result, out, tuple(data.class_names))
+    with told_if_full(out, KEPT):
+        files = write_sweep(result, out, tuple(data.class_names))
     more = [] if result.chosen is None else ["", _command(result.chosen)]
     print("\n".join([*told(result), "", *result.advice, *more, "", *map(str, files)]))
 

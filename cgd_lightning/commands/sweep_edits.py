@@ -8,10 +8,18 @@ from pathlib import Path
 from cgd_lightning import checkpoints
 from cgd_lightning.commands import edit, sample
 from cgd_lightning.commands.several import Option, combinations, read_options
-from cgd_lightning.commands.sweep_options import ALONE, NOT_HERE, OF_EDITS, number_of, scales_of
+from cgd_lightning.commands.sweep_options import (
+    ALONE,
+    KEPT,
+    NOT_HERE,
+    OF_EDITS,
+    number_of,
+    scales_of,
+)
 from cgd_lightning.diffusion.start import Start
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.exact import exact
+from cgd_lightning.files import told_if_full
 from cgd_lightning.sampling.edit_sweep import GOAL, EditSweep
 from cgd_lightning.sampling.edit_sweep_files import told, write_edit_sweep
 from cgd_lightning.sampling.edit_sweep_run import sweep_edits
@@ -50,7 +58,7 @@ def run(args: list[str]) -> None:
     path = checkpoints.find(str(asked.request.ckpt))
     out = Path(asked.place.out or checkpoints.results_folder(path) / "edit-sweep")
     split = asked.split
-    with edit.in_words():
+    with edit.in_words(), told_if_full(out, KEPT):
         result = sweep_edits(
             plan,
             asked.wanted,
@@ -63,7 +71,8 @@ def run(args: list[str]) -> None:
             say=edit.say,
             known=asked.known,
         )
-    files = write_edit_sweep(result, out)
+    with told_if_full(out, KEPT):
+        files = write_edit_sweep(result, out)
     place = next(i for i, v in enumerate(plan.variants) if v is result.chosen.variant)
     command = shlex.join(["cgd", "edit", *words[place], f"--scale={exact(result.chosen.scale)}"])
     made = [f"it is made by: {command}", f"it lies in {result.chosen.folder}"]

@@ -33,6 +33,9 @@ ALONE = ("config", "from", "device", "compile", "trust", "trust-size", "trust_si
 SAMPLES = 1000
 """Of each point, unless the user says another number."""
 
+KEPT = "points that are finished are kept; make room, and give the same command again"
+"""What is said of a sweep whose disk is full."""
+
 
 def parser(
     words: Sequence[str], trust: checkpoints.Trust, named_by: str = "judge"

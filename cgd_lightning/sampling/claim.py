@@ -142,7 +142,28 @@ def is_made(folder: Path, request: Mapping[str, Any]) -> bool:
             f"--out {folder}: holds samples of another request ({differing}); give another folder, "
             "or remove it first"
         )
+    if lost := _lost(folder, there):
+        raise InputError(
+            f"--out {folder}: holds these samples, but {lost}; remove it and give the same command "
+            "again, or give another folder"
+        )
     return True
+
+
+def _lost(folder: Path, record: Mapping[str, Any]) -> str:
+    """Which of the files that `record` tells of are gone from `folder`; empty if none is."""
+    names = [name for name in ("grid.png", "samples.npz") if _is_empty(folder / name)]
+    if "grid.png" in names:
+        return "grid.png is gone"
+    count = record.get("images", {}).get("count")
+    there = 0 if "samples.npz" in names else count
+    if there == 0 and (folder / IMAGES).is_dir():
+        there = sum(not _is_empty(folder / IMAGES / name) for name in os.listdir(folder / IMAGES))
+    return "" if there == count else f"only {there} of its {count} images are left"
+
+
+def _is_empty(file: Path) -> bool:
+    return not file.is_file() or file.stat().st_size == 0
 
 
 def check_free(folder: Path) -> None:

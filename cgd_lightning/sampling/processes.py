@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +21,7 @@ CUTTING = ("fsdp", "deepspeed", "xla", "model_parallel")
 class Processes:
     """This process's place among all, and its device.
 
-    Here it waits for the others, and hears from the first.
+    Here it waits for the others, hears from the first, and gathers what all have, by rank.
     """
 
     rank: int
@@ -28,6 +29,7 @@ class Processes:
     device: torch.device
     barrier: Callable[[], None]
     broadcast: Callable[[Any], Any]
+    gather: Callable[[Any], list[Any]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ def start_processes(device: str, several: Devices) -> Processes:
     what is not there.
     """
     if several.devices is None and several.num_nodes == 1:
-        return Processes(0, 1, pick_device(device), lambda: None, lambda value: value)
+        return Processes(
+            0, 1, pick_device(device), lambda: None, lambda value: value, lambda value: [value]
+        )
     if several.strategy.startswith(CUTTING):
         raise InputError(
             f"--trainer.strategy {several.strategy}: shares out one network over devices, and "
@@ -71,8 +75,16 @@ def start_processes(device: str, several: Devices) -> Processes:
     with ending_together(subprocess_script):
         fabric.launch()
     return Processes(
-        fabric.global_rank, fabric.world_size, fabric.device, fabric.barrier, fabric.broadcast
+        *(fabric.global_rank, fabric.world_size, fabric.device),
+        *(fabric.barrier, fabric.broadcast, partial(_gather, fabric.world_size)),
     )
+
+
+def _gather(count: int, value: Any) -> list[Any]:
+    values = [value] * count
+    if count > 1:
+        torch.distributed.all_gather_object(values, value)
+    return values
 
 
 @contextmanager

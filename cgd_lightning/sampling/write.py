@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from cgd_lightning.checkpoints.classes import NO_TRUST, Trust
 from cgd_lightning.checkpoints.runs import results_folder
+from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.animation import Animation
 from cgd_lightning.sampling.caption import Caption
 from cgd_lightning.sampling.claim import Claim, claim, holds_any
@@ -73,16 +74,21 @@ def write_samples(
     # Before anything is written: settings that do not go together are said here.
     job.chunks()
     record = write_record(job.request, **place.recorded())
+    record["networks"] = _networks(job, processes)
     if processes.rank > 0:
         _fill(processes.broadcast(None), job, place, processes, record)
         return None
     folder = Path(place.out) if place.out else new_folder(results_folder(pair.path) / "samples")
-    record["networks"] = weights_hash(job)
     wanted = {**record["options"], "networks": record["networks"]}
     keep = place.out is not None
     with claim(folder, wanted, keep) as own:
         processes.broadcast(own)
         if own.made:
+            if place.animate and not (folder / "animation.gif").is_file():
+                raise InputError(
+                    f"--animate: {folder} holds these samples already, without animation.gif; "
+                    "give another folder"
+                )
             say(f"note: {folder} holds these samples already; nothing is left to do")
             return folder / "grid.png"
         try:
@@ -91,6 +97,17 @@ def write_samples(
             if keep and holds_any(own.pieces):
                 say(f"note: {folder} keeps the batches that are finished; the same command goes on")
             raise
+
+
+def _networks(job: Job, processes: Processes) -> str:
+    """The hash of the networks. Raises InputError unless all processes have read the same."""
+    networks = weights_hash(job)
+    if any(other != networks for other in processes.gather(networks)):
+        raise InputError(
+            "the networks were replaced while several processes read them; give the same command "
+            "again"
+        )
+    return networks
 
 
 def _fill(

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.command_line import TINY_CLASSIFIER, status
+from cgd_lightning import checkpoints
+from cgd_lightning.diffusion.denoiser import Denoiser
+from tests.command_line import TINY_CLASSIFIER
 from tests.launched import (
     LONGEST,
     TWO,
@@ -79,7 +81,8 @@ def test_cgd_torchrun_and_slurm_start_the_same_training(tmp_path: Path) -> None:
 
 def test_torchrun_and_slurm_start_the_same_samples_as_one_process(workplace: Path) -> None:
     words = (*SAMPLE, "--ckpt=runs/diffusion", "--num_samples=8")
-    assert status(*words, "--out=alone") == 0
+    # Not in this process: what it forks would wait for the threads that computed.
+    assert ended(fork(workplace, {}, *words, "--out=alone")) == 0
     for name, variables in (("torchrun", elastic), ("slurm", slurm)):
         both = fork_two(workplace, variables, *words, f"--out={name}")
         texts = [said(workplace, process) for process in both if ended(process) == 0]
@@ -92,6 +95,18 @@ def test_torchrun_and_slurm_start_the_same_samples_as_one_process(workplace: Pat
     )
     assert len(alone) == 8 + len(("grid.png", "samples.json"))
     assert all(other == alone for other in others)
+
+
+def test_processes_that_read_other_networks_make_no_samples(workplace: Path) -> None:
+    other = checkpoints.load("runs/diffusion", Denoiser)
+    with torch.no_grad():
+        next(iter(other.network.parameters())).mul_(1.01)
+    checkpoints.save(other, "other.ckpt")
+    own = ("--ckpt=runs/diffusion", "--ckpt=other.ckpt")
+    both = fork_two(workplace, slurm, *SAMPLE, "--num_samples=8", own=own)
+    assert [ended(process) for process in both] == [1, 1]
+    assert "error: cgd sample: the networks were replaced while several" in said(workplace, both[0])
+    assert not Path("S").exists()
 
 
 def running(folder: Path) -> tuple[int, int]:

@@ -111,6 +111,17 @@ def test_the_same_request_alone_goes_on_with_what_a_killed_job_left(
     code, _, err = cgd(*few, "--seed=1", "--out=D")
     assert code == 1
     assert "--out D: holds samples of another request (seed 0 there, 1 here)" in error_of(err)
+    code, _, err = cgd(*few, "--out=D", "--animate")
+    assert code == 1
+    assert "--animate: D holds these samples already, without animation.gif" in error_of(err)
+    lost = next(Path("D/images").iterdir()) if kind == "png" else Path("D/samples.npz")
+    lost.unlink()
+    code, _, err = cgd(*few, "--out=D")
+    assert code == 1
+    left = 49 if kind == "png" else 0
+    assert f"but only {left} of its 50 images are left" in error_of(err)
+    Path("D/grid.png").write_bytes(b"")
+    assert "but grid.png is gone" in error_of(cgd(*few, "--out=D")[2])
 
 
 def test_of_two_jobs_on_one_folder_one_is_refused_and_the_other_is_right(
