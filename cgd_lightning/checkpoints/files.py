@@ -91,16 +91,22 @@ def write(
             full = isinstance(error, OSError) and error.errno in FULL
             if not full and "inline_container" not in str(error):
                 raise
-            raise OSError(_full(Path(path), unfinished, contents)) from error
+            # Of a limit, the system says so; torch does not say why it could not write.
+            why = (
+                error.strerror
+                if isinstance(error, OSError)
+                else "could not be written; is the disk full?"
+            )
+            raise OSError(f"{path}: {why}; {_room(Path(path), unfinished, contents)}") from error
 
 
-def _full(path: Path, unfinished: Path, contents: Any) -> str:
-    """That `contents` did not find room at `path`, how much is missing, and what there is."""
+def _room(path: Path, unfinished: Path, contents: Any) -> str:
+    """How much room `contents` found at `path`, how much is missing, and what is kept."""
     wanted, taken = _bytes_of(contents), unfinished.stat().st_size if unfinished.exists() else 0
     kept = "; what was there before is kept" if path.is_file() else ""
     return (
-        f"{path}: could not be written; is the disk full? It took {taken:,} of about {wanted:,} "
-        f"bytes; about {max(wanted - taken, PER_TENSOR):,} more are needed{kept}"
+        f"it took {taken:,} of about {wanted:,} bytes, and about "
+        f"{max(wanted - taken, PER_TENSOR):,} more are needed{kept}"
     )
 
 
