@@ -3,7 +3,8 @@
 A process that the first one started, or torchrun, looks whether that one is still there; the first
 looks at those that it started. One that is left over has a few seconds to end by itself, with an
 error of its own. Then it is told to stop, and if it waits somewhere for those that are gone, as
-at the start, it is ended. Only the standard library is imported here.
+at the start, it is ended. Once the command has ended, nothing is ended any more: a program that
+called it goes on. Only the standard library is imported here.
 """
 
 import _thread
@@ -13,10 +14,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from types import TracebackType
+
+from cgd_lightning.bell import Bell
 
 STARTED_BY = "CGD_STARTED_BY"
 """Environment variable: the number of the first process, for those that it starts."""
+
+OF_LIGHTNING = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
+"""Environment variables that Lightning sets in the process that starts others, and leaves there."""
 
 LOOK = 0.2
 """Seconds from one look to the next."""
@@ -27,193 +36,213 @@ GRACE = 3.0
 PATIENCE = 60.0
 """Seconds for one that has heard it, and may be writing a checkpoint."""
 
-_lost: list[str] = []
-"""What has become of another process."""
-
-_told = threading.Event()
-"""This process was told to stop because another one is gone."""
-
-_heard = threading.Event()
-"""This process heard that it is to stop."""
-
-_command = "cgd"
-"""What is said to have ended."""
-
-_parent = 0
-"""The process that this one ends with, 0 if there is none."""
-
-_spoken_for = False
-"""Whether the first process of the command started this one, and says what becomes of it."""
-
-_bell: int | None = None
-"""What takes the numbers of signals while this process waits for others to be there."""
-
-_children: list[subprocess.Popen[bytes]] = []
-
-_last: list[Callable[[], object]] = []
-"""What is still done in a process that is ended."""
-
 
 def is_first() -> bool:
     """Whether this process speaks for all of its command, or is the only one.
 
-    Of those that Lightning, torchrun or SLURM's srun starts, it is the first.
+    Of those that Lightning, torchrun or SLURM's srun starts, it is the first one, on the first of
+    its machines.
     """
-    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
-    return next((os.environ[name] for name in names if os.environ.get(name)), "0") == "0"
+    ranks = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+    return _first_of(ranks) == _first_of(("NODE_RANK", "GROUP_RANK")) == "0"
 
 
-def lead() -> None:
-    """Let processes end with this one that are started from now on, until `dismiss`."""
-    os.environ[STARTED_BY] = str(os.getpid())
+def _first_of(names: Sequence[str]) -> str:
+    """The first of these environment variables that is set, or "0"."""
+    return next((os.environ[name] for name in names if os.environ.get(name)), "0")
 
 
-def dismiss() -> None:
-    """Let processes that are started from now on end on their own."""
-    os.environ.pop(STARTED_BY, None)
+class Peers:
+    """The processes of the command that runs in this block.
 
+    Those that are left over when it ends are ended with it.
 
-def meet() -> None:
-    """End this process by SIGTERM or Ctrl-C, too, while it waits for others, until `met`.
-
-    Python calls its handlers in the main thread alone, which does not come back from there.
+    Args:
+        command: its name, for messages.
     """
-    global _bell
-    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
-        return
-    met()
-    rung, _bell = os.pipe()
-    os.set_blocking(_bell, False)
-    signal.set_wakeup_fd(_bell, warn_on_full_buffer=False)
-    threading.Thread(target=_listen, args=(rung,), daemon=True).start()
+
+    def __init__(self, command: str) -> None:
+        place, first = os.environ.get("LOCAL_RANK", "0"), os.environ.get(STARTED_BY, "")
+        self.command = command
+        self.follows = place not in ("", "0") and first.isdecimal()
+        """Whether the first process of the command started this one, and speaks for it."""
+        self.told = False
+        """Whether this process was told to stop, and why, because another one is gone."""
+        self._parent = int(first) if self.follows else 0
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            self._parent = os.getppid()
+        if sys.platform == "win32":  # there a process keeps the number of its parent
+            self._parent = 0
+        self._children: Sequence[subprocess.Popen[bytes]] = ()
+        self._clean: list[Callable[[], object]] = []
+        self._bell: Bell | None = None
+        self._heard = False
+        self._over = threading.Event()
+        self._deciding = threading.Lock()  # whether the command is over, or this process ends
+
+    def __enter__(self) -> "Peers":
+        self._before = {name: os.environ.get(name) for name in OF_LIGHTNING}
+        self._token = _running.set(self)
+        if self._parent:
+            threading.Thread(target=self._look, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        self.met()
+        _running.reset(self._token)
+        _restore(self._before)
+        with suppress(KeyboardInterrupt):  # the second Ctrl-C, which ends them at once
+            self._end_children()
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Processes that are started in this block end with this one.
+
+        This one can be ended by SIGTERM or Ctrl-C, too, while it waits for others, until `met`.
+        """
+        before = {STARTED_BY: os.environ.get(STARTED_BY)}
+        os.environ[STARTED_BY] = str(os.getpid())
+        if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
+            self.met()
+            self._bell = Bell(self._ring)
+        try:
+            yield
+        finally:
+            _restore(before)
+            self.met()
+
+    def met(self) -> None:
+        """Leave signals to their handlers from now on: all processes are there."""
+        if self._bell is not None:
+            bell, self._bell = self._bell, None
+            bell.close()
+
+    def watch(self, children: Sequence[subprocess.Popen[bytes]]) -> None:
+        """Let this process, and all of `children`, end when one of them fails."""
+        self._children = children
+        if not self._parent:
+            threading.Thread(target=self._look, daemon=True).start()
+
+    def lost(self) -> str | None:
+        """What has become of another process, if one has ended before its time."""
+        deadline = time.monotonic() + 2 * LOOK
+        while (gone := self._gone()) is None and (self._parent or self._children):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(LOOK / 4)
+        return gone
+
+    def heard(self) -> None:
+        """Say that this process has heard that it is to stop, and needs time to do so."""
+        self._heard = True
+
+    def at_last(self, clean: Callable[[], object]) -> None:
+        """Have `clean` called if this process is ended while it waits for another one."""
+        self._clean.append(clean)
+
+    def stop(self) -> None:
+        """Let this process be, whatever becomes of the others."""
+        with self._deciding:
+            self._over.set()
+
+    def join(self) -> None:
+        """Wait until all processes have ended that this one started, which has done its work."""
+        self.stop()
+        self._wait(PATIENCE)
+
+    def _wait(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        for child in self._children:
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(max(0.0, deadline - time.monotonic()))
+
+    def _end_children(self) -> None:
+        try:
+            for child in self._children:
+                child.terminate()
+            self._wait(2 * GRACE)
+        finally:
+            for child in self._children:
+                child.kill()
+                child.wait()
+
+    def _gone(self) -> str | None:
+        if self._parent and os.getppid() != self._parent:
+            return "the process that started this one has ended, and so does this one"
+        codes = [child.poll() for child in self._children]
+        for rank, code in enumerate(codes, start=1):
+            if code:
+                how = f"with status {code}" if code > 0 else f"by {_name(-code)}"
+                return f"process {rank} of 0 to {len(codes)} ended {how}, and so do the others"
+        return None
+
+    def _look(self) -> None:
+        """End this process, and those that it started, once another one is gone."""
+        while (gone := self._gone()) is None:
+            if self._over.wait(LOOK):
+                return
+        self._over.wait(GRACE)
+        with self._deciding:
+            if not self._over.is_set() and not self._heard:
+                if os.environ.get("LOCAL_RANK", "0") in ("0", "1"):  # not all that are left over
+                    self._say(gone)
+                self.told = True
+                _thread.interrupt_main(signal.SIGTERM)
+        self._over.wait(GRACE)
+        if self._heard:
+            self._over.wait(PATIENCE)
+        self._leave(1)
+
+    def _ring(self, number: int) -> None:
+        """End this process, which still waits for others: it was sent this signal."""
+        bell = self._bell
+        self._over.wait(2 * GRACE)
+        if bell is not None and bell is self._bell and not self._heard:
+            if not self.follows:
+                self._say("terminated" if number == signal.SIGTERM else "interrupted")
+            self._leave(128 + number)
+
+    def _say(self, what: str) -> None:
+        print(f"error: {self.command}: {what}", file=sys.stderr, flush=True)
+
+    def _leave(self, status: int) -> None:
+        """End this process, unless its command is over."""
+        with self._deciding:
+            if self._over.is_set():
+                return
+            try:
+                for child in self._children:
+                    child.kill()
+                for clean in self._clean:
+                    clean()
+            finally:
+                os._exit(status)
 
 
-def met() -> None:
-    """Leave signals to their handlers from now on: all processes are there."""
-    global _bell
-    if _bell is not None:
-        signal.set_wakeup_fd(-1)
-        os.close(_bell)
-        _bell = None
+_running: ContextVar[Peers | None] = ContextVar("running", default=None)
 
 
-def _listen(rung: int) -> None:
-    bell, number = _bell, 0
-    while number not in (signal.SIGTERM, signal.SIGINT):
-        signals = os.read(rung, 1)
-        if not signals:
-            break
-        number = signals[0]
-    os.close(rung)
-    time.sleep(2 * GRACE if number else 0)
-    if number and bell is not None and bell == _bell and not _heard.is_set():
-        how = "terminated" if number == signal.SIGTERM else "interrupted"
-        if not _spoken_for:
-            _say(how)
-        _leave(128 + number)
+def current() -> Peers:
+    """The processes of the command that runs here; those of a program, if it runs none."""
+    return _running.get() or Peers("cgd")
 
 
-def follow(command: str) -> None:
-    """Let this process end when the one does that started it for the same command.
-
-    Nothing is done in a process that was started otherwise. command: its name, for messages.
-    """
-    global _command, _parent, _spoken_for
-    _command = f"cgd {command}"
-    place, first = os.environ.get("LOCAL_RANK", "0"), os.environ.get(STARTED_BY, "")
-    _spoken_for = place not in ("", "0") and first.isdecimal()
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        _parent = os.getppid()
-    elif _spoken_for:
-        _parent = int(first)
-    if _parent and sys.platform != "win32":  # there a process keeps the number of its parent
-        threading.Thread(target=_follow, daemon=True).start()
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # as of a real-time signal
+        return f"signal {number}"
 
 
-def watch(children: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Let this process, and all of `children`, end when one of them fails."""
-    _children[:] = children
-    threading.Thread(target=_watch, daemon=True).start()
-
-
-def lost() -> str | None:
-    """What has become of another process, if one has ended before its time."""
-    deadline = time.monotonic() + 2 * LOOK
-    while not _lost and (_parent or _children) and time.monotonic() < deadline:
-        time.sleep(LOOK / 4)
-    return _lost[0] if _lost else None
-
-
-def follows() -> bool:
-    """Whether the first process of this command started this one, and speaks for it."""
-    return _spoken_for
-
-
-def release() -> None:
-    """Have those end that this process started, for it has failed itself."""
-    for child in _children:
-        if child.poll() is None:
-            child.terminate()
-
-
-def at_last(clean: Callable[[], object]) -> None:
-    """Have `clean` called if this process is ended while it waits for another one."""
-    _last.append(clean)
-
-
-def told() -> bool:
-    """Whether this process was told to stop, and why, because another one is gone."""
-    return _told.is_set()
-
-
-def heard() -> None:
-    """Say that this process has heard that it is to stop, and needs time to do so."""
-    _heard.set()
-
-
-def _follow() -> None:
-    while os.getppid() == _parent:
-        time.sleep(LOOK)
-    _lost.append("the process that started this one has ended, and so does this one")
-    _end()
-
-
-def _watch() -> None:
-    while True:
-        codes = [child.poll() for child in _children]
-        failed = [(rank, code) for rank, code in enumerate(codes, start=1) if code]
-        if failed:
-            break
-        if all(code == 0 for code in codes):
-            return
-        time.sleep(LOOK)
-    rank, code = failed[0]
-    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
-    _lost.append(f"process {rank} of 0 to {len(codes)} ended {how}, and so do the others")
-    _end()
-
-
-def _end() -> None:
-    """End this process and those that it started."""
-    time.sleep(GRACE)
-    if not _heard.is_set():
-        if os.environ.get("LOCAL_RANK", "0") in ("0", "1"):  # not all that are left over
-            _say(_lost[0])
-        _told.set()
-        _thread.interrupt_main(signal.SIGTERM)
-        time.sleep(GRACE)
-    if _heard.is_set():
-        time.sleep(PATIENCE)
-    _leave(1)
-
-
-def _say(what: str) -> None:
-    print(f"error: {_command}: {what}", file=sys.stderr, flush=True)
-
-
-def _leave(status: int) -> None:
-    for child in _children:
-        child.kill()
-    for clean in _last:
-        clean()
-    os._exit(status)
+def _restore(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

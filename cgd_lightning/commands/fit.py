@@ -22,7 +22,7 @@ import cgd_lightning.data.vision
 import cgd_lightning.networks
 import cgd_lightning.training.autoencoder
 import cgd_lightning.training.muon  # noqa: F401  (so that short names are known)
-from cgd_lightning import checkpoints, peers
+from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints import schema
 from cgd_lightning.commands.fit_help import tell
 from cgd_lightning.commands.own_config import with_own_config
@@ -33,6 +33,7 @@ from cgd_lightning.configuration.parser import OneLineErrors, instantiate
 from cgd_lightning.configuration.trusted import take_trusted
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.errors import InputError
+from cgd_lightning.peers import current, is_first
 from cgd_lightning.training.callbacks import callbacks_of
 from cgd_lightning.training.guided_sampler import GuidedSampler
 from cgd_lightning.training.interrupt import soft_interrupt, stopping
@@ -41,14 +42,13 @@ from cgd_lightning.training.metrics_file import RunCSVLogger
 from cgd_lightning.training.module import TrainingModule
 from cgd_lightning.training.modules import ClassifierModule
 from cgd_lightning.training.network_size import check_size
-from cgd_lightning.training.own_folder import is_first
 from cgd_lightning.training.predictions import ProbabilityTable
 from cgd_lightning.training.quiet import quieten
 from cgd_lightning.training.relaunch import command_line
 from cgd_lightning.training.run import STOPPED, Run, claim
 from cgd_lightning.training.run_checkpoint import RunCheckpoint
 from cgd_lightning.training.run_files import check_reads, with_run_files
-from cgd_lightning.training.run_folder import discard_unused
+from cgd_lightning.training.run_folder import discard_unused, say
 from cgd_lightning.training.settings import (
     check_trainer,
     fast_precision,
@@ -66,7 +66,7 @@ PARSER = {"prog": "cgd", "default_env": True, "env_prefix": "CGD", "allow_abbrev
 def run(args: list[str]) -> None:
     """Run `args`: one of Lightning's commands and its options."""
     quieten()
-    peers.at_last(discard_unused)
+    current().at_last(discard_unused)
     words, gate = take_trusted(args, lightning=True)
     try:
         with (
@@ -83,7 +83,7 @@ def run(args: list[str]) -> None:
     except SIGTERMException:
         number = interrupted[0] if interrupted else signal.SIGTERM
         if number not in (signal.SIGINT, signal.SIGTERM) and is_first():
-            _say(requeue())
+            say(requeue())
         sys.exit(128 + number)
     finally:
         discard_unused()
@@ -121,7 +121,7 @@ class TrainingCLI(LightningCLI):
                 args=args,
             )
         except SIGTERMException:
-            _say(self.claimed.rest if self.claimed else STOPPED)
+            say(self.claimed.rest if self.claimed else STOPPED)
             raise
 
     def setup_parser(self, *args: Any, **kwargs: Any) -> None:
@@ -213,7 +213,7 @@ class TrainingCLI(LightningCLI):
         if self.claimed is not None:
             if made.trainer.logger is not False:
                 made.trainer.logger = [RunCSVLogger(self.claimed.folder), *made.trainer.logger]
-            _say(self.claimed.title)
+            say(self.claimed.title)
         plugins = with_run_files(listed(made.trainer.plugins))
         if self.claimed is not None and (number := signal_of(plugins)) is not None:
             self.until.enter_context(stopping(number, self.interrupted))
@@ -236,8 +236,3 @@ class TrainingCLI(LightningCLI):
     def after_fit(self) -> None:
         if self.claimed is not None and rank_zero_only.rank == 0:
             print(self.claimed.result(self.trainer))
-
-
-def _say(text: str) -> None:
-    if rank_zero_only.rank == 0:
-        print(text, file=sys.stderr)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 
-from cgd_lightning import peers
+from cgd_lightning.peers import Peers
 
 HELP = """usage: cgd COMMAND [OPTIONS]
 
@@ -93,33 +93,29 @@ def _run(args: list[str]) -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal does not know is shown by its code.
             stream.reconfigure(errors="backslashreplace")
-    peers.follow(args[0])
-    try:
-        _do(args)
-    except SystemExit as end:
-        if end.code:
-            peers.release()
-        raise
+    with Peers(f"cgd {args[0]}") as peers:
+        _do(args, peers)
 
 
-def _do(args: list[str]) -> None:
+def _do(args: list[str], peers: Peers) -> None:
     try:
-        with _terminable():
+        with _terminable(peers):
             _start_quickly(args)
             command = import_module(f"cgd_lightning.commands.{COMMANDS[args[0]]}")
             command.run(args)
+            peers.join()
     except Terminated:
-        if peers.told():
+        if peers.told:
             sys.exit(1)
-        _stop(f"cgd {args[0]}: terminated", 143)
+        _stop(f"cgd {args[0]}: terminated", 143, peers)
     except KeyboardInterrupt:
-        _stop(f"cgd {args[0]}: interrupted", 130)
+        _stop(f"cgd {args[0]}: interrupted", 130, peers)
     except MemoryError:
         _fail(f"cgd {args[0]}: out of memory; give a smaller batch size or fewer samples", 1)
     except Exception as error:
         if "CGD_DEBUG" in os.environ:
             raise
-        _fail(f"cgd {args[0]}: {_in_one_line(error)}", 1)
+        _fail(f"cgd {args[0]}: {_in_one_line(error, peers)}", 1)
 
 
 class Terminated(BaseException):
@@ -127,8 +123,8 @@ class Terminated(BaseException):
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM raises Terminated in this block."""
+def _terminable(peers: Peers) -> Iterator[None]:
+    """SIGTERM raises Terminated in this block, and `peers` may send it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -141,10 +137,11 @@ def _terminable() -> Iterator[None]:
     try:
         yield
     finally:
+        peers.stop()
         signal.signal(signal.SIGTERM, before)
 
 
-def _in_one_line(error: Exception) -> str:
+def _in_one_line(error: Exception, peers: Peers) -> str:
     """What the user is told of `error`.
 
     Of an error that nobody foresaw, also its kind, and how to see where it came from.
@@ -178,9 +175,9 @@ def _start_quickly(args: list[str]) -> None:
         gc.enable()
 
 
-def _stop(message: str, status: int) -> None:
+def _stop(message: str, status: int, peers: Peers) -> None:
     """As `_fail`, but the first of several processes speaks for those that it started."""
-    if peers.follows():
+    if peers.follows:
         sys.exit(status)
     _fail(message, status)
 

@@ -5,16 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 
-from cgd_lightning import peers
 from cgd_lightning.errors import InputError
+from cgd_lightning.peers import current
 from cgd_lightning.sampling.hardware import pick_device
-
-CUTTING = ("fsdp", "deepspeed", "xla", "model_parallel")
-"""How the names of strategies begin that cut a network."""
+from cgd_lightning.sampling.strategies import check_strategy
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,7 @@ def start_processes(device: str, several: Devices) -> Processes:
         return Processes(
             0, 1, pick_device(device), lambda: None, lambda value: value, lambda value: [value]
         )
-    if several.strategy.startswith(CUTTING):
-        raise InputError(
-            f"--trainer.strategy {several.strategy}: shares out one network over devices, and "
-            "samples are made by a whole one on each; give --trainer.strategy ddp"
-        )
+    check_strategy(several.strategy)
     from lightning.fabric import Fabric
     from lightning.fabric.strategies.launchers import subprocess_script
 
@@ -91,19 +85,16 @@ def _gather(count: int, value: Any) -> list[Any]:
 def ending_together(launcher: ModuleType) -> Iterator[None]:
     """Processes that Lightning's `launcher` starts in this block end together.
 
-    `peers` takes the place of its own observer, which kills without a word, and only the processes
-    whose first one lives. That is a private name; pyproject.toml pins Lightning's version.
+    `Peers.watch` takes the place of its own observer, which kills without a word, and only the
+    processes whose first one lives. That is a private name; pyproject.toml pins Lightning's version.
     """
-    own: Any = launcher
+    own, peers = cast(Any, launcher), current()
     before, own._launch_process_observer = own._launch_process_observer, peers.watch
-    peers.lead()
-    peers.meet()
     try:
-        yield
+        with peers.starting():
+            yield
     finally:
         own._launch_process_observer = before
-        peers.dismiss()
-        peers.met()
 
 
 def _count(devices: str | None) -> Any:

@@ -6,8 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lightning.pytorch.utilities.exceptions import SIGTERMException
-
 
 @contextmanager
 def soft_interrupt() -> Iterator[list[int]]:
@@ -20,8 +18,6 @@ def soft_interrupt() -> Iterator[list[int]]:
 
     def once(number: int, frame: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            raise KeyboardInterrupt
         interrupted.append(number)
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -37,15 +33,10 @@ def soft_interrupt() -> Iterator[list[int]]:
 
 @contextmanager
 def stopping(number: int, interrupted: list[int]) -> Iterator[None]:
-    """The signal of this number stops a training as SIGTERM does, and is added to `interrupted`.
-
-    Before there is a training to stop it raises SIGTERMException.
-    """
+    """The signal of this number does as SIGTERM does, and is added to `interrupted`."""
 
     def stop(number: int, frame: object) -> None:
         interrupted.append(number)
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            raise SIGTERMException
         os.kill(os.getpid(), signal.SIGTERM)
 
     if threading.current_thread() is not threading.main_thread():

@@ -22,12 +22,12 @@ from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.diffusion.process import NoisyBatch
 from cgd_lightning.errors import InputError
 from cgd_lightning.networks import Network
+from cgd_lightning.sampling.strategies import check_strategy
 from cgd_lightning.training.average import MovingAverage
 from cgd_lightning.training.learning_rate import rate_factor
 from cgd_lightning.training.module_checks import check_network
 from cgd_lightning.training.optimizer_states import fit_states
 from cgd_lightning.training.resume import checked
-from cgd_lightning.training.strategies import check_strategy
 
 NetworkFactory = Callable[[int, int, int], Network]
 """(image_size, in_channels, out_channels) -> network.

@@ -1,16 +1,13 @@
 """The folder of a run is one training's alone, and what a killed one left half-written goes."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lightning.fabric.utilities.rank_zero import rank_zero_only
-
 from cgd_lightning.lock import locked
+from cgd_lightning.peers import is_first
 from cgd_lightning.training import slurm
-
-LOCK = ".training.lock"
+from cgd_lightning.training.run_folder import LOCK
 
 UNFINISHED = (
     *(".best.ckpt.tmp", ".last.ckpt.tmp", ".config.yaml.tmp", ".metrics.csv.tmp"),
@@ -41,10 +38,3 @@ def sweep(folder: Path) -> None:
         for file in folder.glob(pattern):
             with suppress(OSError):  # of no file, which is in nobody's way
                 file.unlink()
-
-
-def is_first() -> bool:
-    """Whether this process is the first of its training, on the first of its machines."""
-    node = os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0"))
-    first: bool = rank_zero_only.rank == 0  # type: ignore[attr-defined]
-    return first and node in ("", "0")

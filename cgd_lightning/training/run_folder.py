@@ -10,6 +10,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from cgd_lightning import checkpoints
 from cgd_lightning.errors import InputError
+from cgd_lightning.peers import is_first
 from cgd_lightning.training import slurm
 from cgd_lightning.training.training_file import check_whole
 
@@ -17,6 +18,9 @@ CLAIMED = "CGD_RUN_FOLDER"
 """Environment variable by which the processes that Lightning starts learn the first one's folder:
 its process number, and the folder.
 """
+
+LOCK = ".training.lock"
+"""The file that a training holds in its folder."""
 
 _made: list[Path] = []
 """The folders that this process made."""
@@ -37,7 +41,7 @@ def run_folder(
     begun = slurm.earlier(checkpoints.versions(run), config) if ckpt_path != "last" else None
     if begun is not None:
         if not _kept(begun):
-            _say(f"starts anew: there is no checkpoint yet in {begun}, where this job was")
+            say(f"starts anew: there is no checkpoint yet in {begun}, where this job was")
         else:
             check_own_files(begun)
             return begun, str(newest_whole([begun], kind))
@@ -51,7 +55,7 @@ def run_folder(
                 "without --ckpt_path"
             )
         if not any(_kept(folder) for folder in versions):
-            _say(f"starts anew: there is no checkpoint yet in any version of {run}")
+            say(f"starts anew: there is no checkpoint yet in any version of {run}")
             return new_version(run), None
         file = newest_whole(versions, kind)
     elif Path(ckpt_path).is_dir():
@@ -84,15 +88,16 @@ def newest_whole(folders: list[Path], kind: str | None) -> Path:
                 problems.append(str(error))
                 continue
             for problem in problems:
-                _say(f"passed over: {problem}")
+                say(f"passed over: {problem}")
             return file
     raise InputError(
         f"nothing to go on from: {'; '.join(problems)[:600]}; start the run without --ckpt_path"
     )
 
 
-def _say(text: str) -> None:
-    if rank_zero_only.rank == 0:
+def say(text: str) -> None:
+    """Tell the user, on standard error, once for all processes."""
+    if is_first():
         print(text, file=sys.stderr)
 
 
@@ -155,7 +160,7 @@ def discard_unused() -> None:
             folder.is_dir()
             and not folder.is_symlink()
             and all(
-                file.name == "config.yaml" or file.name.startswith(slurm.MARK)
+                file.name in ("config.yaml", LOCK) or file.name.startswith(slurm.MARK)
                 for file in folder.iterdir()
             )
         ):

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.hardware import fast_bf16, pick_device
-from cgd_lightning.training.strategies import check_strategy
+from cgd_lightning.sampling.strategies import check_strategy
 
 
 def class_of(class_path: str) -> type[Any]:

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from cgd_lightning import peers
+from cgd_lightning.peers import current
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def soft_termination() -> Iterator[None]:
     """
 
     def terminate(number: int, frame: object) -> None:
-        peers.heard()
+        current().heard()
         if signal.getsignal(signal.SIGTERM) is terminate:
             raise SIGTERMException
 
@@ -49,7 +49,7 @@ class StopTogether(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if threading.current_thread() is threading.main_thread():
-            peers.met()
+            current().met()
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._listen(trainer)
@@ -68,7 +68,7 @@ class StopTogether(Callback):
         told = torch.tensor([self.told])
         torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX, self.group)
         if told.item():
-            peers.heard()
+            current().heard()
             trainer._signal_connector.received_sigterm = True
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -84,7 +84,7 @@ class StopTogether(Callback):
         """Take note of SIGTERM in place of Lightning's handler."""
 
         def note(number: int, frame: object) -> None:
-            peers.heard()
+            current().heard()
             self.told = True
 
         _take(trainer, note)
@@ -93,7 +93,7 @@ class StopTogether(Callback):
         """Let SIGTERM end a command that has nothing to save."""
 
         def end(number: int, frame: object) -> None:
-            peers.heard()
+            current().heard()
             raise SIGTERMException
 
         if trainer.state.fn != "fit":
