@@ -68,6 +68,8 @@ class Peers:
         """Whether the first process of the command started this one, and speaks for it."""
         self.told = False
         """Whether this process was told to stop, and why, because another one is gone."""
+        self.disband: Callable[[], object] = lambda: None
+        """What is called when the command is over, and this process is of no group any more."""
         self._parent = int(first) if self.follows else 0
         if "TORCHELASTIC_RUN_ID" in os.environ:
             self._parent = os.getppid()
@@ -99,6 +101,7 @@ class Peers:
         _restore(self._before)
         with suppress(KeyboardInterrupt):  # the second Ctrl-C, which ends them at once
             self._end_children()
+        self.disband()
 
     @contextmanager
     def starting(self) -> Iterator[None]:
@@ -154,6 +157,7 @@ class Peers:
     def join(self) -> None:
         """Wait until all processes have ended that this one started, which has done its work."""
         self.stop()
+        self.disband()
         self._wait(PATIENCE)
 
     def _wait(self, seconds: float) -> None:

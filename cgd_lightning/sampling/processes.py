@@ -86,15 +86,28 @@ def ending_together(launcher: ModuleType) -> Iterator[None]:
     """Processes that Lightning's `launcher` starts in this block end together.
 
     `Peers.watch` takes the place of its own observer, which kills without a word, and only the
-    processes whose first one lives. That is a private name; pyproject.toml pins Lightning's version.
+    processes whose first one lives. That is a private name; pyproject.toml pins Lightning's
+    version.
     """
     own, peers = cast(Any, launcher), current()
     before, own._launch_process_observer = own._launch_process_observer, peers.watch
+    if not _are_grouped():
+        peers.disband = _disband
     try:
         with peers.starting():
             yield
     finally:
         own._launch_process_observer = before
+
+
+def _are_grouped() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _disband() -> None:
+    """Leave the group of processes, where the next command would wait for those that are gone."""
+    if _are_grouped():
+        torch.distributed.destroy_process_group()
 
 
 def _count(devices: str | None) -> Any:
