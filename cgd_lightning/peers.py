@@ -101,7 +101,7 @@ class Peers:
         _restore(self._before)
         with suppress(KeyboardInterrupt):  # the second Ctrl-C, which ends them at once
             self._end_children()
-        self.disband()
+        self._disband()
 
     @contextmanager
     def starting(self) -> Iterator[None]:
@@ -157,8 +157,12 @@ class Peers:
     def join(self) -> None:
         """Wait until all processes have ended that this one started, which has done its work."""
         self.stop()
-        self.disband()
+        self._disband()
         self._wait(PATIENCE)
+
+    def _disband(self) -> None:
+        if not self.follows:  # as one that follows ends, too, and is seen to end before its group
+            self.disband()
 
     def _wait(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -144,6 +144,60 @@ def test_all_end_when_one_does_while_they_wait_for_each_other(tmp_path: Path) ->
     assert len(left) == 1  # of the first process that could not remove it
 
 
+CALLBACK = """
+from lightning.pytorch import Callback
+
+class Fails(Callback):
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.global_rank == self.rank:
+            raise ValueError(f"a fault of {self.rank}")
+"""
+
+PROGRAM = """
+import os, sys, time
+from cgd_lightning import peers
+from cgd_lightning.commands.main import main
+
+peers.GRACE = 1.0
+for rank in "10":
+    try:
+        main([*sys.argv[1:], f"--trainer.callbacks.rank={rank}"])
+    except SystemExit as end:
+        print("status", end.code)
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        print("alone")
+time.sleep(3 * peers.GRACE)
+sys.exit(7)
+"""
+
+
+def test_a_program_goes_on_after_commands_of_which_one_process_failed(tmp_path: Path) -> None:
+    (tmp_path / "own_fault.py").write_text(CALLBACK)
+    path = os.pathsep.join((str(tmp_path), str(Path(__file__).parents[2])))
+    words = (*FIT, *TWO, "--trainer.callbacks=own_fault.Fails")
+    done = subprocess.run(
+        (sys.executable, "-W", "ignore", "-c", PROGRAM, *words),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=LONGEST,
+    )
+    assert done.returncode == 7, done.stderr
+    assert done.stdout.splitlines() == ["status 1", "alone"] * 2
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert errors == [
+        "error: cgd fit: ValueError: a fault of 1; CGD_DEBUG=1 shows where",
+        "error: cgd fit: process 1 of 0 to 1 ended with status 1, and so do the others",
+        "error: cgd fit: ValueError: a fault of 0; CGD_DEBUG=1 shows where",
+    ], done.stderr
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_training_that_any_of_its_processes_is_told_to_stop_is_saved_by_all(
     rank: int, tmp_path: Path

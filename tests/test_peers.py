@@ -1,0 +1,91 @@
+"""What a process knows of the others of its command, and what it leaves as it was."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from cgd_lightning.peers import Peers, current, is_first
+
+
+@pytest.mark.parametrize(
+    ("variables", "first"),
+    [
+        ({}, True),
+        ({"LOCAL_RANK": "0", "NODE_RANK": "0"}, True),
+        ({"LOCAL_RANK": "1"}, False),
+        ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, False),
+        ({"LOCAL_RANK": "0", "GROUP_RANK": "1"}, False),
+        ({"RANK": "2", "LOCAL_RANK": "0", "GROUP_RANK": "1"}, False),
+        ({"SLURM_PROCID": "3"}, False),
+    ],
+)
+def test_one_process_of_all_machines_is_the_first(
+    variables: dict[str, str], first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "NODE_RANK", "GROUP_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert is_first() is first
+
+
+def test_the_wakeup_handle_of_a_program_is_its_own_again_after_a_command() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        other.setblocking(False)
+        before = signal.set_wakeup_fd(other.fileno())
+        try:
+            with Peers("cgd fit") as peers, peers.starting():
+                peers.met()
+                assert signal.set_wakeup_fd(other.fileno()) == other.fileno()
+            with Peers("cgd fit") as peers, peers.starting():
+                pass
+            assert signal.set_wakeup_fd(-1) == other.fileno()
+        finally:
+            signal.set_wakeup_fd(before)
+
+
+@pytest.mark.parametrize(
+    ("code", "how"),
+    [
+        ("os.kill(os.getpid(), 40)", "by signal 40"),
+        ("os.kill(os.getpid(), 9)", "by SIGKILL"),
+        ("sys.exit(3)", "with status 3"),
+    ],
+)
+def test_a_process_that_ended_is_told_by_its_signal_or_status(code: str, how: str) -> None:
+    with Peers("cgd fit") as peers:
+        child = subprocess.Popen([sys.executable, "-I", "-c", f"import os, sys; {code}"])
+        child.wait()
+        peers.watch([child])
+        assert peers.lost() == f"process 1 of 0 to 1 ended {how}, and so do the others"
+
+
+def test_processes_and_variables_of_a_command_are_gone_when_it_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.setenv("MASTER_PORT", "1")
+    with Peers("cgd fit") as peers:
+        child = subprocess.Popen([sys.executable, "-I", "-c", "import time; time.sleep(100)"])
+        peers.watch([child])
+        os.environ |= {"LOCAL_RANK": "0", "MASTER_PORT": "2"}
+        assert current() is peers
+    assert child.returncode == -signal.SIGTERM
+    assert current() is not peers
+    assert "LOCAL_RANK" not in os.environ
+    assert os.environ["MASTER_PORT"] == "1"
+
+
+def test_a_process_ends_though_what_it_cleans_up_fails() -> None:
+    program = (
+        "from cgd_lightning.peers import Peers\n"
+        "with Peers('cgd fit') as peers:\n"
+        "    peers.at_last(lambda: 1 / 0)\n"
+        "    peers._leave(5)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 5
