@@ -26,7 +26,7 @@ from cgd_lightning.sampling.claim import Claim, claim
 from cgd_lightning.sampling.files import SampleFolder, new_folder
 from tests.command_line import status
 
-KILLS = 3
+KILLS = int(os.environ.get("TEST_KILLS", "3"))
 """Of a sampling job in each format, before it may end."""
 
 
@@ -517,15 +517,20 @@ def killed_in_a_child(words: tuple[str, ...], after: float) -> bool:
 
 @pytest.mark.parametrize("kind", ["png", "npz"])
 def test_killed_again_and_again_a_job_ends_with_the_same_bytes(kind: str, workplace: Path) -> None:
-    words = (*SAMPLE, "--num_samples=60", "--batch_size=2", f"--format={kind}")
+    words = (*SAMPLE, f"--num_samples={20 * KILLS}", "--batch_size=2", f"--format={kind}")
     assert status(*words, "--out=clean") == 0
     moments = random.Random(5)
-    killed = 0
-    while killed < KILLS and killed_in_a_child((*words, "--out=D"), moments.uniform(0.05, 0.5)):
-        killed += 1
-    assert killed >= 2
+    outcomes: list[str] = []
+    while len(outcomes) < KILLS:
+        if not killed_in_a_child((*words, "--out=D"), moments.uniform(0.05, 0.5)):
+            break  # it was done before
+        pieces = list(Path("D").glob(".unfinished/*/[0-9]*.*"))
+        outcomes.append("resumed" if pieces or Path("D/samples.json").exists() else "anew")
+    assert len(outcomes) >= 2
     assert status(*words, "--out=D") == 0
     assert contents(Path("D")) == contents(Path("clean"))
+    counts = (f"{outcomes.count(outcome)} {outcome}" for outcome in ("resumed", "anew"))
+    print(f"{kind}: {len(outcomes)} kills, {', '.join(counts)}")
 
 
 @pytest.mark.parametrize("moved", range(1, 5))
