@@ -52,7 +52,7 @@ def whole(path: str | Path) -> Iterator[Path]:
     is replaced and never followed.
     """
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.tmp")
+    unfinished = unfinished_of(path)
     unfinished.unlink(missing_ok=True)
     try:
         yield unfinished
@@ -62,6 +62,11 @@ def whole(path: str | Path) -> Iterator[Path]:
             flush(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def unfinished_of(path: Path) -> Path:
+    """What `whole` calls the file `path` until it is whole; of a pattern, the pattern of those."""
+    return path.with_name(f".{path.name}.tmp")
 
 
 @contextmanager

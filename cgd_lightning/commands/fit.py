@@ -55,7 +55,7 @@ from cgd_lightning.training.settings import (
     listed,
     refusals_of_the_trainer,
 )
-from cgd_lightning.training.slurm import requeue, signal_of
+from cgd_lightning.training.slurm import job, requeue, signal_of
 from cgd_lightning.training.terminate import soft_termination
 
 OF_A_CHECKPOINT = ("validate", "test", "predict")
@@ -167,6 +167,7 @@ class TrainingCLI(LightningCLI):
         settings = self.config[self.subcommand]
         self.check(settings)
         trainer = settings.trainer
+        given = self.text(settings) if self.subcommand == "fit" and job() else ""
         if trainer.precision is None:
             trainer.precision = fast_precision(trainer.accelerator)
         if self.subcommand in OF_A_CHECKPOINT and trainer.logger is None:
@@ -176,7 +177,7 @@ class TrainingCLI(LightningCLI):
         if trainer.fast_dev_run and settings.ckpt_path:
             settings.ckpt_path = str(checkpoints.find(settings.ckpt_path))
         if self.subcommand == "fit" and not trainer.fast_dev_run:
-            self.claimed = self.claim(settings)
+            self.claimed = self.claim(settings, given)
 
     def check(self, settings: Namespace) -> None:
         """Raises InputError for settings that are none, and for what a file may not say."""
@@ -189,10 +190,18 @@ class TrainingCLI(LightningCLI):
         self.gate.keep_downloads_here(settings.data)
         check_trainer(settings.trainer)
 
-    def claim(self, settings: Namespace) -> Run:
-        """The run that `settings` ask for, which tell its folder to all that is made of them."""
-        text = self.parsers[list(self.subcommands()).index("fit")].dump(settings, skip_unset=False)
-        run, trainer = claim(settings, text, self.gate.check_place, self.until), settings.trainer
+    def text(self, settings: Namespace) -> str:
+        """The `settings` of a training as YAML."""
+        parser = self.parsers[list(self.subcommands()).index("fit")]
+        return str(parser.dump(settings, skip_unset=False))
+
+    def claim(self, settings: Namespace, given: str) -> Run:
+        """The run that `settings` ask for, which tell its folder to all that is made of them.
+
+        given: their text before this machine decided what they leave open, if SLURM runs this.
+        """
+        text, trainer = self.text(settings), settings.trainer
+        run = claim(settings, text, given, self.gate.check_place, self.until)
         settings.ckpt_path, trainer.default_root_dir = run.ckpt_path, str(run.folder)
         if trainer.logger is not False:
             trust_wandb = self.gate.trusts("lightning.pytorch.loggers.wandb.WandbLogger")

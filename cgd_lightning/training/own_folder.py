@@ -4,37 +4,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from cgd_lightning.files import unfinished_of
 from cgd_lightning.lock import locked
 from cgd_lightning.peers import is_first
 from cgd_lightning.training import slurm
 from cgd_lightning.training.run_folder import LOCK
 
-UNFINISHED = (
-    *(".best.ckpt.tmp", ".last.ckpt.tmp", ".config.yaml.tmp", ".metrics.csv.tmp"),
-    *(".curves.png.tmp", "samples/.step_*.png.tmp"),
+WRITTEN = (
+    *("best.ckpt", "last.ckpt", "config.yaml", "metrics.csv", "curves.png"),
+    *("samples/step_*.png", f"{slurm.MARK}*"),
 )
-"""What is written of a run before it has its final name."""
+"""The files of a run that are whole or not there."""
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path, given: str) -> Iterator[None]:
     """`folder` is this training's until the block ends, however it ends.
 
-    Of several processes the first one, which alone writes there, holds it for all. Raises
-    InputError if another training is at work in it.
+    Of several processes the first one, which alone writes there, holds it for all. given: the text
+    of the training's settings. Raises InputError if another training is at work in it.
     """
     if not is_first():
         yield
         return
     with locked(folder / LOCK, f"--ckpt_path {folder}", "start a run without --ckpt_path"):
-        sweep(folder)
-        slurm.mark(folder)
+        remove_unfinished(folder)
+        slurm.mark(folder, given)
         yield
 
 
-def sweep(folder: Path) -> None:
+def remove_unfinished(folder: Path) -> None:
     """Remove what was half-written in `folder` when a training was killed."""
-    for pattern in UNFINISHED:
-        for file in folder.glob(pattern):
+    for name in WRITTEN:
+        for file in folder.glob(str(unfinished_of(Path(name)))):
             with suppress(OSError):  # of no file, which is in nobody's way
                 file.unlink()

@@ -61,14 +61,18 @@ class Run:
 
 
 def claim(
-    settings: Any, config: str, check_place: Callable[[Path, str], None], until: ExitStack
+    settings: Any,
+    config: str,
+    given: str,
+    check_place: Callable[[Path, str], None],
+    until: ExitStack,
 ) -> Run:
     """The run that the merged `settings` of `cgd fit` ask for; its folder is there from now on.
 
-    config: their text. check_place: raises InputError for a folder that may not be written to, and
-    is given the option that names it. until: the folder is this training's until it is closed.
-    Raises InputError for a configuration that no checkpoint may hold, and as `run_folder` and
-    `held` do.
+    config: their text. given: the same, before the machine decided what was left open. check_place:
+    raises InputError for a folder that may not be written to, and is given the option that names
+    it. until: the folder is this training's until it is closed. Raises InputError for a
+    configuration that no checkpoint may hold, and as `run_folder` and `held` do.
     """
     if len(config) > MOST_CONFIG:
         raise InputError(
@@ -80,9 +84,9 @@ def claim(
     name = run_name(settings.config, module) if usual else plain_name(settings.name)
     check_place(Path(root) / name, "trainer.default_root_dir")
     kind = getattr(module, "kind", None)
-    folder, ckpt_path = run_folder(root, name, settings.ckpt_path, kind, config)
+    folder, ckpt_path = run_folder(root, name, settings.ckpt_path, kind, given)
     check_place(folder, "ckpt_path")
-    until.enter_context(held(folder))
+    until.enter_context(held(folder, given))
     return Run(folder, ckpt_path, config)
 
 

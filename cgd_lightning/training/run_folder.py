@@ -27,24 +27,27 @@ _made: list[Path] = []
 
 
 def run_folder(
-    root: str | Path, name: str, ckpt_path: str | None, kind: str | None, config: str = ""
+    root: str | Path, name: str, ckpt_path: str | None, kind: str | None, given: str = ""
 ) -> tuple[Path, str | None]:
     """The version folder of a new or continued run, and the checkpoint that it goes on from.
 
     "last" goes on from the newest whole checkpoint of the newest version of this run, in its own
-    folder; a run that has none, as one killed before its first, starts anew and says so. A job that
-    SLURM started again goes on likewise with the version of the same `config` that it began. kind:
-    what is trained. Raises InputError if there is no such run, or no checkpoint of it that can be
-    gone on from.
+    folder. Where that version has none, as one killed before its first, it starts anew and says so;
+    it never falls back on an older version. A job that SLURM started again goes on likewise with
+    the version that it began by the same settings, `given`. kind: what is trained. Raises
+    InputError if there is no such run, or no checkpoint of that version that can be gone on from.
     """
     run = Path(root) / name
-    begun = slurm.earlier(checkpoints.versions(run), config) if ckpt_path != "last" else None
+    begun = slurm.earlier(checkpoints.versions(run), given) if ckpt_path != "last" else None
     if begun is not None:
-        if not _kept(begun):
+        if not slurm.is_of(begun, given):
+            if ckpt_path is None:
+                say(f"starts a new run: this job began {begun} with other settings")
+        elif not _kept(begun):
             say(f"starts anew: there is no checkpoint yet in {begun}, where this job was")
         else:
             check_own_files(begun)
-            return begun, str(newest_whole([begun], kind))
+            return begun, str(newest_whole(begun, kind))
     if ckpt_path is None:
         return new_version(run), None
     if ckpt_path == "last":
@@ -54,13 +57,13 @@ def run_folder(
                 f"--ckpt_path last: no last.ckpt, and no run at all, in {run}; start the run "
                 "without --ckpt_path"
             )
-        if not any(_kept(folder) for folder in versions):
-            say(f"starts anew: there is no checkpoint yet in any version of {run}")
+        if not _kept(versions[0]):
+            say(f"starts anew: there is no checkpoint yet in {versions[0]}")
             return new_version(run), None
-        file = newest_whole(versions, kind)
+        file = newest_whole(versions[0], kind)
     elif Path(ckpt_path).is_dir():
         found = checkpoints.find(ckpt_path, ("last.ckpt", "best.ckpt"))
-        file = newest_whole([found.parent], kind)
+        file = newest_whole(found.parent, kind)
     else:
         file = checkpoints.find(ckpt_path)
         check_training(file, kind)
@@ -72,24 +75,21 @@ def run_folder(
     return new_version(run), str(file)
 
 
-def newest_whole(folders: list[Path], kind: str | None) -> Path:
-    """The newest checkpoint in the first of `folders` that has one to go on from.
+def newest_whole(folder: Path, kind: str | None) -> Path:
+    """The newest checkpoint of the version in `folder` that can be gone on from.
 
-    Says which ones are passed over, and why.
+    Says which ones are passed over, and why. Raises InputError if there is none.
     """
     problems: list[str] = []
-    for folder in folders:
-        if not _kept(folder):
-            problems.append(f"{folder}: there is no checkpoint in it")
-        for file in _kept(folder):
-            try:
-                check_training(file, kind)
-            except InputError as error:
-                problems.append(str(error))
-                continue
-            for problem in problems:
-                say(f"passed over: {problem}")
-            return file
+    for file in _kept(folder):
+        try:
+            check_training(file, kind)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        for problem in problems:
+            say(f"passed over: {problem}")
+        return file
     raise InputError(
         f"nothing to go on from: {'; '.join(problems)[:600]}; start the run without --ckpt_path"
     )

@@ -2,10 +2,12 @@
 
 SLURM sends a signal some time before it takes the machine (`sbatch --signal=SIGUSR1@90`). The
 training then ends its step, writes last.ckpt, and asks for its job to be started again
-(`scontrol requeue`). SLURM starts it by the same command; a file in the folder of the run tells
-which job it is of. So goes on, too, a job that SLURM itself put back when a machine was lost.
+(`scontrol requeue`). SLURM starts it by the same command, perhaps on a machine of another kind; a
+file in the folder of the run tells which job it is of, and by which settings it was begun. So goes
+on, too, a job that SLURM itself put back when a machine was lost.
 """
 
+import hashlib
 import os
 import re
 import signal
@@ -16,14 +18,14 @@ from typing import Any
 
 from lightning.fabric.plugins.environments import SLURMEnvironment
 
-from cgd_lightning.checkpoints.files import MOST_CONFIG
 from cgd_lightning.errors import one_line
+from cgd_lightning.files import open_plain, whole
 
 MARK = ".slurm-"
 """How the name of the file begins that tells the job of a run; its number follows."""
 
-MOST_BYTES = 4 * MOST_CONFIG
-"""Of a config.yaml that is read."""
+MOST_BYTES = 64
+"""Of such a file: the SHA-256 of the settings, as they were given."""
 
 
 def job() -> str | None:
@@ -32,23 +34,37 @@ def job() -> str | None:
     return number if SLURMEnvironment.detect() and re.fullmatch(r"\d{1,20}", number) else None
 
 
-def mark(folder: Path) -> None:
-    """Have the run in `folder` tell its job, if it is of one."""
+def mark(folder: Path, given: str) -> None:
+    """Have the run in `folder` tell its job, if it is of one, and its settings as given."""
     if (number := job()) is not None:
-        (folder / f"{MARK}{number}").touch()
+        with whole(folder / f"{MARK}{number}") as unfinished:
+            unfinished.write_text(_hash(given), encoding="ascii")
 
 
-def earlier(folders: Sequence[Path], config: str) -> Path | None:
-    """The first of `folders` in which this job trained by the same `config` before a restart."""
+def earlier(folders: Sequence[Path], given: str) -> Path | None:
+    """The first of `folders` in which this job trained before it was started again.
+
+    One of the same settings, `given`, comes before all others. They are compared before the machine
+    decides what they leave open.
+    """
     number, count = job(), os.environ.get("SLURM_RESTART_COUNT", "0")
     if number is None or not count.isdigit() or int(count) == 0:
         return None
-    for folder in folders:
-        file = folder / "config.yaml"
-        own = (folder / f"{MARK}{number}").is_file() and file.is_file()
-        if own and file.stat().st_size < MOST_BYTES and file.read_text("utf-8") == config:
-            return folder
-    return None
+    own = [folder for folder in folders if (folder / f"{MARK}{number}").is_file()]
+    return next((folder for folder in own if is_of(folder, given)), own[0] if own else None)
+
+
+def is_of(folder: Path, given: str) -> bool:
+    """Whether this job began the run in `folder` by the settings `given`."""
+    try:
+        with open_plain(folder / f"{MARK}{job()}", MOST_BYTES) as file:
+            return file.read() == _hash(given).encode()
+    except OSError:
+        return False
+
+
+def _hash(given: str) -> str:
+    return hashlib.sha256(given.encode()).hexdigest()
 
 
 def signal_of(plugins: Sequence[Any]) -> int | None:

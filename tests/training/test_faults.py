@@ -15,7 +15,9 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 
+from cgd_lightning.files import unfinished_of
 from cgd_lightning.training import slurm
+from cgd_lightning.training.run_folder import discard_unused, run_folder
 from tests.training.processes import FIT, run, start, weights
 
 KILLS = int(os.environ.get("TEST_KILLS", "3"))
@@ -174,9 +176,16 @@ def test_killed_while_it_writes_a_checkpoint_a_training_leaves_the_one_before_an
     assert training.end() == (-signal.SIGKILL,)
     assert list(own.iterdir()) == []
     step = torch.load(last, weights_only=True)["global_step"]
-    half.write_bytes(b"half")  # the kill may have come too late
-    training = start(folder, *ON)
-    training.wait(lambda: not half.exists())  # before it writes one itself
+    # The kill may have come too late; and none of the others is written by what follows.
+    others = ("best.ckpt", "curves.png", "samples/step_0000001.png", ".slurm-123")
+    halves = [half, *(unfinished_of(folder / RUN / name) for name in others)]
+    (folder / RUN / "samples").mkdir(exist_ok=True)
+    for file in halves:
+        file.write_bytes(b"half")
+    training = start(folder, *ON, *at("on_train_start", step, "wait"))
+    training.wait((folder / "waits").exists)  # before it writes one itself
+    assert not [file for file in halves if file.exists()]
+    (folder / "go").touch()
     assert training.end() == (0,)
     assert 4 <= step < 20
     assert same(weights(folder), whole().weights)
@@ -207,6 +216,25 @@ def test_two_trainings_of_one_run_exclude_each_other_until_the_first_is_dead(
     assert [path.name for path in (tmp_path / RUN).parent.iterdir()] == ["version_0"]
 
 
+def test_a_run_that_has_no_checkpoint_yet_starts_anew_and_leaves_the_ones_before(
+    whole: Callable[..., Whole], tmp_path: Path
+) -> None:
+    assert run(tmp_path, *FIT)[0] == 0
+    before = {file: file.read_bytes() for file in (tmp_path / RUN).glob("*.*")}
+    code, told = run(tmp_path, *FIT, *at("on_train_batch_end", 2, "SIGKILL"))
+    assert code == -signal.SIGKILL, told
+    newest = f"{Path(RUN).parent}/version_1"
+    assert not list((tmp_path / newest).glob("*.ckpt"))
+    code, told = run(tmp_path, *ON)
+    assert code == 0, told
+    assert f"starts anew: there is no checkpoint yet in {newest}\n" in told
+    assert "passed over" not in told
+    assert "continuing from" not in told
+    third = tmp_path / RUN / "../version_2/last.ckpt"
+    assert same(torch.load(third, weights_only=True)["state_dict"], whole().weights)
+    assert before == {file: file.read_bytes() for file in (tmp_path / RUN).glob("*.*")}
+
+
 SLURM = {
     **{"SLURM_JOB_ID": "123", "SLURM_JOB_NAME": "night", "SLURM_NTASKS": "1"},
     **{"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"},
@@ -235,20 +263,48 @@ def test_a_job_that_slurm_pre_empts_is_put_back_and_goes_on(
 
 
 def test_a_job_goes_on_with_its_own_run_alone(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, number, config in (("0", "123", "b"), ("1", "123", "a"), ("2", "124", "a")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.yaml").write_text(config)
-        (tmp_path / name / f".slurm-{number}").touch()
     for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
-    newest = [tmp_path / name for name in ("2", "1", "0")]
+    run = tmp_path / "run"
+    for version, number, given in ((0, "123", "b"), (1, "123", "a"), (2, "124", "a")):
+        folder = run / f"version_{version}"
+        folder.mkdir(parents=True)
+        monkeypatch.setenv("SLURM_JOB_ID", number)
+        slurm.mark(folder, given)
+    monkeypatch.setenv("SLURM_JOB_ID", "123")
+    newest = [run / f"version_{version}" for version in (2, 1, 0)]
     assert slurm.earlier(newest, "a") is None  # it was not started again
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert slurm.earlier(newest, "a") == tmp_path / "1"
-    assert slurm.earlier(newest, "b") == tmp_path / "0"
-    assert slurm.earlier(newest, "c") is None
+    for given, version in (("a", 1), ("b", 0)):
+        assert slurm.earlier(newest, given) == run / f"version_{version}"
+        assert slurm.is_of(run / f"version_{version}", given)
+    assert slurm.earlier(newest, "c") == run / "version_1"
+    assert not slurm.is_of(run / "version_1", "c")
+    assert slurm.earlier(newest[:1], "a") is None
+    made, ckpt_path = run_folder(tmp_path, "run", None, None, "c")
+    assert (made, ckpt_path) == (run / "version_3", None)
+    wanted = f"starts a new run: this job began {run}/version_1 with other settings\n"
+    assert capsys.readouterr().err == wanted
+    discard_unused()
+
+
+def test_a_job_that_is_put_on_another_kind_of_machine_goes_on_with_its_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    command = (*FIT, *at("on_train_batch_end", 6, "an error"))
+    code, told = run(tmp_path, *command, variables=SLURM)
+    assert code == 1, told
+    assert "precision: 32-true" in (tmp_path / RUN / "config.yaml").read_text()
+    monkeypatch.setattr("cgd_lightning.commands.fit.fast_precision", lambda _: "bf16-mixed")
+    again = {**SLURM, "SLURM_RESTART_COUNT": "1"}
+    code, told = run(tmp_path, *command, variables=again)
+    assert code == 1, told
+    assert f"continuing from {RUN}/last.ckpt" in told
+    code, told = run(tmp_path, *command, "--trainer.max_steps=5", variables=again)
+    assert code == 0, told
+    assert f"starts a new run: this job began {RUN} with other settings" in told
 
 
 def test_a_job_that_cannot_be_put_back_says_so(tmp_path: Path) -> None:
