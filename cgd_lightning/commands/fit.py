@@ -36,7 +36,7 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.peers import current, is_first
 from cgd_lightning.training.callbacks import callbacks_of
 from cgd_lightning.training.guided_sampler import GuidedSampler
-from cgd_lightning.training.interrupt import soft_interrupt, stopping
+from cgd_lightning.training.interrupt import Interrupted, soft_interrupt, stopping
 from cgd_lightning.training.loggers import in_folder, refusals_in_one_line
 from cgd_lightning.training.metrics_file import RunCSVLogger
 from cgd_lightning.training.module import TrainingModule
@@ -45,7 +45,7 @@ from cgd_lightning.training.network_size import check_size
 from cgd_lightning.training.predictions import ProbabilityTable
 from cgd_lightning.training.quiet import quieten
 from cgd_lightning.training.relaunch import command_line
-from cgd_lightning.training.run import STOPPED, Run, claim
+from cgd_lightning.training.run import INTERRUPTED, STOPPED, Run, claim
 from cgd_lightning.training.run_checkpoint import RunCheckpoint
 from cgd_lightning.training.run_files import check_reads, with_run_files
 from cgd_lightning.training.run_folder import discard_unused, say
@@ -85,6 +85,8 @@ def run(args: list[str]) -> None:
         if number not in (signal.SIGINT, signal.SIGTERM) and is_first():
             say(requeue())
         sys.exit(128 + number)
+    except Interrupted:
+        sys.exit(128 + signal.SIGINT)
     finally:
         discard_unused()
 
@@ -122,6 +124,9 @@ class TrainingCLI(LightningCLI):
             )
         except SIGTERMException:
             say(self.claimed.rest if self.claimed else STOPPED)
+            raise
+        except Interrupted:
+            say(self.claimed.kept if self.claimed else INTERRUPTED)
             raise
 
     def setup_parser(self, *args: Any, **kwargs: Any) -> None:

@@ -7,19 +7,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+class Interrupted(BaseException):
+    """The second Ctrl-C, past Lightning's trainer, which ends a KeyboardInterrupt itself."""
+
+
 @contextmanager
 def soft_interrupt() -> Iterator[list[int]]:
     """The first Ctrl-C stops a training at the end of its step, the second stops it at once.
 
-    The first does as SIGTERM does, with a checkpoint. Gives a list that is empty until then.
+    The first does as SIGTERM does, with a checkpoint. Gives a list that is empty until then. The
+    second raises Interrupted.
     """
     before = signal.getsignal(signal.SIGINT)
     interrupted: list[int] = []
 
     def once(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, at_once)
         interrupted.append(number)
         os.kill(os.getpid(), signal.SIGTERM)
+
+    def at_once(number: int, frame: object) -> None:
+        raise Interrupted
 
     if threading.current_thread() is not threading.main_thread():
         yield interrupted

@@ -15,6 +15,7 @@ from cgd_lightning.training.run_folder import run_folder
 from cgd_lightning.training.settings import class_of
 
 STOPPED = "stopped, before a checkpoint was written"
+INTERRUPTED = "interrupted at once, before a checkpoint was written"
 
 TOLD = ("val/loss", "val/accuracy")
 """Values that the last line of a run tells."""
@@ -46,6 +47,17 @@ class Run:
         return (
             f"stopped; last.ckpt is written, in {self.folder}, and --ckpt_path last goes on from "
             "there"
+        )
+
+    @property
+    def kept(self) -> str:
+        """What there is of it when it was interrupted before the end of its step."""
+        names = [name for name in ("last.ckpt", "best.ckpt") if (self.folder / name).is_file()]
+        if not names:
+            return INTERRUPTED
+        return (
+            f"interrupted at once; {names[0]} from before is kept, in {self.folder}, and "
+            "--ckpt_path last goes on from there"
         )
 
     def result(self, trainer: Trainer) -> str:

@@ -53,9 +53,16 @@ def wait_for_a_word() -> None:
         time.sleep(0.005)
 
 
+def interrupt_twice() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 WHAT: dict[str, Callable[[], object]] = {
     "SIGKILL": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "SIGUSR1": lambda: os.kill(os.getpid(), signal.SIGUSR1),
+    "two SIGINTs": interrupt_twice,
     "an error": fail,
     "a full disk": fill_the_disk,
     "wait": wait_for_a_word,
@@ -161,6 +168,37 @@ def test_whatever_ends_a_training_it_goes_on_to_the_same_weights(
     assert code == 0, told
     assert f"continuing from {RUN}/last.ckpt" in told
     assert same(weights(tmp_path), whole().weights)
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("hook", "step", "count"),
+    [
+        ("on_before_backward", 0, 1),
+        ("on_validation_batch_end", 8, 1),
+        ("on_save_checkpoint", 8, 1),
+        ("on_before_backward", 8, 2),
+    ],
+)
+def test_the_second_ctrl_c_ends_a_training_at_once_and_tells_what_is_kept(
+    hook: str, step: int, count: int, tmp_path: Path
+) -> None:
+    training = start(tmp_path, *FIT, *at(hook, step, "two SIGINTs"), count=count)
+    code, *others = training.end()
+    told = training.told()
+    assert code == 130, told
+    assert all(others), others
+    line = [line for line in told.splitlines() if "interrupt" in line.lower()]
+    assert "Traceback" not in told
+    if step == 0:
+        assert line == ["interrupted at once, before a checkpoint was written"]
+        assert not (tmp_path / RUN).exists()
+        return
+    assert line == [
+        f"interrupted at once; last.ckpt from before is kept, in {RUN}, and --ckpt_path last goes "
+        "on from there"
+    ]
+    assert torch.load(tmp_path / RUN / "last.ckpt", weights_only=True)["global_step"] in (4, 8)
     assert left(tmp_path) == []
 
 
