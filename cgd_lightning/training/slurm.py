@@ -27,6 +27,9 @@ MARK = ".slurm-"
 MOST_BYTES = 64
 """Of such a file: the SHA-256 of the settings, as they were given."""
 
+LONGEST = 30
+"""Seconds that `scontrol` may take."""
+
 
 def job() -> str | None:
     """The number of the job of SLURM that this process is of, unless it was started by hand."""
@@ -85,8 +88,14 @@ def requeue() -> str:
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     number = f"{array}_{task}" if array and task else f"{job()}"
     try:
-        done = subprocess.run(["scontrol", "requeue", number], capture_output=True, text=True)
-    except OSError as error:
+        done = subprocess.run(
+            ["scontrol", "requeue", number],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=LONGEST,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
         why = one_line(error)
     else:
         if done.returncode == 0:

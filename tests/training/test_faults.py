@@ -352,3 +352,25 @@ def test_a_job_that_cannot_be_put_back_says_so(tmp_path: Path) -> None:
     assert code == 128 + signal.SIGUSR1, told
     assert "stopped; last.ckpt is written" in told
     assert told.splitlines()[-1].startswith("scontrol requeue 100_7 failed (")
+
+
+SCONTROLS = {
+    "other letters": (r"printf 'caf\351 closed\n' >&2; exit 1", "caf\ufffd closed"),
+    "no answer": ("exec sleep 20", "timed out after 0.2 seconds"),
+}
+
+
+@pytest.mark.parametrize(("script", "why"), SCONTROLS.values(), ids=SCONTROLS)
+def test_whatever_slurm_answers_to_a_job_is_told(
+    script: str, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text(f"#!/bin/sh\n{script}\n")
+    scontrol.chmod(0o755)
+    for name, value in {**SLURM, "PATH": f"{tmp_path}:{os.environ['PATH']}"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(slurm, "LONGEST", 0.2 if "sleep" in script else slurm.LONGEST)
+    told = slurm.requeue()
+    assert told.startswith("scontrol requeue 123 failed (")
+    assert why in told
+    assert told.endswith("); start the job again by hand")
