@@ -19,8 +19,7 @@ from cgd_lightning.checkpoints import schema
 from cgd_lightning.checkpoints.weights import mismatch
 from cgd_lightning.errors import InputError
 from cgd_lightning.training.optimizer_states import ODD, listed, not_such
-
-LARGEST = 2**53
+from cgd_lightning.training.training_file import LARGEST
 
 STATES: dict[type[Callback], tuple[str, ...]] = {
     EarlyStopping: ("wait_count", "stopped_epoch", "best_score", "patience"),

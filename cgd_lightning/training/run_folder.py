@@ -22,6 +22,9 @@ its process number, and the folder.
 LOCK = ".training.lock"
 """The file that a training holds in its folder."""
 
+CHECKPOINTS = ("last.ckpt", "best.ckpt")
+"""Of a version, in the order in which they are gone on from."""
+
 _made: list[Path] = []
 """The folders that this process made."""
 
@@ -62,7 +65,7 @@ def run_folder(
             return new_version(run), None
         file = newest_whole(versions[0], kind)
     elif Path(ckpt_path).is_dir():
-        found = checkpoints.find(ckpt_path, ("last.ckpt", "best.ckpt"))
+        found = checkpoints.find(ckpt_path, CHECKPOINTS)
         file = newest_whole(found.parent, kind)
     else:
         file = checkpoints.find(ckpt_path)
@@ -103,7 +106,7 @@ def say(text: str) -> None:
 
 def _kept(folder: Path) -> list[Path]:
     """The checkpoints of a version, last.ckpt first."""
-    return [file for name in ("last.ckpt", "best.ckpt") if (file := folder / name).is_file()]
+    return [file for name in CHECKPOINTS if (file := folder / name).is_file()]
 
 
 def check_training(file: Path, kind: str | None) -> None:
@@ -120,7 +123,7 @@ def check_training(file: Path, kind: str | None) -> None:
 
 
 def check_own_files(folder: Path) -> None:
-    """Raises InputError for a link or a pipe among the files of a run.
+    """Raises InputError for a link or a pipe among the files of a run, or a folder as checkpoint.
 
     These are `folder`, and what lies directly in it or in its samples. Deeper down, where loggers
     keep links of their own, a link may lead to a place in `folder`.
@@ -131,6 +134,12 @@ def check_own_files(folder: Path) -> None:
             raise InputError(
                 f"{path}: {what}; a run that goes on writes into its own files alone: remove it, "
                 "or put the file itself there"
+            )
+    for name in CHECKPOINTS:
+        if (folder / name).is_dir():
+            raise InputError(
+                f"{folder / name}: a folder, where a run that goes on writes its checkpoint: "
+                "remove it, or give it another name"
             )
     _check_below(folder)
 

@@ -338,6 +338,12 @@ LASTS: dict[str, Callable[[Path], object]] = {
         last.read_bytes().replace(last.read_bytes()[60_000:60_100], bytes(100), 1)
     ),
     "of another training": lambda last: shutil.copy("runs/diffusion/version_0/last.ckpt", last),
+    "one weight that is no number": lambda last: edit(
+        last, lambda c: next(iter(c["state_dict"].values())).view(-1)[:1].fill_(float("nan"))
+    ),
+    "no state of an optimiser": lambda last: edit(last, lambda c: c.update(optimizer_states=[])),
+    "no loop": lambda last: edit(last, lambda c: c.update(loops={})),
+    "a step below nothing": lambda last: edit(last, lambda c: c.update(global_step=-3)),
     "a model alone": lambda last: checkpoints.save(checkpoints.load("runs/classifier"), last),
 }
 
@@ -357,7 +363,21 @@ def test_a_last_checkpoint_that_cannot_be_gone_on_from_is_passed_over_for_the_on
     code, _, err = cgd("fit", *ON)
     assert code == 1
     assert "nothing to go on from: " in errors(err)[0]
+    assert errors(err)[0].endswith("; start the run without --ckpt_path")
     assert [path.name for path in Path("runs/classifier").iterdir()] == ["version_0"]
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
+def test_a_folder_in_place_of_a_checkpoint_is_refused_before_a_run_goes_on(
+    name: str, workplace: Path, cgd: Cgd
+) -> None:
+    place = LAST.with_name(name)
+    place.unlink()
+    place.mkdir()
+    code, out, err = cgd("fit", *ON)
+    assert code == 1, out
+    assert f"{place}: a folder, where a run that goes on writes its checkpoint" in errors(err)[0]
+    assert "run: " not in err
 
 
 CGD = [sys.executable, "-c", "from cgd_lightning.commands.main import main; main()"]
