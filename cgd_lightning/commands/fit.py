@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import cgd_lightning.training.autoencoder
 import cgd_lightning.training.muon  # noqa: F401  (so that short names are known)
 from cgd_lightning import checkpoints
 from cgd_lightning.checkpoints import schema
+from cgd_lightning.commands.changed_settings import changed_settings
 from cgd_lightning.commands.fit_help import tell
 from cgd_lightning.commands.own_config import with_own_config
 from cgd_lightning.configuration.environment import with_environment
@@ -207,6 +209,7 @@ class TrainingCLI(LightningCLI):
         """
         text, trainer = self.text(settings), settings.trainer
         run = claim(settings, text, given, self.gate.check_place, self.until)
+        run = replace(run, changed=changed_settings(run.folder / "config.yaml", text))
         settings.ckpt_path, trainer.default_root_dir = run.ckpt_path, str(run.folder)
         if trainer.logger is not False:
             trust_wandb = self.gate.trusts("lightning.pytorch.loggers.wandb.WandbLogger")
@@ -228,6 +231,9 @@ class TrainingCLI(LightningCLI):
             if made.trainer.logger is not False:
                 made.trainer.logger = [RunCSVLogger(self.claimed.folder), *made.trainer.logger]
             say(self.claimed.title)
+            if self.claimed.changed:
+                changed = self.claimed.changed
+                say(f"other settings than before: {changed}; config.yaml is replaced as it goes on")
         plugins = with_run_files(listed(made.trainer.plugins))
         if self.claimed is not None and (number := signal_of(plugins)) is not None:
             self.until.enter_context(stopping(number, self.interrupted))

@@ -137,7 +137,7 @@ def is_made(folder: Path, request: Mapping[str, Any]) -> bool:
         said = {**there["options"], "networks": there["networks"]}
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return False  # of an older job, or of nobody: the folder is taken
-    if differing := _differing(said, request):
+    if differing := differences(said, request):
         raise InputError(
             f"--out {folder}: holds samples of another request ({differing}); give another folder, "
             "or remove it first"
@@ -201,7 +201,7 @@ def _left(unfinished: Path, request: Mapping[str, Any], keep: bool) -> bool:
     try:
         with open_plain(unfinished / "request.json", REQUEST_BYTES) as file:
             there = json.loads(file.read().decode("utf-8"))
-        differing = _differing(there, request)
+        differing = differences(there, request)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"--out {unfinished.parent}: .unfinished in it does not tell whose it is; {remedy}"
@@ -234,7 +234,7 @@ def holds_any(pieces: Path) -> bool:
     return pieces.is_dir() and any(pieces.iterdir())
 
 
-def _differing(there: Any, here: Mapping[str, Any]) -> str:
+def differences(there: Any, here: Mapping[str, Any]) -> str:
     """Which settings differ, and how; empty if none does."""
     one, other = dict(_values(there)), dict(_values(json.loads(json.dumps(here))))
     names = [name for name in {**one, **other} if one.get(name) != other.get(name)]

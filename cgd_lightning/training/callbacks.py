@@ -24,7 +24,7 @@ def callbacks_of(options: Any, run: Run | None, trust: Trust) -> list[Callback]:
     guided_sampler, which are made here for the folder of the run, if there is one.
     """
     folder = run.folder if run else None
-    stored = [StoredConfig(run.config, run.folder)] if run else []
+    stored = [StoredConfig(run.config, run.folder, bool(run.changed))] if run else []
     bar = [StepBar()] if options.trainer.enable_progress_bar is not False else []
     checkpoint = RunCheckpoint(**vars(options.checkpoint), dirpath=folder)
     sampler = GuidedSampler(**vars(options.guided_sampler), folder=folder, trust=trust)

@@ -26,12 +26,13 @@ class Run:
     """A new or continued run.
 
     folder: of its version. ckpt_path: the checkpoint that it goes on from. config: the text of its
-    configuration.
+    configuration. changed: how its settings differ from those that it was begun with, if they do.
     """
 
     folder: Path
     ckpt_path: str | None
     config: str
+    changed: str = ""
 
     @property
     def title(self) -> str:

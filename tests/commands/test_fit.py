@@ -257,3 +257,37 @@ def test_a_name_is_taken_as_it_is_typed(workplace: Path, cgd: Cgd, name: str, sa
     code, out, err = cgd("fit", *TINY_CLASSIFIER, f"--name={name}", "--trainer.max_steps=0")
     assert (code, said in out + err) == (0 if name else 1, True), out + err
     assert not Path("runs/null/version_0").exists()
+
+
+def test_a_run_that_goes_on_with_other_settings_tells_them_and_keeps_them(
+    workplace: Path, cgd: Cgd
+) -> None:
+    folder = workplace / "runs/classifier/version_0"
+    before = (folder / "config.yaml").read_text()
+    batch = yaml.safe_load(before)["data"]["init_args"]["batch_size"]
+    steps = yaml.safe_load(before)["trainer"]["max_steps"]
+    on = (*TINY_CLASSIFIER, "--ckpt_path=last")
+    code, _, err = cgd("fit", *on)
+    assert code == 0, err
+    assert "other settings" not in err
+    assert (folder / "config.yaml").read_text() == before
+    code, _, err = cgd("fit", *on, "--model.network.model_channels=16")  # which do not fit
+    assert code == 1
+    assert (folder / "config.yaml").read_text() == before
+    other = (f"--data.batch_size={batch // 2}", f"--trainer.max_steps={steps + 2}")
+    code, _, err = cgd("fit", *on, *other)
+    assert code == 0, err
+    [line] = [line for line in err.splitlines() if line.startswith("other settings")]
+    assert line == (
+        f"other settings than before: trainer.max_steps {steps} there, {steps + 2} here, "
+        f"data.init_args.batch_size {batch} there, {batch // 2} here; config.yaml is replaced "
+        "as it goes on"
+    )
+    after = yaml.safe_load((folder / "config.yaml").read_text())
+    assert after["data"]["init_args"]["batch_size"] == batch // 2
+    (folder / "config.yaml").write_text("a: *b")
+    code, _, err = cgd("fit", *on, *other, f"--trainer.max_steps={steps + 4}")
+    assert code == 0, err
+    assert "other settings than before: those of before cannot be read; config.yaml is" in err
+    again = yaml.safe_load((folder / "config.yaml").read_text())
+    assert again["data"] == after["data"]
