@@ -2,7 +2,7 @@
 
 import WASM from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
 import { download, type Wanted, whole } from "./download.ts";
-import { KEPT } from "./kept.ts";
+import { keep } from "./keep.ts";
 import { GuidedStep } from "./model.ts";
 import { type Pair, PairError, readPair } from "./pair.ts";
 
@@ -36,7 +36,7 @@ export async function open(folder: string, progress: Progress): Promise<Opened> 
   const graph = await bytesOf(download(file(address)), pair, progress);
   await check(graph, pair);
   const model = await session(pair, graph, await runtime);
-  return { model, keep: () => keep(json, address, graph) };
+  return { model, keep: () => keep(json, address, graph, () => self.caches) };
 }
 
 /** A file of the model. */
@@ -118,27 +118,4 @@ export function isMemory(error: unknown): boolean {
     error instanceof RangeError ||
     /out of memory|bad_alloc|allocat|enlarge memory/i.test(String(error))
   );
-}
-
-/** Put both files where the service worker finds them. */
-async function keep(
-  json: Uint8Array<ArrayBuffer>,
-  address: URL,
-  graph: Uint8Array<ArrayBuffer>,
-): Promise<boolean> {
-  if (!("caches" in self)) return false;
-  const cache = await caches.open(KEPT);
-  const folder = new URL(".", address).href;
-  for (const kept of await cache.keys()) {
-    if (kept.url.startsWith(folder) && kept.url !== address.href) await cache.delete(kept);
-  }
-  try {
-    const headers = { "Content-Type": "application/json" };
-    await cache.put(new URL("pair.json", folder), new Response(json, { headers }));
-    await cache.put(address, new Response(graph));
-  } catch (error) {
-    if (error instanceof DOMException) return false; // The browser's quota is used up.
-    throw error;
-  }
-  return true;
 }

@@ -3,7 +3,7 @@
 import { Lanes } from "./lanes.ts";
 import type { Lane, Part, Reply, Request, WalkRequest } from "./messages.ts";
 import type { GuidedStep } from "./model.ts";
-import { isMemory, open } from "./open.ts";
+import { isMemory, type Opened, open } from "./open.ts";
 import { PairError } from "./pair.ts";
 import { answer } from "./requests.ts";
 import { WalkError } from "./walk.ts";
@@ -40,18 +40,21 @@ function start(opened: GuidedStep, request: WalkRequest): void {
 }
 
 async function opened(folder: string): Promise<void> {
+  let made: Opened;
   try {
-    const made = await open(folder, {
+    made = await open(folder, {
       described: (pair) => tell({ kind: "described", pair }),
       loading: (bytes, of) => tell({ kind: "loading", bytes, of }),
     });
-    model = made.model;
-    tell({ kind: "opened" });
-    for (const request of early.values()) start(model, request);
-    if (await made.keep()) tell({ kind: "kept" });
   } catch (error) {
     tell({ kind: "failed", lane: null, id: 0, sentence: sentence(error) });
+    return;
   }
+  model = made.model;
+  tell({ kind: "opened" });
+  for (const request of early.values()) start(model, request);
+  early.clear();
+  if (await made.keep()) tell({ kind: "kept" });
 }
 
 function sentence(error: unknown): string {

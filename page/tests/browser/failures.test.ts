@@ -91,6 +91,26 @@ test("a WebAssembly that is not there is no fault of the model", async () => {
   expect(said).toMatch(/^assets\/ort-wasm.*\.wasm is not there \(the server says 404\)/);
 });
 
+test("a browser that forbids to keep anything shows the page, and no word of offline", async () => {
+  const server = await site(MODEL);
+  const page = await browser.newPage();
+  await page.route("**/worker-*.js", async (route) => {
+    const response = await route.fetch();
+    const forbids = 'caches.open = () => Promise.reject(new DOMException("no", "SecurityError"));';
+    await route.fulfill({ response, body: forbids + (await response.text()) });
+  });
+  try {
+    await page.goto(`${server.address}#steps=3`);
+    await finished(page);
+    await page.locator(".row.guided [data-step='3']").first().waitFor();
+    expect(await page.getByRole("alert").locator("p").count()).toBe(0);
+    expect(await page.locator("#offline").isVisible()).toBe(false);
+  } finally {
+    await page.close();
+    await server.close();
+  }
+});
+
 /** wasm: what becomes of onnxruntime's WebAssembly. */
 async function failure(
   visited: Browser,
