@@ -1,7 +1,5 @@
-/** Begin: see that the browser can run the model, open it in the worker, show the page. */
+/** See that the browser can run the model; only then read the rest of the page. */
 
-import { Engine } from "./engine.ts";
-import { Page } from "./page.ts";
 import { lacking } from "./support.ts";
 import { notice } from "./view/notice.ts";
 
@@ -13,28 +11,9 @@ const missing = lacking();
 if (missing !== null) {
   said.lost(missing);
 } else {
-  const engine = new Engine(new URL("model/", document.baseURI), {
-    described: (pair) => void new Page(pair, engine, place, said),
-    loading: said.loading,
-    opened: said.opened,
-    lost: (sentence) => {
-      place.replaceChildren();
-      said.lost(sentence);
-    },
-    kept: () => void keepPage(),
-  });
-}
-
-/** Let the service worker keep the page itself; the worker has kept the model. */
-async function keepPage(): Promise<void> {
-  if (!("serviceWorker" in navigator) || import.meta.env.DEV) return;
-  try {
-    await navigator.serviceWorker.register(new URL("sw.js", document.baseURI));
-  } catch (error) {
-    // A browser that keeps nothing, as in a private window: the page works, but only online.
-    if (error instanceof DOMException) return;
-    throw error;
-  }
-  await navigator.serviceWorker.ready;
-  about.hidden = false;
+  // An older browser may not even read it.
+  import("./begin.ts").then(
+    ({ begin }) => begin(place, said, about),
+    () => said.lost("The page's own files did not load; reload the page."),
+  );
 }

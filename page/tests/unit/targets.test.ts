@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import {
   asking,
@@ -99,5 +100,15 @@ test.each([
   expect(names.map((_, k) => asking(k, names))).toEqual(words);
   for (const [k, word] of words.entries()) {
     expect(parseTarget(word, { names, shares: null })[k]).toBe(1);
+  }
+});
+
+test("no expression looks back, which Safari before 16.4 refuses with the whole page", () => {
+  const folder = new URL("../../src/", import.meta.url);
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" });
+  const read = files.filter((file) => file.endsWith(".ts"));
+  expect(read).toContain("targets.ts");
+  for (const file of read) {
+    expect(readFileSync(new URL(file, folder), "utf8"), file).not.toMatch(/\(\?<[=!]/);
   }
 });
