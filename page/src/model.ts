@@ -14,6 +14,8 @@ export interface Guided {
   readonly logP: Float32Array;
   /** The gradient of log p of what was asked for, in the shape of x_t. */
   readonly gradient: Float32Array;
+  /** By which the gradient bent the noise: 0 where the classifier does not cover the level. */
+  readonly scale: number;
 }
 
 export class GuidedStep {
@@ -58,12 +60,13 @@ export class GuidedStep {
     });
     const [first, last] = this.pair.classifier.covers;
     const covered = level.t !== null && first <= level.t && level.t <= last;
+    const used = covered ? scale : 0;
     const made = await this.session.run({
       x: new ort.Tensor("float32", x, [batch, channels, height, width]),
       t: scalar(level.t ?? 0),
       alpha: scalar(level.alpha),
       sigma: scalar(level.sigma),
-      scale: scalar(covered ? scale : 0),
+      scale: scalar(used),
       weights: new ort.Tensor("float32", rows, [batch, weights.length]),
       ...this.classifierInputs(level),
     });
@@ -75,6 +78,7 @@ export class GuidedStep {
       unguided: { x0: x0Free!, eps: epsFree! },
       logP: logP!,
       gradient: gradient!,
+      scale: used,
     };
   }
 

@@ -156,7 +156,8 @@ export class Page {
     if (this.hold.isOn && track.busy) return;
     const alike = this.differsOnlyIn(lane === "guided" ? "scale" : "target", lane, deciding);
     if (!this.isNew(lane, deciding)) return;
-    track.begin(this.hold.isOn || (alike && this.isQuick));
+    const { target } = this.state;
+    track.begin(this.hold.isOn || (alike && this.isQuick), { target, scale: settings.scale });
     this.engine.ask(
       { kind: "row", lane, count: PICTURES, ...settings },
       {

@@ -8,14 +8,24 @@
 
 import type { Frame } from "./walk.ts";
 
+/** What a walk is asked for. */
+export interface Towards {
+  readonly target: string;
+  readonly scale: number;
+}
+
 export class Track {
   private frames: Frame[] = [];
   private before: readonly Frame[] = [];
   private quiet = false;
+  private newest: Towards | null = null;
+  private older: Towards | null = null;
   busy = false;
 
   /** Only after a walk that came to its end can one be quiet: else noise would stand still. */
-  begin(quiet: boolean): void {
+  begin(quiet: boolean, towards: Towards): void {
+    this.older = this.waits ? this.older : this.newest;
+    this.newest = towards;
     this.before = this.shown;
     this.frames = [];
     this.quiet = quiet && this.before.at(-1)?.asked === null;
@@ -38,16 +48,29 @@ export class Track {
   /** The frame at step `at`, or where the walk has come to. at: null for its end. */
   at(at: number | null): Frame | null {
     const { frames, before } = this;
-    const wanted = at ?? frames[0]?.steps ?? 0;
-    if (frames.length === 0 || (this.quiet && frames.length <= wanted))
-      return before[at ?? before.length - 1] ?? before.at(-1) ?? null;
-    return frames[wanted] ?? frames.at(-1) ?? null;
+    if (this.isBefore(at)) return before[at ?? before.length - 1] ?? before.at(-1) ?? null;
+    return frames[at ?? frames[0]!.steps] ?? frames.at(-1) ?? null;
+  }
+
+  /** What the walk was asked for from which `at` takes its frame; null before there is any. */
+  towards(at: number | null): Towards | null {
+    return this.isBefore(at) ? this.older : this.newest;
   }
 
   /** The frames from which `at` takes its own. */
   get shown(): readonly Frame[] {
-    const waits = this.frames.length === 0 || (this.quiet && !this.isComplete);
-    return waits ? this.before : this.frames;
+    return this.waits ? this.before : this.frames;
+  }
+
+  /** Whether the walk shows nothing yet where the user looks, and the one before it is shown. */
+  private isBefore(at: number | null): boolean {
+    const { frames } = this;
+    const wanted = at ?? frames[0]?.steps ?? 0;
+    return frames.length === 0 || (this.quiet && frames.length <= wanted);
+  }
+
+  private get waits(): boolean {
+    return this.frames.length === 0 || (this.quiet && !this.isComplete);
   }
 
   private get isComplete(): boolean {

@@ -33,6 +33,8 @@ export interface Sizes {
 /** What the networks said at a step: nothing at the clean level, where none is asked. */
 export interface Asked {
   readonly below: Level;
+  /** By which the gradient bent the noise: 0 where the classifier does not cover the level. */
+  readonly scale: number;
   /** The standard deviation of the fresh noise that the step adds. */
   readonly fresh: number;
   readonly x0: Uint8Array;
@@ -95,6 +97,7 @@ export async function* frames(
       x_t: toBytes(x),
       asked: {
         below,
+        scale: said.scale,
         fresh: Math.sqrt(Math.max(0, freshVariance(level, below, eta))),
         x0: toBytes(prediction.x0),
         gradient: toSigned(said.gradient, size, largest),

@@ -31,6 +31,7 @@ export function formulaView(): View {
       if (frame?.asked == null) return;
       const { picture, at } = scene.state;
       const { level, asked } = frame;
+      const towards = scene.guided.towards(at) ?? scene.state;
       about.textContent =
         `Picture ${picture + 1}, from step ${frame.step} to ${frame.step + 1} of ${frame.steps}` +
         (at === null && frame !== scene.guided.asked(null)
@@ -38,8 +39,10 @@ export function formulaView(): View {
           : ": ") +
         `t = ${short(level.t ?? 0)} to ` +
         (asked.below.t === null ? "the clean picture" : `t′ = ${short(asked.below.t)}`);
-      lines.replaceChildren(...formulas(scene, asked, level, asked.sizes[picture]!));
-      letters.replaceChildren(...math(lettersOf(asked)));
+      lines.replaceChildren(
+        ...formulas(towards.target, scene.pair.clamp, level, asked, asked.sizes[picture]!),
+      );
+      letters.replaceChildren(...math(lettersOf(asked, towards.scale)));
     },
   };
 }
@@ -51,16 +54,19 @@ function told({ state, guided }: Scene): Frame | null {
   return state.at === null && ended ? strongest(shown, state.picture) : guided.asked(state.at);
 }
 
-function lettersOf({ fresh }: Asked): string {
-  const words = "s is the scale; α_t and σ_t are the shares of picture and noise in x_t, ";
+/** scale: that was asked for. */
+function lettersOf({ fresh, scale: used }: Asked, scale: number): string {
+  const off = used !== scale ? ", 0 here, for the classifier was not trained at this t" : "";
+  const words = `s is the scale${off}; α_t and σ_t are the shares of picture and noise in x_t, `;
   const next = "α_t′ and σ_t′ those after the step";
   return `${words}${next}${fresh > 0 ? "; z is fresh noise, and v its variance, which η sets" : ""}.`;
 }
 
 function formulas(
-  { state, pair }: Scene,
-  { below, fresh }: Asked,
+  target: string,
+  clamp: boolean,
   { alpha, sigma }: Level,
+  { below, fresh, scale }: Asked,
   sizes: Sizes,
 ): HTMLElement[] {
   const back = Math.sqrt(Math.max(0, below.sigma ** 2 - fresh ** 2));
@@ -70,26 +76,26 @@ function formulas(
   const sigma_t: Term = ["σ_t", short(sigma)];
   const alpha_t: Term = ["α_t", short(alpha)];
   // What remains of x_t once the picture was brought into its range.
-  const rest: Term = pair.clamp ? ["ε̂", short(sizes.stepEps)] : eps;
+  const rest: Term = clamp ? ["ε̂", short(sizes.stepEps)] : eps;
   return [
     formula("The classifier bends the predicted noise", [
       eps,
       "=",
       ["ε", short(sizes.eps)],
       "−",
-      ["s", short(state.scale)],
+      ["s", short(scale)],
       "·",
       sigma_t,
       "·",
-      [`∇ log p(${state.target} | x_t)`, short(sizes.gradient)],
+      [`∇ log p(${target} | x_t)`, short(sizes.gradient)],
     ]),
     formula(
-      pair.clamp
+      clamp
         ? "Without the noise: the predicted end, kept in its range"
         : "Without the noise: the predicted end",
       [x0, "=", "(", x_t, "−", sigma_t, "·", eps, ")", "/", alpha_t],
     ),
-    ...(pair.clamp
+    ...(clamp
       ? [
           formula("The noise that then remains", [
             ...[rest, "=", "(", x_t, "−", alpha_t, "·", x0, ")", "/", sigma_t],

@@ -41,8 +41,10 @@ function row(pair: Pair, name: "guided" | "unguided", title: string, change: Cha
     element: made,
     draw: (scene) => {
       const { state } = scene;
+      // While a slider moves, the pictures are still those of a walk before.
+      const { target, scale } = scene[name].towards(state.at) ?? state;
       about.textContent = guided
-        ? `towards ${state.target}, s\u00a0=\u00a0${state.scale}`
+        ? `towards ${target}, s\u00a0=\u00a0${scale}`
         : "the same noise, s\u00a0=\u00a00";
       what.replaceChildren("p(", state.target, ...math(" | x_t)"));
       setAttributes(made, { "aria-busy": String(scene[name].busy) });

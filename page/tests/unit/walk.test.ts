@@ -19,13 +19,15 @@ const PAIR: Pair = {
 };
 
 /** Two images that are predicted at 3, out of range, with a pull that grows, and shrinks. */
-async function run(x: Float32Array, level: Level): Promise<Guided> {
+async function run(x: Float32Array, level: Level, _: unknown, scale: number): Promise<Guided> {
   const x0 = x.map(() => 3);
   const eps = x.map((value) => (value - level.alpha * 3) / level.sigma);
   const [first, second] = level.t === 9 ? [0.5, 2e-21] : [-1, 1e-21];
   const gradient = Float32Array.of(first!, first! / 2, second!, second!);
   const logP = Float32Array.of(-1, -0.5, -1, -0.5);
-  return { guided: { x0, eps }, unguided: { x0, eps }, logP, gradient };
+  // The classifier covers only the lower level.
+  const used = level.t === 4 ? scale : 0;
+  return { guided: { x0, eps }, unguided: { x0, eps }, logP, gradient, scale: used };
 }
 
 async function walked(): Promise<Frame[]> {
@@ -52,6 +54,10 @@ test("the noise of the step is what remains beside the picture in its range", as
   expect(sizes.x0).toBeCloseTo(1, 6);
   expect(sizes.stepEps).toBeCloseTo((1 - 0.6) / 0.8, 6);
   expect(sizes.next).toBeCloseTo(0.8 * 1 + 0.6 * sizes.stepEps, 6);
+});
+
+test("each step says the scale that was used in it", async () => {
+  expect((await walked()).map(({ asked }) => asked?.scale)).toEqual([0, 2, undefined]);
 });
 
 test("one scale colours the gradients of a whole walk", async () => {
@@ -87,7 +93,7 @@ test.each([
   const both = { x0: nothing, eps: nothing };
   const model = {
     pair: PAIR,
-    run: async () => ({ guided: both, unguided: both, logP: nothing, gradient: nothing }),
+    run: async () => ({ guided: both, unguided: both, logP: nothing, gradient: nothing, scale }),
   };
   const walk = frames(model, {
     start: Float32Array.of(1, 1),
