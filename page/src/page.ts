@@ -83,7 +83,7 @@ export class Page {
       scaleView(change),
       rows,
       stepsView(change),
-      settingsView(change, () => location.href),
+      settingsView(change, () => this.link()),
     ];
     const numbers = [barsView(), curveView(), formulaView()];
     this.views = [...stage, ...numbers, this.strip, this.edit];
@@ -108,8 +108,16 @@ export class Page {
     return state;
   }
 
+  /** The page's address with the state of now; that of the browser comes a moment later. */
+  private link(): string {
+    return new URL(`#${writeState(this.state)}`, location.href).href;
+  }
+
   private change(part: Partial<State>): void {
-    this.state = { ...this.state, ...part };
+    const state = { ...this.state, ...part };
+    // What still plays a walk of more steps may be a moment late.
+    const at = state.at !== null && state.at > state.steps ? null : state.at;
+    this.state = { ...state, at };
     this.ask();
     this.draw();
     clearTimeout(this.rest);

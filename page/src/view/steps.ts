@@ -46,6 +46,7 @@ export function stepsView(change: Change): View {
     draw: (scene) => {
       const { state, guided } = scene;
       ({ steps, at } = state);
+      play.of(steps);
       pull.hidden = state.view !== "gradient";
       if (!pull.hidden) pull.replaceChildren(...pullWords(scene));
       // Where the user puts the slider it stays, though the walk may not have come so far.
@@ -78,9 +79,10 @@ function pullWords({ state, guided, unguided }: Scene): (Node | string)[] {
 function player(
   change: Change,
   place: () => { from: number; steps: number },
-): { button: HTMLButtonElement; stop: () => void } {
+): { button: HTMLButtonElement; stop: () => void; of: (steps: number) => void } {
   const button = element("button", { type: "button", class: "play" });
   let timer = 0;
+  let played = 0;
   const label = () => {
     setAttributes(button, {
       "aria-label": timer > 0 ? "Stop" : "Play all steps",
@@ -94,6 +96,7 @@ function player(
   };
   const begin = () => {
     let { from: step, steps } = place();
+    played = steps;
     change({ at: step });
     timer = setInterval(() => {
       step += 1;
@@ -104,7 +107,11 @@ function player(
   };
   button.addEventListener("click", () => (timer > 0 ? stop() : begin()));
   label();
-  return { button, stop };
+  // A walk of other steps is no longer the one that is played.
+  const of = (steps: number) => {
+    if (timer > 0 && steps !== played) stop();
+  };
+  return { button, stop, of };
 }
 
 function viewChoice(change: Change): HTMLElement {

@@ -309,6 +309,41 @@ test("a seed that is none is said, until another noise is asked for", async () =
   expect(await page.locator(".settings .said").textContent()).toBe("");
 });
 
+test("a walk that gets other steps is no longer played", async () => {
+  await page.goto(`${server.address}#steps=40`);
+  await finished(page);
+  await page.getByRole("button", { name: "Play all steps" }).click();
+  const step = page.getByRole("slider", { name: "Step of the walk" });
+  await expect.poll(async () => Number(await step.inputValue())).toBeLessThan(40);
+  const steps = page.getByRole("slider", { name: "Number of steps" });
+  await steps.press("Home");
+  await steps.press("ArrowRight");
+  await page.getByRole("button", { name: "Play all steps" }).waitFor();
+  await finished(page);
+  await page.waitForTimeout(400); // The address has the state by then.
+  await page.reload();
+  await finished(page);
+  expect(page.url()).toContain("steps=2&");
+  expect(await page.locator(".complaints").count()).toBe(0);
+});
+
+test("the link that is copied has what was changed a moment ago", async () => {
+  await visitor.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await page.goto(`${server.address}#steps=4&scale=1`);
+  await finished(page);
+  await scale(page).focus();
+  const copied = await page.evaluate(async () => {
+    const slider = document.activeElement as HTMLInputElement;
+    slider.value = "7";
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+    const tools = [...document.querySelectorAll<HTMLElement>("button.tool")];
+    tools.find((tool) => tool.textContent === "Copy link")!.click();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    return navigator.clipboard.readText();
+  });
+  expect(copied).toMatch(/^http:.*#.*scale=7&/);
+});
+
 test("the gradients say their size, and the step in numbers is the one that shows most", async () => {
   await page.goto(`${server.address}#steps=6&scale=5&view=gradient`);
   await finished(page);
