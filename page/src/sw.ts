@@ -31,8 +31,14 @@ worker.addEventListener("fetch", (event) => {
 
 async function keep(): Promise<void> {
   const cache = await caches.open(CACHE);
-  await cache.addAll(FILES.map((file) => new URL(file, worker.registration.scope).href));
+  await cache.addAll(FILES.map(request));
   await worker.skipWaiting();
+}
+
+/** What has no hash in its name may be an older build's in the browser's cache of the network. */
+function request(file: string): Request {
+  const address = new URL(file, worker.registration.scope);
+  return new Request(address, { cache: file.startsWith("assets/") ? "default" : "reload" });
 }
 
 async function clear(): Promise<void> {
