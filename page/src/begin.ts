@@ -23,10 +23,8 @@ async function keepPage(about: HTMLElement): Promise<void> {
   if (!("serviceWorker" in navigator) || import.meta.env.DEV) return;
   try {
     await navigator.serviceWorker.register(new URL("sw.js", document.baseURI));
-  } catch (error) {
-    // A browser that keeps nothing, as in a private window: the page works, but only online.
-    if (error instanceof DOMException) return;
-    throw error;
+  } catch {
+    return; // A private window, or a network that is gone: the page works, but only online.
   }
   await navigator.serviceWorker.ready;
   about.hidden = false;

@@ -32,12 +32,14 @@ export class Engine {
   private readonly worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
   private readonly answers = new Map<Lane, { id: number; answer: Answer }>();
   private asked = 0;
+  private isOpen = false;
 
   constructor(folder: URL, opening: Opening) {
     this.worker.onmessage = ({ data }: MessageEvent<Reply>) => this.told(data, opening);
     this.worker.onerror = (event) => {
       event.preventDefault();
-      opening.lost(`The page's worker does not start; reload the page. ${event.message ?? ""}`);
+      const what = this.isOpen ? "broke off" : "does not start";
+      opening.lost(`The page's worker ${what}; reload the page. ${event.message ?? ""}`);
     };
     this.tell({ kind: "open", folder: folder.href });
   }
@@ -63,6 +65,7 @@ export class Engine {
         opening.loading(reply.bytes / reply.of);
         break;
       case "opened":
+        this.isOpen = true;
         opening.opened();
         break;
       case "kept":

@@ -36,10 +36,6 @@ export class Lanes<Name extends string, Part> {
     if (!this.running) void this.run();
   }
 
-  stop(name: Name): void {
-    this.tasks.delete(name);
-  }
-
   /** From now on the lanes `seen` come before all others: the user looks at them. */
   see(seen: readonly Name[]): void {
     this.seen = seen;

@@ -45,7 +45,6 @@ export type WalkRequest = RowRequest | EditRequest | StripRequest;
 
 export type Request =
   | { readonly kind: "open"; readonly folder: string }
-  | { readonly kind: "stop"; readonly lane: Lane }
   /** What the user looks at, which is worked on first. */
   | { readonly kind: "see"; readonly lanes: readonly Lane[] }
   | WalkRequest;

@@ -28,7 +28,7 @@ const QUIET_MILLISECONDS = 1500;
 /** How long the state has to rest before it goes into the address. */
 const REST_MILLISECONDS = 250;
 
-/** Lanes that rest while they are out of sight. */
+/** Lanes that are asked for nothing while they are out of sight. */
 const OUT_OF_SIGHT = ["strip", "edit"] as const;
 
 type Side = "guided" | "unguided";

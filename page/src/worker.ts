@@ -18,9 +18,6 @@ const lanes = new Lanes<Lane, Part>([["guided", "unguided"], ["edit"], ["strip"]
 self.onmessage = ({ data }: MessageEvent<Request>) => {
   if (data.kind === "open") {
     void opened(data.folder);
-  } else if (data.kind === "stop") {
-    early.delete(data.lane);
-    lanes.stop(data.lane);
   } else if (data.kind === "see") {
     lanes.see(data.lanes);
   } else if (model === null) {
