@@ -3,7 +3,7 @@
 import type { Scene, View } from "../scene.ts";
 import { strongest } from "../strongest.ts";
 import type { Track } from "../track.ts";
-import { element, legend, math, percent, setAttributes, short } from "./dom.ts";
+import { element, legend, math, percent, setAttributes, short, withShare } from "./dom.ts";
 
 const MOST_BARS = 12;
 
@@ -51,8 +51,8 @@ function bar(name: string, guided: number, unguided: number, wanted: boolean): H
     element(
       "span",
       { class: "columns" },
-      element("span", { class: "column guided", style: `--share: ${guided}` }),
-      element("span", { class: "column unguided", style: `--share: ${unguided}` }),
+      withShare(element("span", { class: "column guided" }), guided),
+      withShare(element("span", { class: "column unguided" }), unguided),
     ),
     element("span", { class: "name" }, name),
   );

@@ -34,6 +34,12 @@ export function setAttributes(target: Element, attributes: Attributes): void {
   }
 }
 
+/** `made` with the share, 0 ... 1, by which the style sheet lays it out; style attributes are forbidden. */
+export function withShare<Made extends HTMLElement>(made: Made, share: number): Made {
+  made.style.setProperty("--share", String(share));
+  return made;
+}
+
 /** `x_t` as x with a t below it, and `x_t′` likewise. */
 export function math(text: string): Child[] {
   return text

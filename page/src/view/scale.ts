@@ -2,7 +2,7 @@
 
 import type { Change, View } from "../scene.ts";
 import { RANGES } from "../state.ts";
-import { element } from "./dom.ts";
+import { element, withShare } from "./dom.ts";
 import { slider } from "./slider.ts";
 
 const MARKS = [
@@ -27,7 +27,7 @@ export function scaleView(change: Change): View {
     moved: (scale) => change({ scale }),
   });
   const marks = MARKS.map(([value, words]) =>
-    element("span", { style: `--share: ${value / high}`, "data-value": value }, ...words),
+    withShare(element("span", { "data-value": value }, ...words), value / high),
   );
   made.element.append(element("div", { class: "marks", "aria-hidden": "true" }, ...marks));
   return { element: made.element, draw: ({ state }) => made.show(state.scale) };
