@@ -94,15 +94,18 @@ test("a WebAssembly that is not there is no fault of the model", async () => {
 test("a browser that forbids to keep anything shows the page, and no word of offline", async () => {
   const server = await site(MODEL);
   const page = await browser.newPage();
+  let forbidden = 0;
   await page.route("**/worker-*.js", async (route) => {
     const response = await route.fetch();
     const forbids = 'caches.open = () => Promise.reject(new DOMException("no", "SecurityError"));';
+    forbidden += 1;
     await route.fulfill({ response, body: forbids + (await response.text()) });
   });
   try {
     await page.goto(`${server.address}#steps=3`);
     await finished(page);
     await page.locator(".row.guided [data-step='3']").first().waitFor();
+    expect(forbidden).toBe(1);
     expect(await page.getByRole("alert").locator("p").count()).toBe(0);
     expect(await page.locator("#offline").isVisible()).toBe(false);
   } finally {
