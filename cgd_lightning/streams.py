@@ -7,12 +7,22 @@ A set of any size then takes the memory of one batch. What takes `Images` takes 
 uint8 (N, C, H, W), as well.
 """
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from cgd_lightning.errors import InputError
+
+MOST_BYTES = 2**35
+"""Of images that are in memory at once."""
+
+Told = Callable[[], AbstractContextManager[None]]
+"""A block in which what is raised becomes an error that names what the user gave."""
 
 
 class Batches(Protocol):
@@ -41,10 +51,13 @@ class Images(Protocol):
 
 
 class Stream(ABC):
-    """uint8 images (N, C, H, W) that a subclass reads. shape: theirs."""
+    """uint8 images (N, C, H, W) that a subclass reads.
 
-    def __init__(self, shape: Sequence[int]) -> None:
-        self.shape = tuple(shape)
+    shape: theirs. told: within it, what is raised is told as the user shall hear it.
+    """
+
+    def __init__(self, shape: Sequence[int], told: Told = nullcontext) -> None:
+        self.shape, self.told = tuple(shape), told
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -54,17 +67,30 @@ class Stream(ABC):
         return _Split(self, size)
 
     def __getitem__(self, places: int | slice | Tensor | Sequence[int], /) -> Tensor:
-        """The image (C, H, W) at a place, or those (B, C, H, W) at several, in their order."""
+        """The image (C, H, W) at a place, or those (B, C, H, W) at several, in their order.
+
+        Raises InputError for more than `MOST_BYTES`, IndexError for a place that is none.
+        """
         if isinstance(places, int):
             return self.chosen([self._from_the_first(places)])[0]
+        several: Sequence[int]
         if isinstance(places, slice):
-            return self.chosen(range(*places.indices(len(self))))
-        several = places.tolist() if isinstance(places, Tensor) else places
-        return self.chosen([self._from_the_first(place) for place in several])
+            several = range(*places.indices(len(self)))
+        else:
+            listed = places.tolist() if isinstance(places, Tensor) else places
+            several = [self._from_the_first(place) for place in listed]
+        self._check_room(len(several))
+        return self.chosen(several)
 
     def __iter__(self) -> Iterator[Tensor]:
         for batch in self.split(BATCH):
             yield from batch
+
+    def _check_room(self, count: int) -> None:
+        shape = [count, *self.shape[1:]]
+        if math.prod(shape) > MOST_BYTES:
+            with self.told():
+                raise InputError(f"images of shape {shape}: more than {MOST_BYTES} bytes")
 
     def _from_the_first(self, place: int) -> int:
         """Raises IndexError for a `place` that is none; negative ones count from the end."""
@@ -73,7 +99,8 @@ class Stream(ABC):
         return place % len(self)
 
     def read(self) -> Tensor:
-        """All of them, in memory."""
+        """All of them, in memory. Raises InputError for more than `MOST_BYTES`."""
+        self._check_room(len(self))
         images = torch.empty(self.shape, dtype=torch.uint8)
         end = 0
         for batch in self.split(BATCH):

@@ -1,7 +1,7 @@
 """The arrays of a samples.npz, read back, whoever may have changed them since."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,18 @@ from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import InputError
 from cgd_lightning.files import open_plain
 from cgd_lightning.limits import MOST_PIXELS
-from cgd_lightning.streams import Stream
-
-Told = Callable[[], AbstractContextManager[None]]
-"""A block in which what is raised becomes an error that names what the user gave."""
+from cgd_lightning.streams import Stream, Told
 
 
 class ArrayImages(Stream):
     """Images of a file of arrays, called `name`, as (N, H, W, C).
 
-    file: that of them. told: within it, what is raised is told as the user shall hear it.
+    file: that of them. told: as of `Stream`.
     """
 
     def __init__(self, file: Path, name: str, shape: Sequence[int], told: Told) -> None:
-        super().__init__(shape)
-        self.file, self.name, self.told = file, name, told
+        super().__init__(shape, told)
+        self.file, self.name = file, name
 
     def batches(self, size: int) -> Iterator[Tensor]:
         with self.told(), self._opened() as arrays:

@@ -18,7 +18,8 @@ from cgd_lightning.diffusion.targets import quoted
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.masks import mask_of, read_mask
 from cgd_lightning.sampling.request import MOST_SAMPLES
-from cgd_lightning.sampling.sources import Samples, Shape, exactly, read_source
+from cgd_lightning.sampling.sources import Samples, Shape, exactly, open_source
+from cgd_lightning.streams import Images
 
 SPLITS = ("train", "val", "test")
 
@@ -107,11 +108,11 @@ def read_given(
     return _with_masks(wanted, images, names, _classes(found, len(images)), bool(found.files))
 
 
-def _read(wanted: EditImages, shape: Shape, class_names: Sequence[str]) -> Samples:
+def _read(wanted: EditImages, shape: Shape, class_names: Sequence[str]) -> Samples[Images]:
     path, option = Path(str(wanted.images)), "--images"
     if not (path.suffix.lower() in ENDINGS and path.is_file()):
         most = wanted.num_images
-        return read_source(path, shape, class_names, option, wanted.resize, ADVICE, most)
+        return open_source(path, shape, class_names, option, wanted.resize, ADVICE, most)
     try:
         image = decode(path, shape) if wanted.resize else exactly(path, shape, ADVICE)
     except InputError as error:
@@ -119,7 +120,7 @@ def _read(wanted: EditImages, shape: Shape, class_names: Sequence[str]) -> Sampl
     return Samples(image[None], None, files=(path.name,))
 
 
-def _classes(found: Samples, count: int) -> list[int] | None:
+def _classes(found: Samples[Images], count: int) -> list[int] | None:
     """The classes of the first images, where all are known and single."""
     classes = [target for target in (found.targets or ())[:count] if isinstance(target, int)]
     return classes if len(classes) == count else None

@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
+from torch import Tensor
+
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.guidance.rule import Guide
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.request import Request, RequestError
-from cgd_lightning.sampling.sources import Samples, read_source
+from cgd_lightning.sampling.sources import Samples, open_source
 
 
 def read_low_res(
     request: Request, denoiser: Denoiser, classifier: Guide | None = None
-) -> Samples | None:
+) -> Samples[Tensor] | None:
     """The first `num_samples` images of `low_res`, with their classes if these are known.
 
     Labels of the request take the place of these. None for a diffusion model that enlarges
@@ -34,16 +36,17 @@ def read_low_res(
         )
     names = (classifier or denoiser).class_names
     try:
-        found = read_source(Path(path), (channels, height, width), names, "low_res", advice="")
+        found = open_source(Path(path), (channels, height, width), names, "low_res", advice="")
+        images = found.images[:count]
     except InputError as error:
         raise RequestError(str(error).removeprefix("low_res"), "low_res") from error
-    if len(found.images) < count:
+    if len(images) < count:
         raise RequestError(
-            f" {count}: low_res holds {len(found.images)} images; give at most as many",
+            f" {count}: low_res holds {len(images)} images; give at most as many",
             "num_samples",
         )
     if request.labels is not None:
-        return Samples(found.images[:count], None, found.ours)
+        return Samples(images, None, found.ours)
     if found.targets is None and (denoiser.conditional or classifier is not None):
         raise RequestError(
             f" {path}: does not tell the classes of its images, as sub-folders named by them or "
@@ -51,4 +54,4 @@ def read_low_res(
             "low_res",
         )
     targets = None if found.targets is None or not names else found.targets[:count]
-    return Samples(found.images[:count], targets, found.ours)
+    return Samples(images, targets, found.ours)

@@ -39,7 +39,7 @@ def read_reference(
 ) -> Reference:
     """The real images at `path`, or the statistics of some, as `features` sees them.
 
-    image_shape, class_names, resize: as `read_source` takes them. keep, bar: as `reference_of`
+    image_shape, class_names, resize: as `open_source` takes them. keep, bar: as `reference_of`
     does. Raises InputError if there are none, and for statistics of other features.
     """
     moments = read_moments(path, features)

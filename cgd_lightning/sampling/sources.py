@@ -4,7 +4,6 @@ ADM's (Dhariwal and Nichol 2021, arXiv:2105.05233) is `arr_0`, uint8 (N, H, W, C
 classes, if there are any; `np.savez` writes it.
 """
 
-import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,12 +19,9 @@ from cgd_lightning.data.pictures import ENDINGS, decode, decode_as_it_is
 from cgd_lightning.diffusion.targets import Target, check_targets
 from cgd_lightning.errors import InputError
 from cgd_lightning.files import open_plain
-from cgd_lightning.sampling.arrays import ArrayImages, Told, image_shape_of, read_labels
+from cgd_lightning.sampling.arrays import ArrayImages, image_shape_of, read_labels
 from cgd_lightning.sampling.stored import DAMAGE, FileImages, open_samples
-from cgd_lightning.streams import Images, Stream
-
-MOST_BYTES = 2**35
-"""Of all images together that are read into memory."""
+from cgd_lightning.streams import Images, Stream, Told
 
 ADVICE = ", or --resize to bring images to it"
 
@@ -49,33 +45,6 @@ class Samples(Generic[Held]):
     files: tuple[str, ...] = ()
 
 
-def read_source(
-    path: Path,
-    image_shape: Shape | None = None,
-    class_names: Sequence[str] = (),
-    option: str = "--samples",
-    resize: bool = False,
-    advice: str = ADVICE,
-    most: int | None = None,
-) -> Samples[Tensor]:
-    """The images at `path`.
-
-    image_shape: the (C, H, W) that is wanted; that of the first image if it is None. class_names:
-    classes that targets must know, and by which sub-folders of images are known; empty if there are
-    none. option: the user named the path by it. resize: whether images of a folder are brought to
-    that shape. advice: what the user can do where they are of another. most: of a folder of images,
-    so many are read, the first by name. Raises InputError, which begins with the option, if there
-    are no such images.
-    """
-    source = open_source(path, image_shape, class_names, option, resize, advice, most)
-    if math.prod(source.images.shape) > MOST_BYTES:
-        raise InputError(
-            f"{option} {path}: {len(source.images)} images of shape "
-            f"{list(source.images.shape[1:])}: more than {MOST_BYTES} bytes"
-        )
-    return Samples(source.images.read(), source.targets, source.ours, source.files)
-
-
 def open_source(
     path: Path,
     image_shape: Shape | None = None,
@@ -85,9 +54,14 @@ def open_source(
     advice: str = ADVICE,
     most: int | None = None,
 ) -> Samples[Stream]:
-    """The same, of which no image is read but the first.
+    """The images at `path`, of which none is read yet but the first.
 
-    Those that are damaged, or of another shape, are met when they are read, in the same words.
+    image_shape: the (C, H, W) that is wanted; that of the first image if it is None. class_names:
+    classes that targets must know, and by which sub-folders of images are known; empty if there are
+    none. option: the user named the path by it. resize: whether images of a folder are brought to
+    that shape. advice: what the user can do where they are of another. most: of a folder of images,
+    so many are taken, the first by name. Raises InputError, which begins with the option, if there
+    are no such images; what is damaged, or of another shape, is met when it is read, in such words.
     """
     if path.is_dir() and os.path.lexists(path / "samples.json"):
         images, targets = open_samples(path, image_shape, class_names or None, option)

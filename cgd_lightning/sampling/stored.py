@@ -26,9 +26,9 @@ from cgd_lightning.diffusion.targets import Target, check_targets
 from cgd_lightning.errors import InputError
 from cgd_lightning.files import open_plain
 from cgd_lightning.limits import MOST_PIXELS
-from cgd_lightning.sampling.arrays import ArrayImages, Told, check_arrays, check_shape
+from cgd_lightning.sampling.arrays import ArrayImages, check_arrays, check_shape
 from cgd_lightning.sampling.record import read_json
-from cgd_lightning.streams import Stream
+from cgd_lightning.streams import Stream, Told
 
 DAMAGE = (
     *(OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, SyntaxError),
@@ -134,7 +134,7 @@ def _target(said: Any) -> Target:
 class FileImages(Stream):
     """Images of one shape (C, H, W), each in a file of its own.
 
-    read_file: an image (C, H, W) of its file. told: as of `ArrayImages`.
+    read_file: an image (C, H, W) of its file. told: as of `Stream`.
     """
 
     def __init__(
@@ -144,8 +144,8 @@ class FileImages(Stream):
         read_file: Callable[[Path], Tensor],
         told: Told,
     ) -> None:
-        super().__init__((len(files), *image_shape))
-        self.files, self.read_file, self.told = files, read_file, told
+        super().__init__((len(files), *image_shape), told)
+        self.files, self.read_file = files, read_file
 
     def batches(self, size: int) -> Iterator[Tensor]:
         with self.told(), ThreadPoolExecutor() as pool:

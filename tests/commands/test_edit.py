@@ -16,8 +16,8 @@ from cgd_lightning.commands.main import COMMANDS, HELP
 from cgd_lightning.data.pictures import decode
 from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.sampling.edit_maps import absolute_maps, signed_maps
-from cgd_lightning.sampling.sources import read_source
 from tests.command_line import untrained_judge
+from tests.sampling.whole_source import read_source
 
 Cgd = Callable[..., tuple[int, str, str]]
 

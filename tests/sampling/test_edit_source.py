@@ -12,8 +12,8 @@ from PIL import Image
 
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.edit_source import read_edits
-from cgd_lightning.sampling.sources import read_source
 from tests.sampling.edit_folders import NAMES, pair, record_of, write_edits_folder
+from tests.sampling.whole_source import read_source
 
 
 @pytest.mark.parametrize("kind", ["png", "npz"])

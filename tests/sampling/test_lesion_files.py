@@ -6,7 +6,7 @@ import torch
 from cgd_lightning.data.lesions import Lesions
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.lesion_files import write_lesions
-from cgd_lightning.sampling.sources import read_source
+from tests.sampling.whole_source import read_source
 
 
 def test_images_and_masks_come_back_from_their_folders(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from cgd_lightning.evaluation.features import FeatureNetwork
 from cgd_lightning.evaluation.networks.named import feature_network
 from cgd_lightning.evaluation.reference import Reference, reference_of
 from cgd_lightning.sampling.references import read_reference, write_reference
-from cgd_lightning.sampling.sources import read_source
+from tests.sampling.whole_source import read_source
 
 NAMES = ("cat", "dog")
 RANDOM = feature_network("random", None, torch.device("cpu"))

@@ -13,10 +13,12 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+from cgd_lightning import streams
 from cgd_lightning.data.images import ChosenImages, ImageBatch, ImageTensors, sample_images
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.reference import hash_of
-from cgd_lightning.sampling.sources import open_source, read_source
+from cgd_lightning.sampling.sources import open_source
+from tests.sampling.whole_source import read_source
 
 SIDE, FEW, MANY = 96, 800, 4000
 
@@ -95,6 +97,19 @@ def test_batches_and_places_of_a_stream_are_those_of_its_images(kind: str, tmp_p
             stream[place]
     assert torch.equal(torch.stack(list(stream)), images)
     assert hash_of(stream) == hash_of(images)
+
+
+@pytest.mark.parametrize("kind", ["npz", "png"])
+def test_more_than_memory_shall_hold_is_refused_in_the_words_of_the_user(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "D", 7, kind, side=4)
+    stream = open_source(tmp_path / "D", option="--images").images
+    monkeypatch.setattr(streams, "MOST_BYTES", 3 * 3 * 4 * 4)
+    assert len(stream[:3]) == 3
+    for read in (stream.read, lambda: stream[:4], lambda: stream[[0] * 4]):
+        with pytest.raises(InputError, match=r"^--images .*: images of shape .*more than 144 "):
+            read()
 
 
 def damage_npz(folder: Path) -> None:
