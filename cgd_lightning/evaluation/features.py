@@ -91,11 +91,12 @@ class FeatureNetwork(ABC):
         for chunk in bar(images.split(self.batch_size)):
             found = self.see(self.codec.encode(chunk.contiguous().to(device)))
             # Room for all, once: small tensors kept between large ones that go are in their way.
-            sides = sides or [torch.empty(len(images), side.shape[1]) for side in found]
+            # On the device, which is not waited for until all are there.
+            sides = sides or [side.new_empty(len(images), side.shape[1]) for side in found]
             for side, part in zip(sides, found, strict=True):
                 side[end : end + len(chunk)] = part
             end += len(chunk)
-        seen = Seen(*sides)
+        seen = Seen(*(side.float().cpu() for side in sides))
         check_finite(seen, what, self.name)
         return seen
 
