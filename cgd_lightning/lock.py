@@ -17,7 +17,7 @@ from cgd_lightning.files import NO_LINK
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module elsewhere
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 """Errors of a file system without locks, as some that clusters share."""
@@ -34,6 +34,23 @@ def locked(path: Path, folder: str, remedy: str) -> Iterator[None]:
     place of waiting. Where the file system has no locks, this is said, and nothing is held. Raises
     InputError if another process holds the file, or if it is no regular file.
     """
+    handle = None
+    while handle is None:
+        handle = _taken(path, folder, remedy)
+    owner = os.getpid()
+    _held.add(handle)
+    try:
+        yield
+    finally:
+        if os.getpid() == owner:
+            with suppress(OSError):
+                path.unlink()
+            _held.discard(handle)
+            os.close(handle)
+
+
+def _taken(path: Path, folder: str, remedy: str) -> int | None:
+    """The handle of the locked file `path`; None if it was removed before it was locked."""
     flags = os.O_RDWR | os.O_CREAT | NO_LINK
     if fcntl is None:
         # O_TEMPORARY: Windows removes the file when its process ends.
@@ -42,44 +59,41 @@ def locked(path: Path, folder: str, remedy: str) -> Iterator[None]:
     odd = InputError(
         f"{folder}: {path.name} in it is not a regular file; {remedy}, or remove it first"
     )
-    while True:
-        try:
-            handle = os.open(path, flags, 0o666)
-        except FileExistsError as error:
-            raise busy from error
-        except OSError as error:
-            if error.errno not in (errno.ELOOP, errno.EISDIR):
-                raise
-            raise odd from error
-        owner = os.getpid()
-        try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise odd
-            if fcntl is not None:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError as error:
-                    raise busy from error
-                except OSError as error:
-                    if error.errno not in NO_LOCKS:
-                        raise
-                    what = "its file system has no locks; see that no other command is at work"
-                    print(f"{folder}: {what} there", file=sys.stderr)
-            # Another process may have removed the file at its end, between our open and our lock.
-            if not _is_at(handle, path):
-                continue
-            _held.add(handle)
-            try:
-                yield
-                return
-            finally:
-                if os.getpid() == owner:
-                    with suppress(OSError):
-                        path.unlink()
-        finally:
-            if os.getpid() == owner:
-                _held.discard(handle)
-                os.close(handle)
+    try:
+        handle = os.open(path, flags, 0o666)
+    except FileExistsError as error:
+        raise busy from error
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR):
+            raise
+        raise odd from error
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise odd
+        _lock(handle, busy, folder)
+    except BaseException:
+        os.close(handle)
+        raise
+    # Another process may have removed the file at its end, between our open and our lock.
+    if _is_at(handle, path):
+        return handle
+    os.close(handle)
+    return None
+
+
+def _lock(handle: int, busy: InputError, folder: str) -> None:
+    """Lock an open file. Raises `busy` if another process has; says where there are no locks."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise busy from error
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        what = "its file system has no locks; see that no other command is at work"
+        print(f"{folder}: {what} there", file=sys.stderr)
 
 
 @contextmanager
