@@ -69,8 +69,8 @@ def main(args: list[str] | None = None) -> None:
 
     0 if it was done, 1 if it could not be, 2 for a wrong command line, 130 or 143 if interrupted.
     """
-    if args is None:
-        args = sys.argv[1:]
+    own_process = args is None
+    args = sys.argv[1:] if args is None else args
     if not args or args[0] in ("-h", "--help", "help"):
         print(HELP, end="")
         return
@@ -85,22 +85,23 @@ def main(args: list[str] | None = None) -> None:
         near = meant_command(args[0], COMMANDS)
         meant = f"did you mean {near}? Commands" if near else "commands"
         _fail(f"no command {args[0]!r}; {meant}: {', '.join(COMMANDS)}", 2)
-    _run(args)
+    _run(args, own_process)
 
 
-def _run(args: list[str]) -> None:
+def _run(args: list[str], own_process: bool) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal does not know is shown by its code.
             stream.reconfigure(errors="backslashreplace")
     with Peers(f"cgd {args[0]}") as peers:
-        _do(args, peers)
+        _do(args, peers, own_process)
 
 
-def _do(args: list[str], peers: Peers) -> None:
+def _do(args: list[str], peers: Peers, own_process: bool) -> None:
     try:
         with _terminable(peers):
-            _start_quickly(args)
+            if own_process:
+                _start_quickly(args)
             command = import_module(f"cgd_lightning.commands.{COMMANDS[args[0]]}")
             command.run(args)
             peers.join()
@@ -165,7 +166,7 @@ def _start_quickly(args: list[str]) -> None:
     """Keep the garbage collector from looking through what imports leave behind.
 
     This saves half a second's work at start and end. Only for the commands without Lightning, which
-    wants to be collected when it ends.
+    wants to be collected when it ends, and not in a program that calls one of them.
     """
     if args and args[0] in ("sample", "info"):
         gc.disable()
