@@ -85,18 +85,15 @@ def write(
             else:
                 with unfinished.open("wb") as file:
                     torch.save(contents, cast(BinaryIO, _InParts(file, let_go)))
-            flush(unfinished)
+            flush(unfinished)  # some disks say only now that they are full
         except (RuntimeError, OSError) as error:
             # RuntimeError is torch's word for a disk that is full.
             full = isinstance(error, OSError) and error.errno in FULL
             if not full and "inline_container" not in str(error):
                 raise
             # Of a limit, the system says so; torch does not say why it could not write.
-            why = (
-                error.strerror
-                if isinstance(error, OSError)
-                else "could not be written; is the disk full?"
-            )
+            torchs = "could not be written; is the disk full?"
+            why = error.strerror if isinstance(error, OSError) else torchs
             raise OSError(f"{path}: {why}; {_room(Path(path), unfinished, contents)}") from error
 
 

@@ -198,8 +198,11 @@ class TrainingCLI(LightningCLI):
         check_trainer(settings.trainer)
 
     def text(self, settings: Namespace) -> str:
-        """The `settings` of a training as YAML."""
+        """The `settings` of a training as YAML, by which it can be begun again."""
         parser = self.parsers[list(self.subcommands()).index("fit")]
+        if settings.ckpt_path == "last":  # which is of this command, and not of its run
+            settings = settings.clone()
+            settings.ckpt_path = None
         return str(parser.dump(settings, skip_unset=False))
 
     def claim(self, settings: Namespace, given: str) -> Run:

@@ -73,7 +73,6 @@ def run(args: list[str]) -> None:
             compile=asked.place.compile,
             say=say,
         )
-    with told_if_full(out, KEPT):
         files = write_sweep(result, out, tuple(data.class_names))
     more = [] if result.chosen is None else ["", _command(result.chosen)]
     print("\n".join([*told(result), "", *result.advice, *more, "", *map(str, files)]))

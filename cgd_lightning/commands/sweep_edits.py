@@ -71,7 +71,6 @@ def run(args: list[str]) -> None:
             say=edit.say,
             known=asked.known,
         )
-    with told_if_full(out, KEPT):
         files = write_edit_sweep(result, out)
     place = next(i for i, v in enumerate(plan.variants) if v is result.chosen.variant)
     command = shlex.join(["cgd", "edit", *words[place], f"--scale={exact(result.chosen.scale)}"])

@@ -69,6 +69,7 @@ class StopTogether(Callback):
         torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX, self.group)
         if told.item():
             current().heard()
+            # A private name of Lightning, whose version is pinned: it stops as at its own signal.
             trainer._signal_connector.received_sigterm = True
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

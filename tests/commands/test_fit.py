@@ -285,6 +285,7 @@ def test_a_run_that_goes_on_with_other_settings_tells_them_and_keeps_them(
     )
     after = yaml.safe_load((folder / "config.yaml").read_text())
     assert after["data"]["init_args"]["batch_size"] == batch // 2
+    assert after["ckpt_path"] is None  # by it the run can be begun again
     (folder / "config.yaml").write_text("a: *b")
     code, _, err = cgd("fit", *on, *other, f"--trainer.max_steps={steps + 4}")
     assert code == 0, err

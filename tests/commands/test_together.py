@@ -40,7 +40,10 @@ SAMPLE = ("sample", "--device=cpu", "--scale=0", "--sampler.steps=4", "--batch_s
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     [version] = (folder / "runs/classifier").iterdir()
-    return torch.load(version / "last.ckpt", weights_only=True)["state_dict"]  # type: ignore[no-any-return]
+    state: dict[str, torch.Tensor] = torch.load(version / "last.ckpt", weights_only=True)[
+        "state_dict"
+    ]
+    return state
 
 
 def fitted_by_cgd(folder: Path) -> str:
