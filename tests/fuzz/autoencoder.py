@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import save
 
 from cgd_lightning.diffusion.autoencoder import Autoencoder as OurAutoencoder
-from cgd_lightning.exchange import diffusers, worlds
+from cgd_lightning.exchange import worlds
 from cgd_lightning.exchange.diffusers_files import WEIGHTS
 from cgd_lightning.networks import DiffusersAutoencoder
 from tests.fuzz.folder_files import spoiled, written
+from tests.fuzz.foreign_folder import read_sane, tell
 from tests.fuzz.outcome import Attempt
 
 SIZE = 8
@@ -60,18 +61,10 @@ class Autoencoder:
         return spoiled(random, self.folder)
 
     def attempts(self, folder: Path) -> list[Attempt]:
-        return [lambda: _told(self.folder), lambda: _sane(self.folder, self.given)]
-
-
-def _told(folder: Path) -> None:
-    if diffusers.recognise(folder):
-        json.dumps(diffusers.told(folder))
+        return [lambda: tell(self.folder), lambda: _sane(self.folder, self.given)]
 
 
 def _sane(folder: Path, given: dict[str, Any]) -> None:
-    """Read a folder as `cgd convert` does; what comes of it is a network that has its weights."""
-    for imported in worlds.read(folder, given):
-        state = imported.model.state_dict()
-        assert all(bool(tensor.isfinite().all()) for tensor in state.values())
+    for imported in read_sane(folder, given):
         assert isinstance(imported.model, OurAutoencoder)
         assert bool((imported.model.variance > 0).all())

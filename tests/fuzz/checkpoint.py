@@ -14,11 +14,12 @@ from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.schedules import Cosine, Linear
-from cgd_lightning.networks import MLP, ConvNet, MLPClassifier, UNet
+from cgd_lightning.networks import MLP, ConvNet, MLPClassifier
 from cgd_lightning.training.training_file import check_whole, read_training
 from tests.fuzz import pickles, values
 from tests.fuzz.damage import damaged, lying_zip
 from tests.fuzz.outcome import Attempt
+from tests.fuzz.small_unet import small_unet
 from tests.fuzz.trained import Training
 
 NAMES, SHAPE, FILE = ["a", "b"], (1, 8, 8), "case.ckpt"
@@ -31,16 +32,7 @@ class Checkpoint:
 
     def prepare(self, folder: Path) -> None:
         torch.manual_seed(0)
-        unet = UNet(
-            8,
-            1,
-            1,
-            model_channels=8,
-            channel_mult=[1],
-            attention_resolutions=[],
-            num_res_blocks=1,
-            norm_groups=2,
-        )
+        unet = small_unet(1, [1])
         data = DataSpec(SHAPE, NAMES, (0.5, 0.5))
         models = [
             Denoiser(unet, Cosine(), "v", data),

@@ -1,6 +1,5 @@
 """Folders of diffusers, for `cgd convert`: a pipeline that we wrote, and one of their network."""
 
-import json
 import random
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ from cgd_lightning.diffusion.schedules import Cosine, Linear
 from cgd_lightning.exchange import diffusers, worlds
 from cgd_lightning.networks import DiffusersUNet, UNet
 from tests.fuzz.folder_files import Files, spoiled, taken, written
+from tests.fuzz.foreign_folder import read_sane, tell
 from tests.fuzz.outcome import Attempt
+from tests.fuzz.small_unet import small_unet
 
 SIZE = 8
 GIVEN: list[dict[str, Any]] = [
@@ -32,16 +33,7 @@ class Diffusers:
 
     def prepare(self, folder: Path) -> None:
         torch.manual_seed(0)
-        own = UNet(
-            SIZE,
-            3,
-            3,
-            model_channels=8,
-            channel_mult=[1, 1],
-            attention_resolutions=[],
-            num_res_blocks=1,
-            norm_groups=2,
-        )
+        own = small_unet(3, [1, 1])
         theirs = DiffusersUNet(
             SIZE,
             3,
@@ -79,9 +71,9 @@ class Diffusers:
 
     def attempts(self, folder: Path) -> list[Attempt]:
         return [
-            lambda: _told(self.folder),
-            lambda: _sane(self.folder, self.given),
-            lambda: _sane(self.folder / "unet", self.given),
+            lambda: tell(self.folder),
+            lambda: read_sane(self.folder, self.given),
+            lambda: read_sane(self.folder / "unet", self.given),
         ]
 
 
@@ -95,17 +87,3 @@ def _pickled(files: Files) -> Files:
     file = io.BytesIO()
     torch.save(load(files[name]), file)
     return {name: b"", name.replace(".safetensors", ".bin"): file.getvalue()}
-
-
-def _told(folder: Path) -> None:
-    if diffusers.recognise(folder):
-        json.dumps(diffusers.told(folder))
-
-
-def _sane(folder: Path, given: dict[str, Any]) -> None:
-    """Read a folder as `cgd convert` does; what comes of it is a network that has its weights."""
-    for imported in worlds.read(folder, given):
-        state = imported.model.state_dict()
-        assert all(tensor.device.type == "cpu" for tensor in state.values())
-        assert all(bool(tensor.isfinite().all()) for tensor in state.values())
-        json.dumps([imported.source, imported.notes])

@@ -16,10 +16,11 @@ from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.schedules import Cosine, Linear
 from cgd_lightning.exchange import ours, worlds
-from cgd_lightning.networks import MLP, MLPClassifier, UNet
+from cgd_lightning.networks import MLP, MLPClassifier
 from tests.fuzz import values
 from tests.fuzz.folder_files import spoiled, taken, written
 from tests.fuzz.outcome import Attempt
+from tests.fuzz.small_unet import small_unet
 
 DATA = DataSpec((1, 8, 8), ["a", "b"], (0.5, 0.5))
 TRAINING = {
@@ -38,16 +39,7 @@ class Folders:
 
     def prepare(self, folder: Path) -> None:
         torch.manual_seed(0)
-        unet = UNet(
-            8,
-            1,
-            1,
-            model_channels=8,
-            channel_mult=[1],
-            attention_resolutions=[],
-            num_res_blocks=1,
-            norm_groups=2,
-        )
+        unet = small_unet(1, [1])
         training = yaml.safe_dump(TRAINING)
         classifier = NoisyClassifier(MLPClassifier(8, 1, 2, width=8, depth=1), Cosine(), DATA)
         self.good = []
