@@ -21,13 +21,21 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def alone(*words: str) -> tuple[int, str]:
-    """(exit status, standard error) of a `cgd` in a process of its own, as wandb keeps much in one,
-    and without an account.
+WITHOUT_TENSORBOARD = """
+import lightning.fabric.loggers.tensorboard as theirs
+theirs._TENSORBOARD_AVAILABLE = theirs._TENSORBOARDX_AVAILABLE = False
+"""
+
+
+def alone(*words: str, first: str = "") -> tuple[int, str]:
+    """(exit status, standard error) of a `cgd` in a process of its own, without an account.
+
+    wandb keeps much in a process, and jsonargparse what a class takes. `first` is run before it.
     """
     known = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
     settings = {"HOME": os.getcwd(), "WANDB_SILENT": "true", "WANDB_BASE_URL": "http://127.0.0.1:9"}
-    command = [sys.executable, "-c", "from cgd_lightning.commands.main import main; main()", *words]
+    program = first + "from cgd_lightning.commands.main import main; main()"
+    command = [sys.executable, "-c", program, *words]
     done = subprocess.run(
         command,
         env={**known, **settings},
@@ -44,15 +52,10 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_tensorboard_that_is_not_installed_is_one_line(
-    cgd: Cgd, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import lightning.fabric.loggers.tensorboard as theirs
-
-    monkeypatch.setattr(theirs, "_TENSORBOARD_AVAILABLE", False)
-    monkeypatch.setattr(theirs, "_TENSORBOARDX_AVAILABLE", False)
-    code, out, err = cgd("fit", *TINY_CLASSIFIER, "--config=tensorboard.yaml", *SHORT)
-    assert (code, out) == (1, "")
+def test_tensorboard_that_is_not_installed_is_one_line() -> None:
+    words = ["fit", *TINY_CLASSIFIER, "--config=tensorboard.yaml", *SHORT]
+    code, err = alone(*words, first=WITHOUT_TENSORBOARD)
+    assert code == 1
     last = err.strip().splitlines()[-1]
     assert last.startswith("error: cgd fit: ")
     assert "pip install 'cgd-lightning[tensorboard]'" in last
