@@ -57,6 +57,10 @@ def test_what_a_killed_process_left_goes_with_the_next_and_that_of_a_living_one_
     precious = [tmp_path / ".x.precious/x", tmp_path / ".x.backed_u/lock", tmp_path / ".x.backed_u"]
     precious[0].mkdir(parents=True)
     precious[1].mkdir(parents=True)
+    precious += [tmp_path / ".x.foreign_/lock", tmp_path / ".x.foreign_/mine"]
+    precious[-1].parent.mkdir()
+    for file in precious[-2:]:
+        file.touch()
     (tmp_path / ".x.12345678").symlink_to(tmp_path / ".x.precious")
     before = set(os.listdir(tmp_path))
     end(begun())
@@ -92,3 +96,32 @@ def test_an_error_leaves_none_of_several_and_an_empty_folder_is_filled(tmp_path:
         for folder in made:
             (folder / "file").write_text(folder.name)
     assert [(target / "file").read_text() for target in targets] == ["a", "b"]
+
+
+def test_what_cannot_all_be_named_is_not_named_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets, own = (tmp_path / "a", tmp_path / "b"), os.rename
+
+    def rename(one: Path, other: Path) -> None:
+        if other == targets[1]:
+            raise OSError("not this one")
+        own(one, other)
+
+    def make() -> None:
+        with whole_folders(*targets) as made:
+            for folder in made:
+                (folder / "file").touch()
+            monkeypatch.setattr(os, "rename", rename)
+
+    with pytest.raises(OSError, match="not this one"):
+        make()
+    assert not os.listdir(tmp_path)
+
+
+def test_a_link_to_an_empty_folder_is_neither_filled_nor_replaced(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "x").symlink_to(tmp_path / "empty")
+    with pytest.raises(FileExistsError, match="is there already"), whole_folder(tmp_path / "x"):
+        pytest.fail("made")
+    assert (tmp_path / "x").is_symlink()
