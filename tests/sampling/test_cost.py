@@ -1,6 +1,9 @@
 """What a sampling job says of its cost, with a clock that the tests turn."""
 
+import errno
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -65,6 +68,38 @@ def test_a_disk_that_surely_is_too_small_is_refused_and_one_that_may_be_is_told(
     _, told = job.batch(3.0, 10**17)
     assert "will be full before the samples are made: they need about 900,000 TB, and " in told
     assert job.batch(3.0, 10**17) == []
+
+
+def test_pictures_for_which_the_disk_has_no_names_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = SimpleNamespace(f_files=10**6, f_favail=999)
+    monkeypatch.setattr(os, "statvfs", lambda _: names)
+    monkeypatch.setattr(Cost, "free", 10**12)
+    with pytest.raises(InputError, match=r"--out .*: 1000 files, and the disk takes 999 more; "):
+        Job(tmp_path).cost.check()
+    Job(tmp_path, left=999).cost.check()
+    Job(tmp_path, kind="npz").cost.check()
+    names.f_files = 0  # of a file system that does not count them
+    Job(tmp_path).cost.check()
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_full_disk_says_what_is_missing_and_what_is_kept(
+    keep: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cost, "free", 40_000_000)
+    cost = Job(tmp_path).cost
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(OSError, match="about 60 MB are missing; ") as told, cost.told_if_full(keep):
+        raise full
+    assert ("what is finished is kept" in str(told.value)) is keep
+    assert ("none of it is kept" in str(told.value)) is not keep
+    assert told.value.filename == str(tmp_path)
+    other = OSError(errno.EACCES, "no")
+    with pytest.raises(OSError, match="no") as told, cost.told_if_full(keep):
+        raise other
+    assert told.value is other
 
 
 @pytest.mark.parametrize(
