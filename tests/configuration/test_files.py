@@ -1,11 +1,23 @@
 """What is wrong with a file of settings is told by its line, and without its words."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cgd_lightning.commands import main
-from cgd_lightning.configuration.files import check_nested, packaged_configs
+from cgd_lightning.configuration.files import (
+    DEEPEST,
+    DEEPEST_FILES,
+    MOST_ALIASES,
+    MOST_BYTES,
+    MOST_EVENTS,
+    check_nested,
+    check_yaml,
+    config_path,
+    packaged_configs,
+)
 
 SECRETS = {
     "a line": ("hush: a secret: x\n", "line 1, column 15: mapping values are not allowed"),
@@ -83,3 +95,45 @@ def test_settings_in_files_of_their_own_are_read(tmp_path: Path) -> None:
     check_nested(tmp_path / "empty.yaml")
     for file in packaged_configs():
         check_nested(file)
+
+
+LIMITS: dict[str, tuple[Callable[[int], str], int]] = {
+    "letters": (lambda count: "#" * count, MOST_BYTES),
+    "levels": (lambda count: "[" * count + "]" * count, DEEPEST),
+    "aliases": (lambda count: "a: &a 1\nb: [" + "*a, " * count + "]", MOST_ALIASES),
+    # The first and last events of the stream, its text and its list are counted, too.
+    "values": (lambda count: "[" + "1, " * (count - 5) + "]", MOST_EVENTS),
+}
+
+
+@pytest.mark.parametrize(("text", "most"), LIMITS.values(), ids=LIMITS)
+def test_a_configuration_is_read_up_to_its_limits(text: Callable[[int], str], most: int) -> None:
+    check_yaml(text(most))
+    with pytest.raises(yaml.YAMLError):
+        check_yaml(text(most + 3))
+
+
+def test_an_alias_stands_in_nothing_that_has_an_anchor_itself() -> None:
+    check_yaml("a: &a [1]\nb: [*a]\nc: &c [2]\nd: *c")
+    for text in ("a: &a [1]\nb: &b [*a]", "a: &a {b: [&b 1, [*b]]}"):
+        with pytest.raises(yaml.YAMLError, match="an alias inside"):
+            check_yaml(text)
+
+
+def test_files_name_one_another_up_to_a_depth(tmp_path: Path) -> None:
+    for number in range(DEEPEST_FILES + 2):
+        (tmp_path / f"{number}.yaml").write_text(f"model: {number + 1}.yaml\n")
+    check_nested(tmp_path / "1.yaml")
+    with pytest.raises(TypeError, match=f"more than {DEEPEST_FILES} files name one another"):
+        check_nested(tmp_path / "0.yaml")
+
+
+def test_a_configuration_that_is_too_large_is_told_before_it_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "large.yaml"
+    with file.open("wb") as opened:
+        opened.truncate(MOST_BYTES)
+    assert config_path(f"{file}") == file
+    with file.open("wb") as opened:
+        opened.truncate(MOST_BYTES + 1)
+    with pytest.raises(TypeError, match=f"a configuration has at most {MOST_BYTES}"):
+        config_path(f"{file}")
