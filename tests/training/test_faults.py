@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import Callback, Trainer
 
 from cgd_lightning.files import unfinished_of
@@ -352,6 +353,31 @@ def test_a_job_that_cannot_be_put_back_says_so(tmp_path: Path) -> None:
     assert code == 128 + signal.SIGUSR1, told
     assert "stopped; last.ckpt is written" in told
     assert told.splitlines()[-1].startswith("scontrol requeue 100_7 failed (")
+
+
+def test_the_signal_of_a_job_is_that_of_its_plugin_or_usr1(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = SLURMEnvironment(requeue_signal=signal.SIGUSR2)
+    assert slurm.signal_of([own]) is None
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    assert slurm.signal_of(["another plugin"]) == signal.SIGUSR1
+    assert slurm.signal_of(["another plugin", own]) == signal.SIGUSR2
+    never = SLURMEnvironment(auto_requeue=False, requeue_signal=signal.SIGUSR2)
+    assert slurm.signal_of([never]) is None
+
+
+def test_what_stands_in_the_place_of_a_mark_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    slurm.mark(tmp_path, "a")
+    [file] = tmp_path.iterdir()
+    assert slurm.is_of(tmp_path, "a")
+    file.rename(tmp_path / "other")
+    assert not slurm.is_of(tmp_path, "a")
+    file.symlink_to(tmp_path / "other")
+    assert not slurm.is_of(tmp_path, "a")
 
 
 SCONTROLS = {
