@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from cgd_lightning import peers
 from cgd_lightning.peers import Peers, current, is_first
 
 
@@ -89,3 +90,56 @@ def test_a_process_ends_though_what_it_cleans_up_fails() -> None:
         "    peers._leave(5)\n"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 5
+
+
+def test_once_its_command_is_over_a_process_is_left_alone() -> None:
+    program = (
+        "from cgd_lightning.peers import Peers\n"
+        "with Peers('cgd fit') as peers:\n"
+        "    peers.stop()\n"
+        "    peers._leave(5)\n"
+        "raise SystemExit(7)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 7
+
+
+def test_a_process_that_ends_takes_with_it_what_it_started_and_cleans_up() -> None:
+    program = (
+        "import subprocess, sys\n"
+        "from cgd_lightning.peers import Peers\n"
+        "with Peers('cgd fit') as peers:\n"
+        "    slow = [sys.executable, '-I', '-c', 'import time; time.sleep(100)']\n"
+        "    child = subprocess.Popen(slow)\n"
+        "    peers.watch([child])\n"
+        "    peers.at_last(lambda: print(child.wait(50), flush=True))\n"
+        "    peers._leave(5)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stdout) == (5, f"{-signal.SIGKILL}\n")
+
+
+def test_one_that_does_not_stop_when_it_is_told_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "GRACE", 0.1)
+    program = (
+        "import signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print(flush=True)\n"
+        "time.sleep(100)\n"
+    )
+    deaf = [sys.executable, "-I", "-c", program]
+    with Peers("cgd fit") as command:
+        child = subprocess.Popen(deaf, stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        with child.stdout as told:
+            assert told.readline() == b"\n"
+        command.watch([child])
+    assert child.returncode == -signal.SIGKILL
+
+
+def test_one_that_is_about_to_end_is_waited_for() -> None:
+    with Peers("cgd fit") as command:
+        child = subprocess.Popen(["sh", "-c", "sleep 0.1; exit 3"])
+        command.watch([child])
+        told = command.lost()
+        command.stop()
+    assert told == "process 1 of 0 to 1 ended with status 3, and so do the others"
