@@ -154,8 +154,8 @@ def test_what_is_damaged_or_changed_is_told_when_it_is_read(
 class Untold(Dataset[ImageBatch]):
     """Images whose labels are known when they are read."""
 
-    def __init__(self, data: ImageTensors) -> None:
-        self.data = data
+    def __init__(self, data: ImageTensors, labels: object = None) -> None:
+        self.data, self.labels = data, labels
 
     def __len__(self) -> int:
         return len(self.data)
@@ -170,6 +170,7 @@ def test_images_chosen_of_a_data_set_are_those_of_its_sample() -> None:
     data = ImageTensors(images, torch.arange(9))
     for count in (5, 100):
         wanted = sample_images(data, count)
-        for chosen in (ChosenImages(data, count), ChosenImages(Untold(data), count)):
+        others = [Untold(data, labels) for labels in (None, [0] * 9, torch.zeros(12))]
+        for chosen in [ChosenImages(one, count) for one in (data, *others)]:
             assert torch.equal(chosen[:], wanted.images)
             assert torch.equal(chosen.labels, wanted.labels)
