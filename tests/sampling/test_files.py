@@ -581,6 +581,23 @@ def test_a_job_that_goes_on_has_its_whole_animation(
     assert contents(Path("D")) == contents(Path("clean"))
 
 
+def test_pictures_are_on_the_disk_before_their_chunk_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    with claim(tmp_path, {}) as own:
+
+        def flush(file: Path) -> None:
+            assert not list(own.pieces.glob("*.size"))
+            flushed.append(file.name)
+
+        monkeypatch.setattr("cgd_lightning.sampling.files.flush", flush)
+        out = SampleFolder(own, [0, 1], {0: "a", 1: "b"}, "png")
+        out.add(0, torch.zeros(2, 1, 4, 4, dtype=torch.uint8))
+        assert flushed == ["0000-a.png", "0001-b.png"]
+        assert out.taken() == {0}
+
+
 def test_a_chunk_of_which_something_is_missing_is_made_again(tmp_path: Path) -> None:
     with suppress(Killed), claim(tmp_path, {}, keep=True) as own:
         out = SampleFolder(own, [0, 1, 0, 1], {0: "a", 1: "b"}, "png")

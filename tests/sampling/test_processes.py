@@ -3,13 +3,17 @@
 import csv
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
 from cgd_lightning.commands.main import COMMANDS, HELP
+from cgd_lightning.peers import Peers
+from cgd_lightning.sampling.processes import ending_together
 from tests.command_line import TINY_CLASSIFIER, inside, status
 
 Cgd = Callable[..., tuple[int, str, str]]
@@ -114,3 +118,23 @@ def test_an_unknown_command_ends_with_status_2_and_the_nearest_one(
     assert err.count("\n") == 1
     assert (f"did you mean {meant}?" in err) if meant else ("did you mean" not in err)
     assert all(command in err for command in COMMANDS)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_only_a_group_of_the_command_is_left_with_it_and_the_launcher_is_as_before(
+    grouped: bool, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, left = [grouped], []
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: now[-1])
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: left.append(1))
+    launcher = ModuleType("launcher")
+    launcher._launch_process_observer = before = object()  # type: ignore[attr-defined]
+    with Peers("cgd sample") as peers:
+        with suppress(KeyboardInterrupt), ending_together(launcher):
+            assert launcher._launch_process_observer == peers.watch
+            now.append(True)
+            if fails:
+                raise KeyboardInterrupt
+        assert launcher._launch_process_observer is before
+    assert left == ([] if grouped else [1])

@@ -18,6 +18,7 @@ from cgd_lightning.data.images import ChosenImages, ImageBatch, ImageTensors, sa
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.reference import hash_of
 from cgd_lightning.sampling.sources import open_source
+from cgd_lightning.streams import BATCH
 from tests.sampling.whole_source import read_source
 
 SIDE, FEW, MANY = 96, 800, 4000
@@ -112,6 +113,16 @@ def test_more_than_memory_shall_hold_is_refused_in_the_words_of_the_user(
             read()
 
 
+def test_a_stream_of_several_batches_is_read_whole(tmp_path: Path) -> None:
+    count = 2 * BATCH + 3
+    write(tmp_path / "D", count, "npz", side=4)
+    with np.load(tmp_path / "D/samples.npz") as arrays:
+        wanted = torch.from_numpy(arrays["arr_0"]).permute(0, 3, 1, 2)
+    stream = open_source(tmp_path / "D").images
+    assert torch.equal(stream.read(), wanted)
+    assert torch.equal(torch.stack(list(stream)), wanted)
+
+
 def damage_npz(folder: Path) -> None:
     file = folder / "samples.npz"
     data = bytearray(file.read_bytes())
@@ -170,6 +181,8 @@ def test_images_chosen_of_a_data_set_are_those_of_its_sample() -> None:
     data = ImageTensors(images, torch.arange(9))
     for count in (5, 100):
         wanted = sample_images(data, count)
+        assert wanted.labels.tolist() == sorted(set(wanted.labels.tolist()))
+        assert len(wanted.labels) == min(count, 9)
         others = [Untold(data, labels) for labels in (None, [0] * 9, torch.zeros(12))]
         for chosen in [ChosenImages(one, count) for one in (data, *others)]:
             assert torch.equal(chosen[:], wanted.images)
