@@ -63,10 +63,10 @@ function parsed(json: string): unknown {
 }
 
 /** All `parts`, of exactly the size that the pair says. */
-async function bytesOf(
+export async function bytesOf(
   parts: AsyncIterable<Uint8Array>,
-  pair: Pair,
-  progress: Progress,
+  pair: Pick<Pair, "model">,
+  progress: Pick<Progress, "loading">,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(pair.model.bytes);
   let length = 0;
@@ -88,7 +88,7 @@ async function check(graph: Uint8Array<ArrayBuffer>, pair: Pair): Promise<void> 
   if (hex.join("") !== pair.model.sha256) throw other(pair);
 }
 
-function other(pair: Pair): PairError {
+function other(pair: Pick<Pair, "model">): PairError {
   return new PairError(
     `model/${pair.model.file} is not the file that model/pair.json describes (its size or SHA-256 ` +
       "differs); copy both files of one export together.",

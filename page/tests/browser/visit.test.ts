@@ -112,14 +112,22 @@ test("on a slow device what was there stays: no noise while a slider is held", a
   const box = (await scale(page).boundingBox())!;
   await page.mouse.move(box.x + 17, box.y + box.height / 2);
   await page.mouse.down();
-  for (let i = 1; i < 10; i++) {
-    await page.mouse.move(box.x + 17 + i * 20, box.y + box.height / 2);
-    await page.waitForTimeout(50);
-  }
-  await expect.poll(() => pixels(guided), { timeout: 20_000 }).not.toEqual(before);
+  let moves = 0;
+  const dragged = async () => {
+    moves += 1;
+    await page.mouse.move(box.x + 17 + ((20 * moves) % 200), box.y + box.height / 2);
+    return pixels(guided);
+  };
+  await expect.poll(dragged, { timeout: 20_000 }).not.toEqual(before);
   expect(new Set(await recorded(page))).toEqual(new Set([30]));
   await page.mouse.up();
   await finished(page);
+  // Once it is let go, and for one tap, the walk is watched.
+  expect(new Set(await recorded(page)).size).toBeGreaterThan(1);
+  await recordSteps(page);
+  await page.locator("[data-scale='12']").dispatchEvent("click");
+  await finished(page);
+  await expect.poll(async () => new Set(await recorded(page)).size).toBeGreaterThan(1);
   await page.locator(".stage").getByRole("button", { name: "8", exact: true }).click();
   const walk = page.getByRole("slider", { name: "Step of the walk" });
   await walk.press("End");

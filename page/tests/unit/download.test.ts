@@ -82,3 +82,16 @@ test("a slow server that goes on sending is waited for", async () => {
   });
   expect(await drained(download(wanted, 600))).toBe(8);
 });
+
+test("a file that nobody reads on is not sent on", async () => {
+  let closed = () => {};
+  const gone = new Promise<void>((resolve) => {
+    closed = resolve;
+  });
+  const wanted = await served((_, response) => {
+    response.on("close", closed);
+    response.write("half");
+  });
+  for await (const _ of download(wanted)) break;
+  await gone;
+});
