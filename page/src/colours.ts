@@ -15,11 +15,8 @@ export function colours(
   shape: Shape,
   index: number,
 ): Uint8ClampedArray<ArrayBuffer> {
-  const [channels, height, width] = shape;
-  const area = height * width;
-  const start = index * channels * area;
+  const { channels, area, start, rgba } = opaque(shape, index);
   const apart = channels === 3 ? area : 0;
-  const rgba = new Uint8ClampedArray(4 * area).fill(255);
   for (let i = 0; i < area; i++) {
     for (let c = 0; c < 3; c++) rgba[4 * i + c] = bytes[start + c * apart + i]!;
   }
@@ -37,10 +34,7 @@ export function signedColours(
   index: number,
   bright: number,
 ): Uint8ClampedArray<ArrayBuffer> {
-  const [channels, height, width] = shape;
-  const area = height * width;
-  const start = index * channels * area;
-  const rgba = new Uint8ClampedArray(4 * area).fill(255);
+  const { channels, area, start, rgba } = opaque(shape, index);
   for (let i = 0; i < area; i++) {
     let sum = 0;
     for (let c = 0; c < channels; c++) sum += signed[start + c * area + i]!;
@@ -49,4 +43,11 @@ export function signedColours(
     for (let c = 0; c < 3; c++) rgba[4 * i + c] = NONE[c]! + Math.abs(value) * (end[c]! - NONE[c]!);
   }
   return rgba;
+}
+
+/** The canvas that image `index` of a tensor is painted to, white so far, and where the image begins. */
+function opaque([channels, height, width]: Shape, index: number) {
+  const area = height * width;
+  const rgba = new Uint8ClampedArray(4 * area).fill(255);
+  return { channels, area, start: index * channels * area, rgba };
 }

@@ -29,7 +29,7 @@ export class Drawing {
   private made: Float32Array | null = null;
 
   constructor(private readonly shape: Shape) {
-    [, this.tall, this.wide] = [0, shape[1] * FINE, shape[2] * FINE];
+    [this.tall, this.wide] = [shape[1] * FINE, shape[2] * FINE];
     this.fine = new Uint8Array(this.tall * this.wide);
     this.ink = new Uint8Array(shape[1] * shape[2]);
     this.ground = new Float32Array(shape[0] * shape[1] * shape[2]).fill(-1);

@@ -1,4 +1,4 @@
-/** From floats in [-1, 1] to the bytes of a picture, and how large a tensor is. */
+/** From floats to the bytes of a picture, and how large a tensor is. */
 
 /** Bytes 0 ... 255 of `x` in [-1, 1], held at either end. */
 export function toBytes(x: Float32Array): Uint8Array {
@@ -16,10 +16,8 @@ function roundHalfEven(value: number): number {
 
 /** The largest absolute value of each image of `x`, of `size` values. */
 export function largestOf(x: Float32Array, size: number): number[] {
-  return Array.from({ length: x.length / size }, (_, i) =>
-    x
-      .subarray(i * size, (i + 1) * size)
-      .reduce((most, value) => Math.max(most, Math.abs(value)), 0),
+  return images(x, size).map((image) =>
+    image.reduce((most, value) => Math.max(most, Math.abs(value)), 0),
   );
 }
 
@@ -35,8 +33,11 @@ export function toSigned(x: Float32Array, size: number, largest: readonly number
 
 /** The root mean square of each image of `x`, of `size` values. */
 export function rootMeanSquares(x: Float32Array, size: number): number[] {
-  return Array.from({ length: x.length / size }, (_, i) => {
-    const image = x.subarray(i * size, (i + 1) * size);
-    return Math.sqrt(image.reduce((sum, value) => sum + value * value, 0) / size);
-  });
+  return images(x, size).map((image) =>
+    Math.sqrt(image.reduce((sum, value) => sum + value * value, 0) / size),
+  );
+}
+
+function images(x: Float32Array, size: number): Float32Array[] {
+  return Array.from({ length: x.length / size }, (_, i) => x.subarray(i * size, (i + 1) * size));
 }

@@ -6,7 +6,7 @@ import type { Change, Scene, View } from "../scene.ts";
 import { PICTURES } from "../state.ts";
 import { probability } from "../targets.ts";
 import type { Track } from "../track.ts";
-import { element, math, percent, setAttributes } from "./dom.ts";
+import { element, math, percent, setAttributes, withShare } from "./dom.ts";
 import { blank, paint, paintSigned, pictureCanvas } from "./picture.ts";
 
 const ROWS = [
@@ -73,7 +73,7 @@ function picture(pair: Pair, name: "guided" | "unguided", index: number, change:
       show(canvas, track, scene, index);
       const p = asked(track, state.at, weights, index);
       said.textContent = p === null ? "" : percent(p);
-      bar.style.setProperty("--share", String(p ?? 0));
+      withShare(bar, p ?? 0);
       setAttributes(button, {
         "aria-pressed": String(state.picture === index),
         "aria-label":

@@ -1,6 +1,6 @@
 /** A labelled slider with its value beside it. */
 
-import { element, setAttributes } from "./dom.ts";
+import { element, setAttributes, withShare } from "./dom.ts";
 
 export interface SliderOptions {
   readonly label: string;
@@ -38,7 +38,7 @@ export function slider(options: SliderOptions): Slider {
     const [low, high, value] = [Number(input.min), Number(input.max), Number(input.value)];
     output.textContent = options.words(value);
     setAttributes(input, { "aria-valuetext": options.words(value) });
-    input.style.setProperty("--share", String(high > low ? (value - low) / (high - low) : 0));
+    withShare(input, high > low ? (value - low) / (high - low) : 0);
   };
   input.addEventListener("input", () => {
     tell();

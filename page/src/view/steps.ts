@@ -60,9 +60,10 @@ export function stepsView(change: Change): View {
 }
 
 /** What the colours of the gradient mean, and how large it is: in black pictures it may be tiny. */
-function pullWords({ state, guided, unguided }: Scene): (Node | string)[] {
+function pullWords(scene: Scene): (Node | string)[] {
+  const { state, guided } = scene;
   const sizes = (["guided", "unguided"] as const).map((name) => {
-    const track = name === "guided" ? guided : unguided;
+    const track = scene[name];
     const now = track.asked(state.at)?.asked?.largest[state.picture] ?? 0;
     return `${name} ${short(now)}, full colour at ${short(fullColour(track.shown))}`;
   });
