@@ -28,3 +28,8 @@ test("a weak gradient is as bright as its share of the full colour", () => {
   ]);
   expect([...signedColours(signed, [1, 1, 2], 1, 0)].slice(0, 4)).toEqual([22, 22, 26, 255]);
 });
+
+test("of a gradient in three channels their mean is shown", () => {
+  const signed = Int8Array.of(127, 127, -127);
+  expect([...signedColours(signed, [3, 1, 1], 0, 1)]).toEqual([100, 61, 39, 255]);
+});

@@ -83,23 +83,27 @@ test("what the user looks at comes first", async () => {
   expect(told).toHaveLength(9);
 });
 
-test("a task that fails after a newer one took its lane over says nothing", async () => {
-  const [work, told] = [lanes(), [] as string[]];
-  let fails = () => {};
-  async function* failing(): AsyncGenerator<string> {
-    await new Promise<void>((resolve) => {
-      fails = resolve;
+test.each(["fails", "goes on", "ends"])(
+  "a task that %s after a newer one took its lane over says nothing",
+  async (how) => {
+    const [work, told] = [lanes(), [] as string[]];
+    let comes = () => {};
+    async function* late(): AsyncGenerator<string> {
+      await new Promise<void>((resolve) => {
+        comes = resolve;
+      });
+      if (how === "fails") throw new Error("no memory");
+      if (how === "goes on") yield "old";
+    }
+    work.start("row", late(), {
+      part: (part) => told.push(part),
+      done: () => told.push("done"),
+      failed: (error) => told.push(String(error)),
     });
-    throw new Error("no memory");
-  }
-  work.start("row", failing(), {
-    part: (part) => told.push(part),
-    done: () => told.push("done"),
-    failed: (error) => told.push(String(error)),
-  });
-  await listen();
-  const newer = reported(told, (report) => work.start("row", counting("new", 1), report));
-  fails();
-  await newer;
-  expect(told).toEqual(["new1"]);
-});
+    await listen();
+    const newer = reported(told, (report) => work.start("row", counting("new", 1), report));
+    comes();
+    await newer;
+    expect(told).toEqual(["new1"]);
+  },
+);
