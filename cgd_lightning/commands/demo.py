@@ -15,9 +15,10 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import JudgeFeatures
 from cgd_lightning.evaluation.measure import Measure
 from cgd_lightning.evaluation.report import Report
+from cgd_lightning.sampling.place import Place
 from cgd_lightning.sampling.request import Request
 from cgd_lightning.sampling.stored import read_samples
-from cgd_lightning.sampling.write import Place, write_samples
+from cgd_lightning.sampling.write import write_samples
 
 REQUEST = Request(
     ckpt="runs/diffusion",

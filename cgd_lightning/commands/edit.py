@@ -28,9 +28,9 @@ from cgd_lightning.diffusion.start import Start
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.edit_again import Known
 from cgd_lightning.sampling.edit_images import SPLITS, EditImages
+from cgd_lightning.sampling.place import Place
 from cgd_lightning.sampling.record import read_options
 from cgd_lightning.sampling.request import Request
-from cgd_lightning.sampling.write import Place
 from cgd_lightning.sampling.write_edits import write_edits
 
 FLAGS = {"labels": "to", "num_samples": "num_images", "start.source": "from"}
@@ -83,7 +83,7 @@ def run(args: list[str]) -> None:
             asked.known,
         )
     if written is not None:
-        print(f"{written.summary}\n{written.sheet}")
+        print(f"{written.summary}\n{written.sheet}".lstrip())
 
 
 def read(words: Sequence[str], prog: str = "cgd edit") -> Asked:

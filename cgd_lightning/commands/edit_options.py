@@ -11,9 +11,9 @@ from cgd_lightning.commands.stored_data import add_data_option
 from cgd_lightning.configuration.parser import OneLineErrors
 from cgd_lightning.diffusion.start import Start
 from cgd_lightning.sampling.edit_images import SPLITS, EditImages
+from cgd_lightning.sampling.place import Place
 from cgd_lightning.sampling.processes import Devices
 from cgd_lightning.sampling.request import Request
-from cgd_lightning.sampling.write import Place
 
 OTHERS = {"sampler", "guidance", "start", "labels", "low_res", "num_samples"}
 """Fields of a request that are written otherwise here, or say nothing of an edit."""

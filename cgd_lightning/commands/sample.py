@@ -31,10 +31,11 @@ from cgd_lightning.configuration.trusted import take_trusted
 from cgd_lightning.diffusion.guidance import Chain, Rule
 from cgd_lightning.diffusion.samplers import Sampler
 from cgd_lightning.errors import InputError, printable
+from cgd_lightning.sampling.place import Place
 from cgd_lightning.sampling.processes import Devices
 from cgd_lightning.sampling.record import read_options
 from cgd_lightning.sampling.request import Request, RequestError
-from cgd_lightning.sampling.write import Place, write_samples
+from cgd_lightning.sampling.write import write_samples
 from cgd_lightning.values import Value, arguments
 
 SHORT = {"steps": "sampler.steps"}

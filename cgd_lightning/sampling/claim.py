@@ -25,22 +25,10 @@ from typing import Any
 from cgd_lightning.errors import InputError
 from cgd_lightning.files import FULL, open_plain, whole
 from cgd_lightning.lock import locked
-from cgd_lightning.sampling.record import read_json
-
-FINAL = (
-    *("samples.json", "images", "samples.npz", "grid.png", "animation.gif", ".samples.json.tmp"),
-    *("edits.json", "originals", "edited", "differences", "changes", "masks", "edits.npz"),
-)
-"""What a job puts into its folder when it is done, or when it was killed while it did so."""
-
-RECORDS = ("samples.json", "edits.json")
-"""What comes last into a folder that is whole."""
+from cgd_lightning.sampling.made import IMAGES, RECORDS, check_free, differences, is_made
 
 WHOLE = "whole"
 """The folder of what is made, in `.unfinished`."""
-
-IMAGES = "images"
-"""Of pictures that lie among the pieces already as they will lie in the folder."""
 
 TOKEN = re.compile("[0-9a-f]{16}")
 
@@ -66,7 +54,7 @@ def claim(folder: Path, request: Mapping[str, Any], keep: bool = False) -> Itera
     Then the pieces are removed, and after an error the folder too, if it is empty. keep: after an
     error the pieces stay, and the next job of the same request gets them; one that finds all done
     is told so. request: plain JSON values. Raises InputError if another job is at work there, if
-    there are samples, or pieces that are not of the same request; OSError if the folder cannot be
+    there are results, or pieces that are not of the same request; OSError if the folder cannot be
     written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,66 +107,12 @@ def publish(folder: Path) -> None:
     taken = [name for name in names if os.path.lexists(folder / name)]
     if taken:
         raise InputError(
-            f"--out {folder}: holds {', '.join(taken)}, which came while the samples were made; "
+            f"--out {folder}: holds {', '.join(taken)}, which came while the job was at work; "
             "move it elsewhere, and give the same command again"
         )
     for name in names:
         os.rename(unfinished / WHOLE / name, folder / name)
     shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def is_made(folder: Path, request: Mapping[str, Any]) -> bool:
-    """Whether all of `request` is in `folder`. Raises InputError for samples of another request."""
-    record = folder / "samples.json"
-    if not os.path.lexists(record):
-        return False
-    try:
-        there = read_json(record)
-        said = {**there["options"], "networks": there["networks"]}
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
-        return False  # of an older job, or of nobody: the folder is taken
-    if differing := differences(said, request):
-        raise InputError(
-            f"--out {folder}: holds samples of another request ({differing}); give another folder, "
-            "or remove it first"
-        )
-    if lost := _lost(folder, there):
-        raise InputError(
-            f"--out {folder}: holds these samples, but {lost}; remove it and give the same command "
-            "again, or give another folder"
-        )
-    return True
-
-
-def _lost(folder: Path, record: Mapping[str, Any]) -> str:
-    """Which of the files that `record` tells of are gone from `folder`; empty if none is."""
-    names = [name for name in ("grid.png", "samples.npz") if _is_empty(folder / name)]
-    if "grid.png" in names:
-        return "grid.png is gone"
-    count = record.get("images", {}).get("count")
-    there = 0 if "samples.npz" in names else count
-    if there == 0 and (folder / IMAGES).is_dir():
-        there = sum(not _is_empty(folder / IMAGES / name) for name in os.listdir(folder / IMAGES))
-    return "" if there == count else f"only {there} of its {count} images are left"
-
-
-def _is_empty(file: Path) -> bool:
-    return not file.is_file() or file.stat().st_size == 0
-
-
-def check_free(folder: Path) -> None:
-    """Raises InputError if `folder` holds any of the names that a finished job has there."""
-    there = [name for name in FINAL if os.path.lexists(folder / name)]
-    whole = [name.removesuffix(".json") for name in RECORDS if name in there]
-    if whole:
-        raise InputError(
-            f"--out {folder}: holds {whole[0]} already; give another folder, or remove it first"
-        )
-    if there:
-        raise InputError(
-            f"--out {folder}: holds {', '.join(there)}, but no {' or '.join(RECORDS)}: of a job "
-            "that was killed, or of something else; give another folder, or remove them first"
-        )
 
 
 def _left(unfinished: Path, request: Mapping[str, Any], keep: bool) -> bool:
@@ -191,8 +125,7 @@ def _left(unfinished: Path, request: Mapping[str, Any], keep: bool) -> bool:
     remedy = f"give another folder, or remove {unfinished} first"
     if not stat.S_ISDIR(os.lstat(unfinished).st_mode):
         raise InputError(
-            f"--out {unfinished.parent}: .unfinished in it is not a folder that cgd sample made; "
-            f"{remedy}"
+            f"--out {unfinished.parent}: .unfinished in it is not a folder that cgd made; {remedy}"
         )
     # A job that was killed before its request was written has made nothing else.
     if set(os.listdir(unfinished)) <= {".request.json.tmp"}:
@@ -232,28 +165,3 @@ def _take(unfinished: Path, pieces: Path) -> None:
 def holds_any(pieces: Path) -> bool:
     """Whether a job has left anything in the folder `pieces`."""
     return pieces.is_dir() and any(pieces.iterdir())
-
-
-def differences(there: Any, here: Mapping[str, Any]) -> str:
-    """Which settings differ, and how; empty if none does."""
-    one, other = dict(_values(there)), dict(_values(json.loads(json.dumps(here))))
-    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
-    what = ", ".join(
-        f"{ascii(name)[1:-1][:60]} {_short(one.get(name))} there, {_short(other.get(name))} here"
-        for name in names[:3]
-    )
-    return f"{what}, and {len(names) - 3} more" if len(names) > 3 else what
-
-
-def _values(settings: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """(dotted name, value as JSON) of everything in nested mappings."""
-    if isinstance(settings, dict) and settings:
-        for key, value in settings.items():
-            yield from _values(value, f"{name}.{key}" if name else key)
-    else:
-        yield name, json.dumps(settings)
-
-
-def _short(text: str | None) -> str:
-    text = text or "not given"
-    return text if len(text) <= 60 else f"{text[:40]}...{text[-17:]}"

@@ -3,7 +3,7 @@
     time left = batches left x (time per batch)
 
 An npz is as large as its images, and while it is written its batches are beside it. How large a PNG
-is, the first ones tell.
+is, the first ones tell. Edits lie as arrays until all are there, whatever they become.
 """
 
 import os
@@ -31,7 +31,8 @@ class Cost:
 
     folder: where they are kept. image_bytes: of an image as it is. total: of all images, of which
     the processes together have `left` to make, and this one `batches`, one of so many `processes`.
-    say: is told the cost. clock: seconds since some moment.
+    say: is told the cost. finished: bytes that an edited image takes at last, with all that belongs
+    to it, at most; None of samples. clock: seconds since some moment.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class Cost:
         batches: int,
         processes: int,
         say: Say,
+        finished: int | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.folder, self.kind, self.image_bytes, self.total = folder, kind, image_bytes, total
         self.left, self.batches, self.processes = left, batches, processes
+        self.finished = finished
         self.say, self.clock, self.start = say, clock, clock()
         self.made = self.images = self.written = 0
         self.first = 0.0
@@ -58,6 +61,8 @@ class Cost:
     def needed(self) -> int:
         """Bytes that the images left will take on the disk, about, until all are in their files."""
         left = max(0, self.left - self.processes * self.images)
+        if self.finished is not None:
+            return left * self.image_bytes + self.total * self.finished
         if self.kind == "npz":
             return (left + self.total) * self.image_bytes
         return left * (self.written // self.images if self.images else self.image_bytes)
@@ -73,8 +78,9 @@ class Cost:
         That is known of an npz, whose size is, and where the disk has no names left for files.
         """
         if self.kind == "npz" and self.needed > self.free:
+            name = "samples.npz" if self.finished is None else "edits.npz"
             raise InputError(
-                f"--out {self.folder}: a samples.npz of {self.total} images, and its batches until "
+                f"--out {self.folder}: {name} of {self.total} images, and its batches until "
                 f"it is written, need {size(self.needed)} of the disk, which has {size(self.free)} "
                 "free; make room, give a folder on another disk, or --format png"
             )
@@ -107,7 +113,7 @@ class Cost:
         if not self.is_warned and self.needed > self.free:
             self.is_warned = True
             self._tell(
-                f"the disk of {self.folder} will be full before the samples are made: they need "
+                f"the disk of {self.folder} will be full before all is made: that needs "
                 f"about {size(self.needed)}, and {size(self.free)} are free; make room meanwhile"
             )
 

@@ -23,18 +23,25 @@ def facts_of(
 
     written: how targets are called. class_names: of the labels.
     """
-    masks = given.masks
     return {
         "images": {
             "count": len(given.names),
-            "hash": hash_of(given.images),
+            **hashes_of(given),
             "edited_hash": hash_of(edits.edited),
-            "masks_hash": None if masks is None else hash_of(masks),
             "full_colour": full_colour(edits),
             "class_names": list(class_names),
         },
         "summary": summary_of(edits),
         "edits": _each(edits, given, written, class_names),
+    }
+
+
+def hashes_of(given: Given) -> dict[str, str | None]:
+    """Of what is edited."""
+    masks = given.masks
+    return {
+        "hash": hash_of(given.images),
+        "masks_hash": None if masks is None else hash_of(masks),
     }
 
 

@@ -10,7 +10,6 @@ Files get their final names when all are whole, and edits.json comes last.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,13 +18,14 @@ import torch
 from torch import Tensor
 
 from cgd_lightning.evaluation.plots import to_picture
-from cgd_lightning.files import whole
-from cgd_lightning.sampling.claim import Claim, check_free
+from cgd_lightning.folders import whole_folder
+from cgd_lightning.sampling.claim import WHOLE, Claim, publish
 from cgd_lightning.sampling.edit_images import Given
 from cgd_lightning.sampling.edit_maps import absolute_maps, full_colour, sheet, signed_maps
 from cgd_lightning.sampling.edits import Edits
 from cgd_lightning.sampling.file_names import file_word
-from cgd_lightning.sampling.pieces import read_pieces, write_piece
+from cgd_lightning.sampling.made import check_free
+from cgd_lightning.sampling.pieces import chunks_there, read_pieces, write_piece
 
 WHITE = 255
 
@@ -40,9 +40,21 @@ class EditFolder:
         self.folder, self.pieces, self.unfinished = claim.folder, claim.pieces, claim.pieces.parent
         self.given, self.kind = given, kind
 
-    def add(self, start: int, images: Tensor) -> None:
-        """Keep a chunk, whose first image has index `start`."""
+    @property
+    def bytes_of_one(self) -> int:
+        """What one image takes in edits.npz, and about the most that it takes as pictures."""
+        images, masks = self.given.images, self.given.masks
+        one = images[0].nbytes  # the original, as much as the edited one; a difference has 16 bits
+        return 4 * one + (0 if masks is None else masks[0].nbytes)
+
+    def taken(self) -> frozenset[int]:
+        """The chunks that are there already, by the indices of their first images."""
+        return frozenset(chunks_there(self.folder, self.pieces, ".npy"))
+
+    def add(self, start: int, images: Tensor) -> int:
+        """Keep a chunk, whose first image has index `start`; the bytes of the disk it takes."""
         write_piece(self.pieces, start, images)
+        return images.nbytes
 
     def edited(self) -> Tensor:
         """All edited images, uint8 (N, C, H, W). Raises InputError if pieces are missing."""
@@ -55,20 +67,20 @@ class EditFolder:
         facts: what edits.json says. Raises InputError if something else has put one of the
         final names into the folder.
         """
-        made = self._arrays(edits) if self.kind == "npz" else self._pictures(edits)
-        sheet(edits, heading).save(self.unfinished / "grid.png")
-        with whole(self.unfinished / "edits.json") as file:
+        with whole_folder(self.unfinished / WHOLE) as made:
+            if self.kind == "npz":
+                self._arrays(made, edits)
+            else:
+                self._pictures(made, edits)
+            sheet(edits, heading).save(made / "grid.png")
             text = json.dumps(facts, indent=1, allow_nan=False)
-            file.write_text(text, encoding="utf-8")
-
-        # From here on files only change their names, which wants no room on the disk.
-        check_free(self.folder)
-        for name in (*made, "grid.png", "edits.json"):
-            os.rename(self.unfinished / name, self.folder / name)
+            (made / "edits.json").write_text(text, encoding="utf-8")
+            check_free(self.folder)
+        publish(self.folder)
         return self.folder / "grid.png"
 
-    def _pictures(self, edits: Edits) -> list[str]:
-        """Write all pictures, a folder a kind; the names of these folders."""
+    def _pictures(self, made: Path, edits: Edits) -> None:
+        """Write all pictures into `made`, a folder a kind."""
         full, masks = full_colour(edits), self.given.masks
         kinds = {
             "originals": edits.originals,
@@ -80,13 +92,12 @@ class EditFolder:
             kinds["masks"] = WHITE * masks.expand(len(edits.originals), -1, -1, -1).byte()
         names = [self._file(index) for index in range(len(self.given.names))]
         for kind, images in kinds.items():
-            (self.unfinished / kind).mkdir()
+            (made / kind).mkdir()
             for name, image in zip(names, images, strict=True):
-                to_picture(image).save(self.unfinished / kind / name)
-        return list(kinds)
+                to_picture(image).save(made / kind / name)
 
-    def _arrays(self, edits: Edits) -> list[str]:
-        """Write edits.npz, whose images lie as (N, H, W, C)."""
+    def _arrays(self, made: Path, edits: Edits) -> None:
+        """Write edits.npz into `made`, whose images lie as (N, H, W, C)."""
         arrays = {"originals": edits.originals, "edited": edits.edited}
         arrays["difference"] = edits.difference
         if self.given.masks is not None:
@@ -97,8 +108,7 @@ class EditFolder:
         }
         if self.given.labels is not None:
             stored["labels"] = np.array(self.given.labels)
-        np.savez(self.unfinished / "edits.npz", **stored)  # type: ignore[arg-type]  # allow_pickle is none of these
-        return ["edits.npz"]
+        np.savez(made / "edits.npz", **stored)  # type: ignore[arg-type]  # allow_pickle is none of these
 
     def _file(self, index: int) -> str:
         digits = max(4, len(str(len(self.given.names) - 1)))

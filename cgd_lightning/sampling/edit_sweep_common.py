@@ -25,12 +25,12 @@ from cgd_lightning.sampling.edit_sweep import settings_of
 from cgd_lightning.sampling.edit_sweep_points import EditPointFolder
 from cgd_lightning.sampling.edit_sweep_result import EditPoint, EditSweepResult
 from cgd_lightning.sampling.job import Job
+from cgd_lightning.sampling.place import Place
 from cgd_lightning.sampling.record import write_record
 from cgd_lightning.sampling.request import Request
 from cgd_lightning.sampling.sweep import Variant
 from cgd_lightning.sampling.sweep_points import folder_name
 from cgd_lightning.sampling.sweep_run import again
-from cgd_lightning.sampling.write import Place
 from cgd_lightning.sampling.write_edits import recorded_beside, told_in_full
 
 SHOWN = 8

@@ -23,11 +23,8 @@ from cgd_lightning.sampling.edit_images import Given
 from cgd_lightning.sampling.edit_source import read_edits
 from cgd_lightning.sampling.job import Job
 from cgd_lightning.sampling.request import Request
-from cgd_lightning.sampling.sweep_points import damaged, is_made
+from cgd_lightning.sampling.sweep_points import begin, damaged, is_made
 from cgd_lightning.sampling.write_edits import finish, heading_of
-
-LEFT = ("edits.npz", "grid.png")
-"""What a job that was killed while it finished leaves without its edits.json."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +53,9 @@ class EditPointFolder:
     ) -> None:
         """Make the edits, `progress` being called after each step of each chunk.
 
-        judge: what it says of each image stands in edits.json too. record: of the request. The
-        folder is this sweep's alone, so that what a killed one left is removed.
+        judge: what it says of each image stands in edits.json too. record: of the request.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        for name in LEFT:
-            (self.path / name).unlink(missing_ok=True)
+        begin(self.path)
         with claim(self.path, record["options"]) as own:
             files = EditFolder(own, self.given, "npz")
             for index, chunk in job.chunks(progress=progress):

@@ -23,9 +23,10 @@ from cgd_lightning.evaluation.plots import grid, grid_places, to_picture
 from cgd_lightning.files import flush, on_disk, open_plain, whole
 from cgd_lightning.folders import whole_folder
 from cgd_lightning.sampling.caption import UNSAID, Caption
-from cgd_lightning.sampling.claim import IMAGES, WHOLE, Claim, check_free, publish
+from cgd_lightning.sampling.claim import WHOLE, Claim, publish
 from cgd_lightning.sampling.file_names import file_words
-from cgd_lightning.sampling.pieces import Pieces, not_whole, write_piece
+from cgd_lightning.sampling.made import IMAGES, check_free
+from cgd_lightning.sampling.pieces import Pieces, chunks_there, not_whole, write_piece
 from cgd_lightning.sampling.stored import DAMAGE, open_pictures
 
 
@@ -86,15 +87,11 @@ class SampleFolder:
 
         What else an earlier job left, of chunks that it did not finish, is removed.
         """
-        suffix = ".npy" if self.kind == "npz" else ".size"
-        for folder in (self.pieces, self._images):  # what is in it and not ours is removed below
-            if folder.is_symlink():
-                raise not_whole(self.folder, f"{folder.name} is a link")
-        starts = {int(f.stem) for f in self.pieces.glob(f"[0-9]*{suffix}") if f.stem.isdecimal()}
-        for file in self.pieces.glob(".*.tmp"):
-            file.unlink()
         if self.kind == "npz":
-            return frozenset(starts)
+            return frozenset(chunks_there(self.folder, self.pieces, ".npy"))
+        starts = chunks_there(self.folder, self.pieces, ".size")
+        if self._images.is_symlink():  # what is in it and not ours is removed below
+            raise not_whole(self.folder, f"{IMAGES} is a link")
         there = {normalize("NFC", name): name for name in _names(self._images)}
         kept: set[str] = set()
         for start in sorted(starts):

@@ -28,6 +28,18 @@ def write_piece(pieces: Path, start: int, images: Tensor) -> None:
         opened.write(array.tobytes())  # np.save's own way of writing hides why a disk takes no more
 
 
+def chunks_there(folder: Path, pieces: Path, suffix: str) -> set[int]:
+    """The first images of the chunks of which `pieces` holds a file of this name's end.
+
+    What was begun and not finished is removed. Raises InputError, naming `folder`, for a link.
+    """
+    if pieces.is_symlink():
+        raise not_whole(folder, f"{pieces.name} is a link")
+    for file in pieces.glob(".*.tmp"):
+        file.unlink()
+    return {int(f.stem) for f in pieces.glob(f"[0-9]*{suffix}") if f.stem.isdecimal()}
+
+
 def read_pieces(folder: Path, pieces: Path, count: int) -> NDArray[np.uint8]:
     """The `count` images (N, H, W, C) of all chunks in `pieces`.
 

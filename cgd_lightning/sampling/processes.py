@@ -12,7 +12,7 @@ import torch
 from cgd_lightning.errors import InputError
 from cgd_lightning.peers import current
 from cgd_lightning.sampling.hardware import pick_device
-from cgd_lightning.sampling.strategies import check_strategy
+from cgd_lightning.sampling.strategies import check_starts_commands, check_strategy
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def start_processes(device: str, several: Devices) -> Processes:
             0, 1, pick_device(device), lambda: None, lambda value: value, lambda value: [value]
         )
     check_strategy(several.strategy)
+    check_starts_commands(several.strategy)
     from lightning.fabric import Fabric
     from lightning.fabric.strategies.launchers import subprocess_script
 

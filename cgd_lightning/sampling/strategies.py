@@ -16,6 +16,18 @@ CUTTING_CLASSES = (
 )
 """Their classes."""
 
+OF_A_FUNCTION = ("ddp_spawn", "ddp_fork", "ddp_notebook")
+"""How the words for strategies begin whose processes run one function, as a training is."""
+
+
+def check_starts_commands(strategy: str) -> None:
+    """Raises InputError for a strategy whose processes do not run the command itself again."""
+    if strategy.startswith(OF_A_FUNCTION):
+        raise InputError(
+            f"trainer.strategy {strategy}: is for trainings; give --trainer.strategy ddp, whose "
+            "processes run this command"
+        )
+
 
 def check_strategy(strategy: object) -> None:
     """Raises InputError for a strategy that shares out one network over devices.

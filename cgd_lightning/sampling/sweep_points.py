@@ -13,6 +13,7 @@ import json
 import math
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,8 +38,8 @@ from cgd_lightning.sampling.request import Request
 from cgd_lightning.sampling.stored import DAMAGE, open_samples
 from cgd_lightning.streams import Images
 
-LEFT = ("samples.npz", "grid.png", ".samples.json.tmp", ".report.json.tmp")
-"""What a job that was killed while it finished leaves without its samples.json."""
+LEFT = ("samples.npz", "edits.npz", "grid.png", ".samples.json.tmp", ".report.json.tmp")
+"""What a job that was killed while it finished leaves without its record."""
 
 
 FORM = "3"
@@ -62,13 +63,8 @@ class Folder:
         return is_made(self.path, self.request, self.trust)
 
     def make(self, job: Job, progress: Any) -> None:
-        """Make the samples, `progress` being called after each step of each chunk.
-
-        The folder is this sweep's alone, so that what a killed one left is removed.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        for name in LEFT:
-            (self.path / name).unlink(missing_ok=True)
+        """Make the samples, `progress` being called after each step of each chunk."""
+        begin(self.path)
         device = next(job.denoiser.parameters()).device
         record = write_record(job.request, format="npz", device=str(device), compile=False)
         with claim(self.path, record["options"]) as own:
@@ -136,6 +132,17 @@ class Folder:
         """What a report must say of itself: by what, of which samples, by which version."""
         own = {"images": hash_of(images), "point": self.path.name, "form": FORM}
         return {**key, **own, "version": version("cgd-lightning")}
+
+
+def begin(path: Path) -> None:
+    """Make the folder `path` of a point that is not made yet.
+
+    It is this sweep's alone, so that what a killed one left in it is removed.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    for name in LEFT:
+        (path / name).unlink(missing_ok=True)
+    shutil.rmtree(path / ".unfinished", ignore_errors=True)  # a link stays, and is refused
 
 
 def is_made(path: Path, request: Request, trust: Trust, option: str = "from") -> bool:

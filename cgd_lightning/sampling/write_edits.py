@@ -1,7 +1,6 @@
 """The edits of a request as files, made in one process or in many."""
 
 from collections.abc import Collection
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ from cgd_lightning.data.images import ImageBatch
 from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.features import hash_as_judge
-from cgd_lightning.sampling.claim import claim
+from cgd_lightning.sampling.cost import Cost
 from cgd_lightning.sampling.edit import said_of
 from cgd_lightning.sampling.edit_again import Known
-from cgd_lightning.sampling.edit_facts import facts_of, summary_of, told
+from cgd_lightning.sampling.edit_facts import facts_of, hashes_of, summary_of, told
 from cgd_lightning.sampling.edit_files import EditFolder
 from cgd_lightning.sampling.edit_images import (
     SPLITS,
@@ -30,14 +29,20 @@ from cgd_lightning.sampling.edit_images import (
     read_given,
 )
 from cgd_lightning.sampling.edits import Edits
-from cgd_lightning.sampling.files import new_folder
 from cgd_lightning.sampling.job import Job
+from cgd_lightning.sampling.made import identity
 from cgd_lightning.sampling.pair import Pair, Say, find_pair, silent
+from cgd_lightning.sampling.place import (
+    Place,
+    claimed,
+    cost_of,
+    networks_of,
+    there_already,
+)
 from cgd_lightning.sampling.processes import Processes, start_processes
 from cgd_lightning.sampling.record import write_record
 from cgd_lightning.sampling.request import Request
 from cgd_lightning.sampling.resolve import Loader, load_pair
-from cgd_lightning.sampling.write import Place
 
 NEXT, TRUE = "next", "true"
 """Labels that mean the class after that of the image, and its own."""
@@ -50,10 +55,13 @@ RESIZED = (
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: the path of the sheet, and in one line what became of the images."""
+    """What was written: the path of the sheet, and in one line what became of the images.
+
+    summary: empty where all was there already.
+    """
 
     sheet: Path
-    summary: str
+    summary: str = ""
 
 
 def write_edits(
@@ -69,13 +77,15 @@ def write_edits(
 ) -> Written | None:
     """Edit the images that are `wanted` as `request` says, with a progress bar.
 
-    Gives None in other processes than the first. Labels of the request, and the source of its
+    Gives None in other processes than the first. Where `place` names a folder, batches that are
+    finished stay in it if the job ends early, and the same edits of the same images go on with
+    them; where all is there, nothing is done. Labels of the request, and the source of its
     start, may be `NEXT` and `TRUE`, where the classes of the images are known.
 
     judge: a run or file; by default the newest beside the run that fits. split: of the data set,
     where images of one are wanted. lenient: fields of the request that nobody asked for now. known:
     the images of an earlier edit, if they have to be these. Raises InputError as `resolve`,
-    `given_for` and `claim` do; then nothing is left behind.
+    `given_for` and `claim` do.
     """
     pair = find_pair(request, lenient, say)
     eye = find_judge(judge, pair)
@@ -89,11 +99,23 @@ def write_edits(
     network = None
     if eye and processes.rank == 0:
         network = checkpoints.load(eye, CleanClassifier, device=processes.device, trust=trust)
-    others = recorded_beside(wanted, eye, place)
-    under = results_folder(pair.path) / "edits"
-    heading = heading_of(request)
-    made = _make(job, given, network, others, place, processes, under, heading)
-    return None if made is None else Written(made[0], told(summary_of(made[1])))
+    record = write_record(job.request, **recorded_beside(wanted, eye, place))
+    record["networks"] = networks_of(job, processes)
+    own_job = identity({**record, "images": hashes_of(given)})
+    # Before anything is written: settings that do not go together are said here.
+    job.chunks()
+    with claimed(place, results_folder(pair.path) / "edits", own_job, processes, say) as own:
+        if own.made:
+            return Written(own.folder / "grid.png") if processes.rank == 0 else None
+        files = EditFolder(own, given, place.format)
+        taken = there_already(own, files.taken, job, processes, say)
+        cost = cost_of(own.folder, job, place, processes, taken, say, files.bytes_of_one)
+        with cost.told_if_full(place.out is not None):
+            _fill(files, job, taken, cost, processes)
+            if processes.rank > 0:
+                return None
+            sheet, edits = finish(job, files, network, record, heading_of(request))
+    return Written(sheet, told(summary_of(edits)))
 
 
 NO_JUDGE = (
@@ -170,35 +192,21 @@ def recorded_beside(wanted: EditImages, judge: Path | None, place: Place) -> dic
     }
 
 
-def _make(
-    job: Job,
-    given: Given,
-    judge: CleanClassifier | None,
-    others: dict[str, Any],
-    place: Place,
-    processes: Processes,
-    under: Path,
-    heading: str,
-) -> tuple[Path, Edits] | None:
+def _fill(
+    files: EditFolder, job: Job, taken: frozenset[int], cost: Cost, processes: Processes
+) -> None:
+    """Make the chunks that are not `taken`, until all processes have made theirs."""
     first, shard = processes.rank == 0, (processes.rank, processes.count)
-    start, starts = job.request.start, job.starts(shard)
+    if first:
+        cost.check()
+    start, starts = job.request.start, job.starts(shard, taken)
     steps = 0 if start is None else start.count(job.request.sampler)
-    # Before anything is written: settings that do not go together are said here.
-    chunks = job.chunks(shard, progress=lambda: bar.update())
-    record = write_record(job.request, **others)
-    folder = (Path(place.out) if place.out else new_folder(under)) if first else None
-    with (
-        claim(folder, record["options"]) if folder else nullcontext() as own,
-        tqdm(total=len(starts) * steps, unit="step", desc="editing", disable=not first) as bar,
-    ):
-        files = EditFolder(processes.broadcast(own), given, place.format)
+    with tqdm(total=len(starts) * steps, unit="step", desc="editing", disable=not first) as bar:
+        chunks = job.chunks(shard, taken, progress=lambda: bar.update())
         for number, (index, chunk) in enumerate(chunks, start=1):
-            files.add(index, chunk)
+            cost.add(len(chunk), files.add(index, chunk))
             bar.set_postfix_str(f"batch {number} of {len(starts)}")
         processes.barrier()
-        if not first:
-            return None
-        return finish(job, files, judge, record, heading)
 
 
 def finish(

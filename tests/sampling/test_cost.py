@@ -66,7 +66,7 @@ def test_a_disk_that_surely_is_too_small_is_refused_and_one_that_may_be_is_told(
     job = Job(tmp_path)
     job.cost.check()
     _, told = job.batch(3.0, 10**17)
-    assert "will be full before the samples are made: they need about 900,000 TB, and " in told
+    assert "will be full before all is made: that needs about 900,000 TB, and " in told
     assert job.batch(3.0, 10**17) == []
 
 

@@ -149,6 +149,21 @@ def test_a_killed_sweep_goes_on(
     assert counted()["made"] == 2
 
 
+def test_a_point_of_which_a_kill_left_half_its_names_is_made_again(
+    judge: Path, counted: Callable[[], dict[str, int]]
+) -> None:
+    plan = EditSweep.of(FEW, (2, 5))
+    first = swept(plan)
+    folder = first.points[0].folder
+    (folder / ".unfinished/whole").mkdir(parents=True)
+    (folder / ".unfinished/request.json").write_text("{}")
+    for name in ("grid.png", "edits.json"):
+        os.rename(folder / name, folder / ".unfinished/whole" / name)
+    again = swept(plan)
+    assert counted()["made"] == 3
+    assert [p.plain for p in again.points] == [p.plain for p in first.points]
+
+
 def test_damaged_exchanged_and_foreign_points_are_named(judge: Path) -> None:
     plan = EditSweep.of(FEW, (2, 5))
     one, other = (point.folder for point in swept(plan).points)

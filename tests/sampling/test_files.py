@@ -25,27 +25,11 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.claim import Claim, claim
 from cgd_lightning.sampling.files import SampleFolder, new_folder
 from tests.command_line import status
-
-KILLS = int(os.environ.get("TEST_KILLS", "3"))
-"""Of a sampling job in each format, before it may end."""
-
-
-class Killed(BaseException):
-    """Ends a job at once; what it would still remove stays."""
-
+from tests.kills import KILLS, Killed, contents, killed_in_a_child, start
 
 SAMPLE = ("sample", "--ckpt=runs/diffusion", "--device=cpu", "--sampler.steps=4", "--scale=0")
 SLOW = (*SAMPLE, "--batch_size=1", "--num_samples=120")
-# Ctrl-C is ignored by what was started in the background, as these tests may have been.
-HEARD = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-CGD = (sys.executable, "-c", f"{HEARD}; from cgd_lightning.commands.main import main; main()")
 Cgd = Callable[..., tuple[int, str, str]]
-
-
-def start(*words: str, **options: Any) -> "subprocess.Popen[str]":
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([*CGD, *words], env=environment, **pipes, **options)  # type: ignore[call-overload, no-any-return]
 
 
 def wait_for_pieces(folder: Path, job: "subprocess.Popen[str]") -> None:
@@ -68,15 +52,6 @@ def pixels(folder: Path) -> list[bytes]:
             assert len(arrays["arr_0"]) == len(arrays["arr_1"])
             return [image.tobytes() for image in arrays["arr_0"]]
     return [Image.open(file).tobytes() for file in sorted((folder / "images").iterdir())]
-
-
-def contents(folder: Path) -> dict[str, bytes | str]:
-    """What lies under `folder`, links as what they name."""
-    return {
-        str(path.relative_to(folder)): os.readlink(path) if path.is_symlink() else path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_symlink() or path.is_file()
-    }
 
 
 @pytest.mark.parametrize("kind", ["png", "npz"])
@@ -500,19 +475,6 @@ def test_a_disk_that_takes_no_more_is_told_with_the_folder_of_which_nothing_is_l
     with pytest.raises(OSError, match=r"none of it is kept.*samples"):
         full()
     assert not folder.exists()
-
-
-def killed_in_a_child(words: tuple[str, ...], after: float) -> bool:
-    """Whether `cgd words` was killed after so many seconds; it may have been done before."""
-    child = os.fork()
-    if child == 0:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-            os.dup2(nowhere.fileno(), 1)
-            os._exit(status(*words))
-    time.sleep(after)
-    os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("kind", ["png", "npz"])

@@ -173,6 +173,23 @@ def test_a_killed_sweep_goes_on(
         assert torch.equal(images, sample(replace(FEW, scale=point.scale), device="cpu"))
 
 
+def test_a_point_of_which_a_kill_left_half_its_names_is_made_again(
+    look: Looks, counted: Callable[[], dict[str, int]]
+) -> None:
+    first = sweep(FEW, (1, 5), look, out="out", device="cpu")
+    folder = first.points[0].folder
+    (folder / "report.json").unlink()
+    (folder / ".unfinished/whole").mkdir(parents=True)
+    (folder / ".unfinished/request.json").write_text("{}")
+    for name in ("grid.png", "samples.json"):
+        os.rename(folder / name, folder / ".unfinished/whole" / name)
+    again = sweep(FEW, (1, 5), look, out="out", device="cpu")
+    assert counted()["made"] == 3
+    assert [p.measured.estimates for p in again.points] == [
+        p.measured.estimates for p in first.points
+    ]
+
+
 def test_further_axes_make_lines_that_are_compared(
     look: Looks, counted: Callable[[], dict[str, int]]
 ) -> None:

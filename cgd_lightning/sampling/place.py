@@ -1,0 +1,119 @@
+"""Where the results of a job go, and what its processes agree on before they fill it."""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cgd_lightning.errors import InputError
+from cgd_lightning.sampling.claim import Claim, claim, holds_any
+from cgd_lightning.sampling.cost import Cost
+from cgd_lightning.sampling.files import new_folder
+from cgd_lightning.sampling.job import Job, weights_hash
+from cgd_lightning.sampling.made import record_of
+from cgd_lightning.sampling.pair import Say
+from cgd_lightning.sampling.processes import Devices, Processes
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and how samples are made and written; none of it changes them.
+
+    Args:
+        out: folder for the results; a new one under the run if none is given.
+        format: images as PNG files (png) or as one samples.npz (npz).
+        animate: also write animation.gif, x_t and the predicted image step by step.
+        device: where to compute: auto, cpu, cuda, cuda:1, mps, ...
+        compile: torch.compile the networks.
+        trainer: devices that share the work, driven by Lightning.
+    """
+
+    out: str | None = None
+    format: Literal["png", "npz"] = "png"
+    animate: bool = False
+    device: str = "auto"
+    compile: bool = False
+    trainer: Devices = Devices()  # noqa: RUF009  (a value)
+
+    def recorded(self) -> dict[str, object]:
+        """What samples.json says of it."""
+        return {"format": self.format, "device": self.device, "compile": self.compile}
+
+
+@contextmanager
+def claimed(
+    place: Place, under: Path, job: Mapping[str, Any], processes: Processes, say: Say
+) -> Iterator[Claim]:
+    """The folder of `place`, or a new one in `under`, for the `job` of this identity.
+
+    Every process enters it. Where `place` names a folder, chunks that are finished stay in it if
+    the job ends early, and the same job goes on with them; where all is there, nothing is done.
+    Raises InputError and OSError as `claim` does.
+    """
+    if processes.rank > 0:
+        yield processes.broadcast(None)
+        return
+    folder, keep = Path(place.out) if place.out else new_folder(under), place.out is not None
+    with claim(folder, job, keep) as own:
+        processes.broadcast(own)
+        if own.made:
+            what = record_of(job).removesuffix(".json")
+            say(f"note: {folder} holds these {what} already; nothing is left to do")
+        try:
+            yield own
+        except BaseException:
+            if keep and holds_any(own.pieces):
+                say(f"note: {folder} keeps the batches that are finished; the same command goes on")
+            raise
+
+
+def there_already(
+    own: Claim, taken: Callable[[], frozenset[int]], job: Job, processes: Processes, say: Say
+) -> frozenset[int]:
+    """The chunks of `job` that are in its folder, by their first images; `taken` looks there."""
+    there: frozenset[int] = processes.broadcast(taken() if processes.rank == 0 else None)
+    if there:
+        say(f"note: {own.folder}: {len(there)} of {len(job.starts())} batches are there already")
+    return there
+
+
+def networks_of(job: Job, processes: Processes) -> str:
+    """The hash of the networks. Raises InputError unless all processes have read the same."""
+    networks = weights_hash(job)
+    if any(other != networks for other in processes.gather(networks)):
+        raise InputError(
+            "the networks were replaced while several processes read them; give the same command "
+            "again"
+        )
+    return networks
+
+
+def cost_of(
+    folder: Path,
+    job: Job,
+    place: Place,
+    processes: Processes,
+    skip: Collection[int],
+    say: Say,
+    finished: int | None = None,
+) -> Cost:
+    """What the job of this process still costs, of which the chunks in `skip` are there already.
+
+    finished: of edits, as of `Cost`.
+    """
+    left = job.starts(skip=skip)
+    size = min(job.request.batch_size, job.total)
+    images = sum(min(size, job.total - start) for start in left)
+    return Cost(
+        folder,
+        place.format,
+        math.prod(job.denoiser.data.shape),
+        job.total,
+        images,
+        len(left[processes.rank :: processes.count]),
+        processes.count,
+        say,
+        finished,
+    )

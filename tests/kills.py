@@ -1,0 +1,52 @@
+"""Jobs that are killed, and what a folder holds after it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.command_line import status
+
+KILLS = int(os.environ.get("TEST_KILLS", "3"))
+"""Of a job in each format, before it may end."""
+
+
+# Ctrl-C is ignored by what was started in the background, as these tests may have been.
+HEARD = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+CGD = (sys.executable, "-c", f"{HEARD}; from cgd_lightning.commands.main import main; main()")
+
+
+class Killed(BaseException):
+    """Ends a job at once; what it would still remove stays."""
+
+
+def start(*words: str, **options: Any) -> "subprocess.Popen[str]":
+    """`cgd WORDS` in a process of its own, on one thread. options: as of Popen."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*CGD, *words], env=environment, **pipes, **options)  # type: ignore[call-overload, no-any-return]
+
+
+def contents(folder: Path) -> dict[str, bytes | str]:
+    """What lies under `folder`, links as what they name."""
+    return {
+        str(path.relative_to(folder)): os.readlink(path) if path.is_symlink() else path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_symlink() or path.is_file()
+    }
+
+
+def killed_in_a_child(words: tuple[str, ...], after: float) -> bool:
+    """Whether `cgd words` was killed after so many seconds; it may have been done before."""
+    child = os.fork()
+    if child == 0:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+            os.dup2(nowhere.fileno(), 1)
+            os._exit(status(*words))
+    time.sleep(after)
+    os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL

@@ -1,0 +1,193 @@
+"""A job of edits goes on where it was killed, with what it has finished."""
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cgd_lightning import checkpoints
+from tests.command_line import untrained_judge
+from tests.kills import KILLS, Killed, contents, killed_in_a_child
+from tests.launched import TWO, ended, fork, said
+
+Cgd = Callable[..., tuple[int, str, str]]
+
+EDIT = ("edit", "--ckpt=runs/diffusion", "--device=cpu", "--steps=3", "--batch_size=2")
+WORDS = (*EDIT, "--images=scans", "--to=9", "--scale=2")
+COUNT = 10 * KILLS
+
+
+@pytest.fixture(autouse=True)
+def scans(workplace: Path) -> Path:
+    """Pictures, and a judge."""
+    untrained_judge(workplace / "runs")
+    grey = np.random.default_rng(0)
+    folder = workplace / "scans"
+    folder.mkdir()
+    for index in range(COUNT):
+        picture = grey.integers(0, 256, (16, 16), dtype=np.uint8)
+        Image.fromarray(picture).save(folder / f"{index:03}.png")
+    return folder
+
+
+def stopped(*words: str, after: int, cgd: Cgd) -> str:
+    """What `cgd WORDS` says that is stopped, as by Ctrl-C, when so many batches are kept."""
+    kept: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        from cgd_lightning.sampling import edit_files
+
+        write = edit_files.write_piece
+
+        def one_more(folder: Path, start: int, images: torch.Tensor) -> None:
+            if len(kept) == after:
+                raise KeyboardInterrupt
+            kept.append(start)
+            write(folder, start, images)
+
+        patch.setattr(edit_files, "write_piece", one_more)
+        code, _, err = cgd(*words)
+    assert code == 130
+    return err
+
+
+@pytest.mark.parametrize("kind", ["png", "npz"])
+def test_killed_again_and_again_a_job_ends_with_the_same_bytes(kind: str, cgd: Cgd) -> None:
+    words = (*WORDS, f"--format={kind}")
+    code, _, err = cgd(*words, "--out=clean")
+    assert code == 0, err
+    moments = random.Random(5)
+    outcomes: list[str] = []
+    while len(outcomes) < KILLS:
+        if not killed_in_a_child((*words, "--out=D"), moments.uniform(0.1, 0.6)):
+            break  # it was done before
+        pieces = list(Path("D").glob(".unfinished/*/[0-9]*.npy"))
+        outcomes.append("resumed" if pieces or Path("D/edits.json").exists() else "anew")
+    assert len(outcomes) >= 2
+    code, _, err = cgd(*words, "--out=D")
+    assert code == 0, err
+    assert contents(Path("D")) == contents(Path("clean"))
+    counts = (f"{outcomes.count(outcome)} {outcome}" for outcome in ("resumed", "anew"))
+    print(f"{kind}: {len(outcomes)} kills, {', '.join(counts)}")
+
+
+def test_what_is_finished_is_kept_and_a_whole_folder_is_left_as_it_is(cgd: Cgd) -> None:
+    err = stopped(*WORDS, "--out=D", after=3, cgd=cgd)
+    assert "note: D keeps the batches that are finished; the same command goes on" in err
+    assert os.listdir("D") == [".unfinished"]
+    code, out, err = cgd(*WORDS, "--out=D")
+    assert code == 0, err
+    assert f"note: D: 3 of {COUNT // 2} batches are there already" in err
+    assert len(out.splitlines()) == 2
+    before = contents(Path("D"))
+    code, out, err = cgd(*WORDS, "--out=D")
+    assert (code, out) == (0, "D/grid.png\n")
+    assert "note: D holds these edits already; nothing is left to do" in err
+    assert contents(Path("D")) == before
+    Path("D/edited/0001-001.png").unlink()
+    code, _, err = cgd(*WORDS, "--out=D")
+    assert code == 1
+    assert f"holds these edits, but only {COUNT - 1} of its {COUNT} images are left" in err
+
+
+def test_without_a_folder_that_was_named_nothing_is_left(cgd: Cgd) -> None:
+    assert "keeps" not in stopped(*WORDS, after=3, cgd=cgd)
+    assert not list(Path("runs/diffusion/version_0").glob("edits/*"))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_other_images_masks_networks_and_settings_do_not_go_on(
+    whole: bool, scans: Path, cgd: Cgd
+) -> None:
+    Image.new("L", (16, 16), 255).save("mask.png")
+    words = (*WORDS, "--mask=mask.png", "--out=D")
+    if whole:
+        assert cgd(*words)[0] == 0
+    else:
+        stopped(*words, after=1, cgd=cgd)
+    before = contents(Path("D"))
+
+    def refused(*more: str) -> str:
+        code, out, err = cgd(*words, *more)
+        assert (code, out) == (1, "")
+        assert contents(Path("D")) == before
+        return err
+
+    assert "scale 2.0 there, 3.0 here" in refused("--scale=3")
+    file = scans / "003.png"
+    own = file.read_bytes()
+    Image.new("L", (16, 16), 7).save(file)
+    assert 'images_hash "' in refused()
+    file.write_bytes(own)
+    Image.fromarray(np.eye(16, dtype=np.uint8) * 255).save("mask.png")
+    assert 'masks_hash "' in refused()
+    Image.new("L", (16, 16), 255).save("mask.png")
+    path = checkpoints.find("runs/diffusion")
+    trained = path.read_bytes()
+    contents_of = torch.load(path, weights_only=False)
+    for name, weight in contents_of["state_dict"].items():
+        if weight.is_floating_point():
+            contents_of["state_dict"][name] = weight + 1e-3
+    torch.save(contents_of, path)
+    assert 'networks "' in refused()
+    path.write_bytes(trained)
+    code, _, err = cgd(*words)
+    assert code == 0, err
+
+
+def test_samples_in_the_folder_are_none_of_its_edits(cgd: Cgd) -> None:
+    sample = ("sample", "--ckpt=runs/diffusion", "--num_samples=1", "--steps=2", "--scale=0")
+    assert cgd(*sample, "--device=cpu", "--out=D")[0] == 0
+    code, _, err = cgd(*WORDS, "--out=D")
+    assert code == 1
+    assert "--out D: holds samples already; give another folder, or remove it first" in err
+
+
+@pytest.mark.parametrize("moved", [1, 2, 4, 6, 7])
+def test_a_job_killed_while_it_names_its_files_is_ended_by_the_next(moved: int, cgd: Cgd) -> None:
+    assert cgd(*WORDS, "--out=clean")[0] == 0
+    done: list[str] = []
+
+    def rename(one: Path, other: Path) -> None:
+        if len(done) == moved:
+            raise Killed
+        done.append(str(other))
+        os.replace(one, other)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cgd_lightning.sampling.claim.os.rename", rename)
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # as a kill leaves it
+        if moved < 7:
+            with pytest.raises(Killed):
+                cgd(*WORDS, "--out=D")
+        else:
+            assert cgd(*WORDS, "--out=D")[0] == 0
+    assert Path("D/edits.json").exists() is (moved == 7)
+    code, out, err = cgd(*WORDS, "--out=D")
+    assert (code, out) == (0, "D/grid.png\n"), err
+    assert contents(Path("D")) == contents(Path("clean"))
+
+
+def test_two_processes_make_the_rest_of_one(cgd: Cgd, workplace: Path) -> None:
+    assert cgd(*WORDS, "--out=clean")[0] == 0
+    stopped(*WORDS, "--out=D", after=4, cgd=cgd)
+    first = fork(workplace, {}, *WORDS, "--out=D", *TWO)
+    assert ended(first) == 0, said(workplace, first)
+    assert (
+        said(workplace, first).count(f"note: D: 4 of {COUNT // 2} batches are there already") == 1
+    )
+    ours, theirs = contents(Path("D")), contents(Path("clean"))
+    assert ours == theirs
+    assert json.loads(ours["edits.json"])["images"]["count"] == COUNT
+
+
+def test_processes_of_a_function_are_refused(cgd: Cgd) -> None:
+    code, _, err = cgd(*WORDS, "--out=D", "--trainer.devices=2", "--trainer.strategy=ddp_fork")
+    assert code == 1
+    assert "error: cgd edit: trainer.strategy ddp_fork: is for trainings; give --trainer" in err
