@@ -62,6 +62,7 @@ def run(args: list[str]) -> None:
     look = _look(settings, judge, data, device, gate)
     out = Path(settings.out or checkpoints.results_folder(checkpoints.find(_ckpt(plan))) / "sweep")
     gate.check_place(out, "out")
+    files: list[Path] = []
     with in_words(), told_if_full(out, KEPT):
         result = sweep(
             plan,
@@ -72,8 +73,8 @@ def run(args: list[str]) -> None:
             trust=asked.trust,
             compile=asked.place.compile,
             say=say,
+            write=lambda made: files.extend(write_sweep(made, out, tuple(data.class_names))),
         )
-        files = write_sweep(result, out, tuple(data.class_names))
     more = [] if result.chosen is None else ["", _command(result.chosen)]
     print("\n".join([*told(result), "", *result.advice, *more, "", *map(str, files)]))
 

@@ -58,6 +58,7 @@ def run(args: list[str]) -> None:
     path = checkpoints.find(str(asked.request.ckpt))
     out = Path(asked.place.out or checkpoints.results_folder(path) / "edit-sweep")
     split = asked.split
+    files: list[Path] = []
     with edit.in_words(), told_if_full(out, KEPT):
         result = sweep_edits(
             plan,
@@ -70,8 +71,8 @@ def run(args: list[str]) -> None:
             compile=asked.place.compile,
             say=edit.say,
             known=asked.known,
+            write=lambda made: files.extend(write_edit_sweep(made, out)),
         )
-        files = write_edit_sweep(result, out)
     place = next(i for i, v in enumerate(plan.variants) if v is result.chosen.variant)
     command = shlex.join(["cgd", "edit", *words[place], f"--scale={exact(result.chosen.scale)}"])
     made = [f"it is made by: {command}", f"it lies in {result.chosen.folder}"]

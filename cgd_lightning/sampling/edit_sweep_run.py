@@ -8,9 +8,10 @@ Images are read once, networks are loaded once, and noise is the same at every p
 anywhere, the same call goes on where it was.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
@@ -54,13 +55,15 @@ def sweep_edits(
     compile: bool = False,
     say: Say = silent,
     known: Known | None = None,
+    write: Callable[[EditSweepResult], Any] | None = None,
 ) -> EditSweepResult:
     """The images that are `wanted`, edited at every point of `plan` and judged.
 
     split: of the data set, where images of one are wanted. judge: a run or file; by default the
     newest beside the run that fits. out: the folder of the points. known: the images of an earlier
-    edit, if they have to be these. Raises InputError as `resolve` and `given_for` do, without a
-    judge, and for a folder that holds another sweep.
+    edit, if they have to be these. write: is given the result while no other sweep can be in the
+    folder. Raises InputError as `resolve` and `given_for` do, without a judge, and for a folder
+    that holds another sweep.
     """
     out = Path(out)
     check_kind(out, "edits")
@@ -74,7 +77,7 @@ def sweep_edits(
     say(f"judge: {eye}")
     jobs = (_load(group[0], pair, plan, loader, say) for group, pair in groups)
     made: dict[int, list[EditPoint]] = {}
-    with claim(out, HELD), tqdm(unit="step", desc="sweep", total=0) as bar:
+    with claim(out, HELD, keep=True), tqdm(unit="step", desc="sweep", total=0) as bar:
         first = next(jobs)
         given = given_for(first, wanted, split, say, known)
         network = checkpoints.load(eye, CleanClassifier, device=loader.device, trust=loader.trust)
@@ -90,8 +93,11 @@ def sweep_edits(
             weights = weights_hash(job)
             for variant, own in ready:
                 made[id(variant)] = list(points.of(variant, own, weights))
-    every = tuple(point for variant in plan.variants for point in made[id(variant)])
-    return common.result(every, plan.goal, asked)
+        every = tuple(point for variant in plan.variants for point in made[id(variant)])
+        result = common.result(every, plan.goal, asked)
+        if write is not None:
+            write(result)
+    return result
 
 
 def _pair(variant: Variant, plan: EditSweep, say: Say) -> Pair:

@@ -56,11 +56,13 @@ def sweep(
     trust: Trust | str | Sequence[str] = NO_TRUST,
     compile: bool = False,
     say: Say = silent,
+    write: Callable[[SweepResult], Any] | None = None,
 ) -> SweepResult:
     """The samples of `request` at `scales`, and for all values of `axes`, made and measured.
 
     measure: what looks at the samples. axes: as of `Sweep.of`. out: the folder of the points.
-    real: what is measured of real training images of these targets. Raises InputError as `resolve`
+    real: what is measured of real training images of these targets. write: is given the result
+    while no other sweep can be in the folder. Raises InputError as `resolve`
     and `ScaleMeasure` do, and for a folder that holds other samples.
     """
     look = _look(measure)
@@ -69,7 +71,7 @@ def sweep(
     loader = Loader(device, Trust.of(trust), compile)
     check_kind(Path(out), "samples")
     made: dict[int, list[Point]] = {}
-    with claim(Path(out), HELD), _bar(plan) as bar:
+    with claim(Path(out), HELD, keep=True), _bar(plan) as bar:
         for group in plan.groups():
             job = _load(group[0], plan, loader, say)
             weights = weights_hash(job)
@@ -81,6 +83,15 @@ def sweep(
                 made[id(variant)] = list(
                     _points(variant, plan, job, weights, look, Path(out) / "points", loader, bar)
                 )
+        result = _result(plan, made, look, real)
+        if write is not None:
+            write(result)
+    return result
+
+
+def _result(
+    plan: Sweep, made: Mapping[int, list[Point]], look: ScaleMeasure, real: Real | None
+) -> SweepResult:
     points = [made[id(variant)] for variant in plan.variants]
     choices = tuple(choose([point.measured for point in one]) for one in points)
     every = tuple(point for one in points for point in one)

@@ -1,6 +1,7 @@
 """`cgd sweep` from words to files, on small trained networks."""
 
 import csv
+import errno
 import json
 import shlex
 import shutil
@@ -12,7 +13,10 @@ import torch
 from PIL import Image
 
 from cgd_lightning import DDIM, Request, sample
+from cgd_lightning.errors import InputError
+from cgd_lightning.sampling.claim import claim
 from cgd_lightning.sampling.stored import read_samples
+from cgd_lightning.sampling.sweep_run import HELD
 from tests.command_line import inside, status
 
 Cgd = Callable[..., tuple[int, str, str]]
@@ -51,6 +55,25 @@ def rows(folder: str) -> list[dict[str, str]]:
 
 
 OUT = "runs/diffusion/version_0/sweep"
+
+
+def test_no_other_sweep_is_in_the_folder_while_tables_are_written(
+    place: Path, cgd: Cgd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def met_by_another(*_: object) -> list[Path]:
+        with (
+            pytest.raises(InputError, match="another command is at work there"),
+            claim(Path(OUT), HELD),
+        ):
+            pytest.fail("held twice")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("cgd_lightning.commands.sweep.write_sweep", met_by_another)
+    code, out, err = cgd(*SWEEP)
+    assert (code, out) == (1, "")
+    assert "No space left on device" in err
+    assert "none of it is kept" not in err
+    assert len(list(Path(OUT, "points").glob("*/samples.json"))) == 3
 
 
 def test_it_makes_measures_and_chooses(place: Path, cgd: Cgd) -> None:

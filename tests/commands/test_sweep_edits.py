@@ -1,5 +1,6 @@
 """`cgd sweep --images` from words to files, on small trained networks."""
 
+import errno
 import json
 import shlex
 from collections.abc import Callable
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cgd_lightning.errors import InputError
+from cgd_lightning.sampling.claim import claim
+from cgd_lightning.sampling.edit_sweep_run import HELD
 from tests.command_line import untrained_judge
 
 Cgd = Callable[..., tuple[int, str, str]]
@@ -65,6 +69,25 @@ def test_it_makes_judges_draws_and_names_a_point_that_can_be_typed(judge: Path, 
     assert code == 0, err
     assert {file: file.stat().st_mtime_ns for file in OUT.rglob("edits.npz")} == before
     assert "none reaches 100% flips; most has strength" in out
+
+
+def test_no_other_sweep_is_in_the_folder_while_its_files_are_written(
+    judge: Path, cgd: Cgd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def met_by_another(*_: object) -> list[Path]:
+        with (
+            pytest.raises(InputError, match="another command is at work there"),
+            claim(OUT, HELD),
+        ):
+            pytest.fail("held twice")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("cgd_lightning.commands.sweep_edits.write_edit_sweep", met_by_another)
+    code, out, err = cgd(*SWEEP)
+    assert (code, out) == (1, "")
+    assert "No space left on device" in err
+    assert "none of it is kept" not in err
+    assert len(list((OUT / "points").glob("*/edits.json"))) == 2
 
 
 def test_an_earlier_edit_is_swept_over_other_scales(judge: Path, cgd: Cgd) -> None:

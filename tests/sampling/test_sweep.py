@@ -184,7 +184,7 @@ def test_a_point_of_which_a_kill_left_half_its_names_is_made_again(
     for name in ("grid.png", "samples.json"):
         os.rename(folder / name, folder / ".unfinished/whole" / name)
     again = sweep(FEW, (1, 5), look, out="out", device="cpu")
-    assert counted()["made"] == 3
+    assert counted()["made"] == 4
     assert [p.measured.estimates for p in again.points] == [
         p.measured.estimates for p in first.points
     ]
