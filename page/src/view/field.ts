@@ -19,7 +19,7 @@ export function checkedField(
 ): CheckedField {
   let wrong: string | null = null;
   let shown = "";
-  let rest = 0;
+  let rest: ReturnType<typeof setTimeout> | undefined;
   const say = () => {
     clearTimeout(rest);
     said.textContent = wrong ?? "";
