@@ -24,7 +24,7 @@ from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import InputError
 from cgd_lightning.evaluation.feature_metric import double
 from cgd_lightning.evaluation.jackknife import BLOCKS, jackknife_error, pairs
-from cgd_lightning.evaluation.neighbours import blocks_of_rows
+from cgd_lightning.evaluation.neighbours import blocks_of_rows, of_rows
 
 LEAST = 4
 """Samples of every target: with two blocks left out there must be 2."""
@@ -165,9 +165,11 @@ class _Real:
     ) -> Tensor:
         """Of samples (N, d), in their blocks (N,): (S,) without the blocks of each of S tuples."""
         own = torch.nn.functional.one_hot(block, BLOCKS).to(generated)
-        parts = blocks_of_rows(generated, max(len(generated), len(self.features)))
-        within = torch.cat([_apart(part, generated) @ own for part in parts])
-        across = torch.cat([_apart(part, self.features) @ self.share for part in parts])
+        within, across = of_rows(
+            lambda part: (_apart(part, generated) @ own, _apart(part, self.features) @ self.share),
+            generated,
+            max(len(generated), len(self.features)),
+        )
         counts, within, across = own.sum(dim=0), own.T @ within, own.T @ across
         kept = own.new_ones(len(outs), BLOCKS)
         for row, out in zip(kept, outs):

@@ -16,7 +16,7 @@ from cgd_lightning.evaluation.jackknife import (
     kept_blocks,
     variance,
 )
-from cgd_lightning.evaluation.neighbours import blocks_of_rows
+from cgd_lightning.evaluation.neighbours import blocks_of_rows, of_rows
 
 
 class Side:
@@ -120,9 +120,7 @@ def _columns_within(x: Tensor, counts: Tensor) -> Tensor:
 
 def _others(x: Tensor, own: Tensor) -> Tensor:
     """The mean of k over the other rows of `x` (n, d), for each of them (n,). own: k(x, x)."""
-    total = torch.cat(
-        [_kernel(part @ x.T, x.shape[1]).sum(dim=1) for part in blocks_of_rows(x, len(x))]
-    )
+    (total,) = of_rows(lambda part: (_kernel(part @ x.T, x.shape[1]).sum(dim=1),), x, len(x))
     return (total - own) / (len(x) - 1)
 
 

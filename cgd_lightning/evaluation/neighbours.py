@@ -8,6 +8,8 @@ where it is not, as on the surface of a ball, sums of squared differences decide
 that of the exact distances, whatever the order of the rows, and equal rows are at distance 0.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -23,18 +25,19 @@ def distance_to_nearest(x: Tensor, k: int) -> Tensor:
     count = min(k + 1 + SPARE, len(x))
     width = max(len(x), count * x.shape[1])
     squares_to = _Squares(x)
-    radii, unsure = [], []
-    for part in blocks_of_rows(x, width):
+
+    def fast(part: Tensor) -> tuple[Tensor, Tensor]:
         squares, error = squares_to(part)
         nearest = squares.topk(count, largest=False)
         # The nearest of all is the row itself, at distance 0.
         radius = _distances(part[:, None], x[nearest.indices])[:, 0].kthvalue(k + 1).values
-        radii.append(radius)
         others = nearest.values[:, -1] if count < len(x) else torch.inf
-        unsure.append(others - error <= radius.square())
-    radius, rows = torch.cat(radii), torch.cat(unsure).nonzero()[:, 0]
-    exact = [_distances(part, x).kthvalue(k + 1).values for part in blocks_of_rows(x[rows], width)]
-    return radius.index_copy(0, rows, torch.cat(exact))
+        return radius, others - error <= radius.square()
+
+    radius, unsure = of_rows(fast, x, width)
+    rows = unsure.nonzero()[:, 0]
+    (exact,) = of_rows(lambda part: (_distances(part, x).kthvalue(k + 1).values,), x[rows], width)
+    return radius.index_copy(0, rows, exact)
 
 
 def in_a_ball(x: Tensor, centres: Tensor, radius: Tensor) -> Tensor:
@@ -43,19 +46,20 @@ def in_a_ball(x: Tensor, centres: Tensor, radius: Tensor) -> Tensor:
     centres: (M, d). A ball holds its surface. All is in float64.
     """
     squares_to, bounds = _Squares(centres), radius.square()
-    insides, unsure = [], []
-    for part in blocks_of_rows(x, len(centres)):
+
+    def fast(part: Tensor) -> tuple[Tensor, Tensor]:
         squares, error = squares_to(part)
         furthest = (squares - bounds).amin(dim=1)
         inside = furthest < -error
-        insides.append(inside)
-        unsure.append(~inside & (furthest <= error))
-    inside, rows = torch.cat(insides), torch.cat(unsure).nonzero()[:, 0]
-    exact = [
-        (_distances(part, centres) <= radius).any(dim=1)
-        for part in blocks_of_rows(x[rows], len(centres))
-    ]
-    return inside.index_copy(0, rows, torch.cat(exact))
+        return inside, ~inside & (furthest <= error)
+
+    def slow(part: Tensor) -> tuple[Tensor]:
+        return ((_distances(part, centres) <= radius).any(dim=1),)
+
+    inside, unsure = of_rows(fast, x, len(centres))
+    rows = unsure.nonzero()[:, 0]
+    (exact,) = of_rows(slow, x[rows], len(centres))
+    return inside.index_copy(0, rows, exact)
 
 
 def visits(x: Tensor, centres: Tensor, radius: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,8 +69,10 @@ def visits(x: Tensor, centres: Tensor, radius: Tensor, weights: Tensor) -> tuple
     the `weights` (N, V) of the rows in it, (M, V)). All is in float64.
     """
     squares_to, bounds = _Squares(centres), radius.square()
-    counts, total = [], weights.new_zeros(len(centres), weights.shape[1])
-    for part, own in zip(blocks_of_rows(x, len(centres)), blocks_of_rows(weights, len(centres))):
+    counts = torch.empty(len(x), dtype=torch.int64, device=x.device)
+    total = weights.new_zeros(len(centres), weights.shape[1])
+    both = (blocks_of_rows(one, len(centres)) for one in (x, weights, counts))
+    for part, own, count in zip(*both):
         squares, error = squares_to(part)
         apart = squares - bounds
         inside = apart <= 0
@@ -74,9 +80,9 @@ def visits(x: Tensor, centres: Tensor, radius: Tensor, weights: Tensor) -> tuple
         if len(unsure):
             i, j = unsure.T
             inside[i, j] = _distances(part[i, None], centres[j, None])[:, 0, 0] <= radius[j]
-        counts.append(inside.sum(dim=1))
+        torch.sum(inside, dim=1, out=count)
         total += inside.to(own).T @ own
-    return torch.cat(counts), total
+    return counts, total
 
 
 def nearest(x: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,12 +92,13 @@ def nearest(x: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     """
     count = min(1 + SPARE, len(others))
     squares_to = _Squares(others)
-    found = []
-    for part in blocks_of_rows(x, max(len(others), count * x.shape[1])):
+
+    def find(part: Tensor) -> tuple[Tensor, Tensor]:
         few = squares_to(part)[0].topk(count, largest=False).indices
         distances, place = _distances(part[:, None], others[few])[:, 0].min(dim=1)
-        found.append((distances, few.gather(1, place[:, None])[:, 0]))
-    distances, indices = (torch.cat(side) for side in zip(*found))
+        return distances, few.gather(1, place[:, None])[:, 0]
+
+    distances, indices = of_rows(find, x, max(len(others), count * x.shape[1]))
     return distances, indices
 
 
@@ -100,13 +107,16 @@ def nearest_others(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
     They are in order, and but for rounding; N > count. All is in float64.
     """
-    squares_to, found, first = _Squares(x), [], 0
-    for part in blocks_of_rows(x, len(x)):
+    squares_to, first = _Squares(x), 0
+
+    def find(part: Tensor) -> tuple[Tensor, Tensor]:
+        nonlocal first
         squares, _ = squares_to(part)
         squares.diagonal(first).fill_(torch.inf)
-        found.append(squares.topk(count, largest=False))
         first += len(part)
-    distances, indices = (torch.cat(side) for side in zip(*found))
+        return squares.topk(count, largest=False)
+
+    distances, indices = of_rows(find, x, len(x))
     return distances.clamp(min=0).sqrt(), indices
 
 
@@ -116,14 +126,35 @@ def nearest_balls(x: Tensor, centres: Tensor, radius: Tensor, count: int) -> tup
     They are those of the smallest distance (N, M) in units of the `radius` (M,) of the ball, but
     for rounding; M >= count. All is in float64.
     """
-    squares_to, found = _Squares(centres), []
+    squares_to = _Squares(centres)
     scale = radius.square().clamp(min=torch.finfo(x.dtype).tiny).reciprocal()
-    for part in blocks_of_rows(x, len(centres)):
+
+    def find(part: Tensor) -> tuple[Tensor, Tensor]:
         squares, _ = squares_to(part)
         indices = (squares * scale).topk(count, largest=False).indices
-        found.append((squares.gather(1, indices), indices))
-    distances, indices = (torch.cat(side) for side in zip(*found))
+        return squares.gather(1, indices), indices
+
+    distances, indices = of_rows(find, x, len(centres))
     return distances.clamp(min=0).sqrt(), indices
+
+
+def of_rows(
+    find: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor, width: int
+) -> tuple[Tensor, ...]:
+    """What `find` says of the rows of `x`, part by part, as `blocks_of_rows` has them.
+
+    What it says is put in its place at once. Kept apart, it would lie in the memory of the matrices
+    before it, which the system then gives to no other: 20,000 equal rows took 4 GB.
+    """
+    first, *others = blocks_of_rows(x, width)
+    found = find(first)
+    whole = tuple(one.new_empty(len(x), *one.shape[1:]) for one in found)
+    end = 0
+    for part in (first, *others):
+        begin, end = end, end + len(part)
+        for place, one in zip(whole, found if begin == 0 else find(part), strict=True):
+            place[begin:end] = one
+    return whole
 
 
 def blocks_of_rows(x: Tensor, width: int) -> tuple[Tensor, ...]:

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -99,3 +103,33 @@ def test_visits_are_counted_and_weighed(
     count, total = visits(y, x, radius, weights)
     assert torch.equal(count, inside.sum(dim=1))
     assert torch.equal(total, inside.double().T @ weights)
+
+
+EQUAL = """
+import re
+from pathlib import Path
+import torch
+from cgd_lightning.evaluation.neighbours import distance_to_nearest
+
+def peak():
+    # Of getrusage, a child inherits the peak of who started it.
+    return int(re.search(r"VmHWM:\\s+([0-9]+) kB", Path("/proc/self/status").read_text())[1])
+
+x = torch.randn(7, 2, dtype=torch.float64)[torch.arange(20_000) % 7]
+distance_to_nearest(x[:7_000], 3)
+before = peak()
+assert not distance_to_nearest(x, 3).any()
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read in /proc")
+def test_memory_does_not_grow_with_the_number_of_rows_that_are_equal() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EQUAL],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 200_000
