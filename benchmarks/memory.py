@@ -81,14 +81,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_judged(folder)
-        real = ("--judge=runs/judge", "--data=Folder", "--data.root=photos")
+        real = ("--judge=../runs/judge", "--data=Folder", "--data.root=../photos")
         real = (*real, f"--data.image_size={SIDE}")
         print(
             "| command | little | peak, MB | ten times as much | peak, MB |\n|---|---|---|---|---|"
         )
         rows = {
             "cgd evaluate": [
-                (f"{count:,} images", ["evaluate", f"--samples=samples-{count}", *real])
+                (f"{count:,} images", ["evaluate", f"--samples=../samples-{count}", *real])
                 for count in (2_000, 20_000)
             ],
             "cgd sample": [
@@ -110,7 +110,9 @@ def main() -> None:
             ],
         }
         for command, both in rows.items():
-            cells = [f"{what} | {peak(folder, *words):,.0f}" for what, words in both]
+            place = folder / command.removeprefix("cgd ")
+            place.mkdir()
+            cells = [f"{what} | {peak(place, *words):,.0f}" for what, words in both]
             print(f"| `{command}` | {' | '.join(cells)} |", flush=True)
 
 

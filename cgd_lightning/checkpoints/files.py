@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 
 import torch
 
+from cgd_lightning.amounts import size
 from cgd_lightning.checkpoints.archive import Archive
 from cgd_lightning.checkpoints.autoencoders import autoencoder_file, opened_codec
 from cgd_lightning.checkpoints.card import Card, Model, build, check_kind, describe
@@ -102,8 +103,8 @@ def _room(path: Path, unfinished: Path, contents: Any) -> str:
     wanted, taken = _bytes_of(contents), unfinished.stat().st_size if unfinished.exists() else 0
     kept = "; what was there before is kept" if path.is_file() else ""
     return (
-        f"it took {taken:,} of about {wanted:,} bytes, and about "
-        f"{max(wanted - taken, PER_TENSOR):,} more are needed{kept}"
+        f"it took {size(taken)} of about {size(wanted)}, and about "
+        f"{size(max(wanted - taken, PER_TENSOR))} more are needed{kept}"
     )
 
 

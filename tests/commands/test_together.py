@@ -229,3 +229,36 @@ def test_samples_that_are_finished_stay_when_one_of_two_processes_is_killed(
     assert "S keeps the batches that are finished; the same command goes on" in text
     assert text.count("error: ") == 1
     assert any(workplace.glob("S/.unfinished/*/0*"))
+
+
+def ctrl_c(first: int) -> list[int]:
+    """What a terminal does: all processes of the command are told. The others of `first`."""
+    others = children(first)
+    for process in (first, *others):
+        os.kill(process, signal.SIGINT)
+    return others
+
+
+def test_ctrl_c_ends_a_training_on_two_processes_after_the_step(tmp_path: Path) -> None:
+    first = fork(tmp_path, {}, *LONG, *TWO)
+    wait_until(lambda: any(tmp_path.glob("runs/classifier/version_0/best.ckpt")))
+    [second] = ctrl_c(first)
+    assert ended(first) == 130
+    wait_until(lambda: not is_alive(second))
+    assert said(tmp_path, first).count("stopped; last.ckpt is written") == 1
+    assert "error" not in said(tmp_path, first)
+    assert weights(tmp_path)
+
+
+def test_ctrl_c_ends_samples_on_two_processes_and_what_is_finished_stays(workplace: Path) -> None:
+    words = (*SAMPLE, "--ckpt=runs/diffusion", "--num_samples=100000")
+    first = fork(workplace, {}, *words, *TWO)
+    wait_until(lambda: any(workplace.glob("S/.unfinished/*/0*")))
+    [second] = ctrl_c(first)
+    assert ended(first) == 130
+    wait_until(lambda: not is_alive(second))
+    text = said(workplace, first)
+    assert text.count("error: ") == 1
+    assert "error: cgd sample: interrupted" in text
+    assert "S keeps the batches that are finished; the same command goes on" in text
+    assert any(workplace.glob("S/.unfinished/*/0*"))
