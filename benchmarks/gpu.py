@@ -266,8 +266,8 @@ def measure(
                 step()
             flops[network, task] = counter.get_total_flops()
         if variant.compile:
-            denoiser.network.compile()
-            classifier.network.compile()
+            denoiser.network.compile(dynamic=False)
+            classifier.network.compile(dynamic=False)
         once = median_time(step, device, seconds)
     on_cuda = device.type == "cuda"
     return {

@@ -97,7 +97,7 @@ class Loader:
 
     def _compiled(self, model: Any) -> Any:
         if self.compile:
-            model.network.compile()
+            model.network.compile(dynamic=False)
         return model
 
 

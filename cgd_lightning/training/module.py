@@ -131,8 +131,9 @@ class TrainingModule(LightningModule, ABC):
             check_network(self.kind, self.model.network)
             self.ema = deepcopy(self.model).requires_grad_(False).eval()
             if self.compile_network:
-                self.model.network.compile()
-                self.ema.network.compile()
+                # Of a batch of any size inductor cannot compile every network.
+                self.model.network.compile(dynamic=False)
+                self.ema.network.compile(dynamic=False)
 
     def configure_optimizers(self) -> Any:
         assert self.model is not None
