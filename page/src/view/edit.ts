@@ -38,7 +38,7 @@ export function editView(
     redraw();
   };
   const strength = slider({
-    label: "Strength: how far the drawing is brought to noise",
+    label: "How far to noise: the strength of the change",
     caption: "How far to noise",
     ...RANGES.strength,
     words: (value) => `${Math.round(100 * value)}%`,

@@ -17,7 +17,7 @@ const MARKS = [
 export function scaleView(change: Change): View {
   const { low, high, step } = RANGES.scale;
   const made = slider({
-    label: "Scale of the guidance",
+    label: "How strongly? Scale of the guidance",
     caption: "How strongly?",
     low,
     high,

@@ -9,7 +9,7 @@ import { slider } from "./slider.ts";
 
 export function settingsView(change: Change, link: () => string): View {
   const steps = slider({
-    label: "Number of steps",
+    label: "Steps: the number of steps",
     caption: "Steps",
     ...RANGES.steps,
     words: String,
@@ -17,7 +17,7 @@ export function settingsView(change: Change, link: () => string): View {
   });
   const few = element("p", { class: "fine few" });
   const eta = slider({
-    label: "eta, the share of fresh noise in every step",
+    label: "Fresh noise η: its share in every step",
     caption: "Fresh noise η",
     ...RANGES.eta,
     words: (value) => (value === 0 ? "0, DDIM" : value === 1 ? "1, DDPM" : String(value)),

@@ -4,7 +4,7 @@ import { element, setAttributes, withShare } from "./dom.ts";
 
 export interface SliderOptions {
   readonly label: string;
-  /** Shorter than the label, for the eye. */
+  /** What the eye reads, which the label begins with. */
   readonly caption: Node | string;
   readonly low: number;
   readonly high: number;

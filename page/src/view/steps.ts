@@ -22,7 +22,7 @@ export function stepsView(change: Change): View {
   let at: number | null = null;
   const play = player(change, () => ({ from: at ?? 0, steps }));
   const walk = slider({
-    label: "Step of the walk from noise to picture",
+    label: "Noise to picture: step of the walk",
     caption: "Noise to picture",
     low: 0,
     high: 1,

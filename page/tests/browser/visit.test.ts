@@ -197,10 +197,10 @@ test("the keyboard alone reaches the class, the scale, the steps and the drawing
   await tabTo(page, "8");
   await page.keyboard.press("Enter");
   await expect.poll(() => page.url()).toContain("target=8");
-  await tabTo(page, "Scale of the guidance");
+  await tabTo(page, "How strongly? Scale of the guidance");
   await page.keyboard.press("ArrowRight");
   await expect.poll(() => page.url()).toContain("scale=2.1");
-  await tabTo(page, "Step of the walk from noise to picture");
+  await tabTo(page, "Noise to picture: step of the walk");
   await page.keyboard.press("Home");
   await expect.poll(() => page.url()).toContain("at=0");
   await expect.poll(() => page.locator("[data-row=guided][data-step='0']").count()).toBe(4);
@@ -210,6 +210,19 @@ test("the keyboard alone reaches the class, the scale, the steps and the drawing
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("Space");
   expect(await pixels(drawn)).not.toEqual(before);
+});
+
+test("what the eye reads of a slider is what it is called", async () => {
+  await page.goto(`${server.address}#steps=2`);
+  await finished(page);
+  const sliders = await page.locator("input[type=range]").all();
+  expect(sliders.length).toBe(5);
+  for (const slider of sliders) {
+    const id = await slider.getAttribute("id");
+    const read = await page.locator(`label[for=${id}]`).textContent();
+    const called = await slider.getAttribute("aria-label");
+    expect(called?.slice(0, read?.length)).toBe(read);
+  }
 });
 
 test("the walk is played from noise to the picture, and stops there", async () => {
