@@ -75,9 +75,9 @@ def workplace(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return tmp_path
 
 
-def untrained_judge(runs: Path) -> Path:
+def untrained_judge(runs: Path, seed: int = 0) -> Path:
     """The file of a judge of images (1, 16, 16), written into the folder `runs`."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     data = DataSpec((1, 16, 16), tuple("0123456789"))
     file = runs / "judge" / "version_0" / "best.ckpt"
     file.parent.mkdir(parents=True)

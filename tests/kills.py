@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,21 @@ def contents(folder: Path) -> dict[str, bytes | str]:
     }
 
 
-def killed_in_a_child(words: tuple[str, ...], after: float) -> bool:
-    """Whether `cgd words` was killed after so many seconds; it may have been done before."""
+def killed_in_a_child(
+    words: tuple[str, ...], after: float, when: Callable[[], bool] | None = None
+) -> bool:
+    """Whether `cgd words` was killed after so many seconds, or once `when` is true.
+
+    It may have been done before.
+    """
     child = os.fork()
     if child == 0:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 2)
             os.dup2(nowhere.fileno(), 1)
             os._exit(status(*words))
-    time.sleep(after)
+    deadline = time.monotonic() + after
+    while time.monotonic() < deadline and not (when is not None and when()):
+        time.sleep(0.005)
     os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL

@@ -77,8 +77,7 @@ def visits(x: Tensor, centres: Tensor, radius: Tensor, weights: Tensor) -> tuple
         apart = squares - bounds
         inside = apart <= 0
         unsure = (apart.abs() <= error[:, None]).nonzero()
-        if len(unsure):
-            i, j = unsure.T
+        for i, j in (pairs.T for pairs in blocks_of_rows(unsure, x.shape[1])):
             inside[i, j] = _distances(part[i, None], centres[j, None])[:, 0, 0] <= radius[j]
         torch.sum(inside, dim=1, out=count)
         total += inside.to(own).T @ own
@@ -147,13 +146,14 @@ def of_rows(
     before it, which the system then gives to no other: 20,000 equal rows took 4 GB.
     """
     first, *others = blocks_of_rows(x, width)
-    found = find(first)
+    found, begin = find(first), 0
     whole = tuple(one.new_empty(len(x), *one.shape[1:]) for one in found)
-    end = 0
-    for part in (first, *others):
-        begin, end = end, end + len(part)
-        for place, one in zip(whole, found if begin == 0 else find(part), strict=True):
-            place[begin:end] = one
+    for part in (*others, None):
+        for place, one in zip(whole, found, strict=True):
+            place[begin : begin + len(one)] = one
+        if part is not None:
+            begin += len(found[0])
+            found = find(part)
     return whole
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -26,13 +27,21 @@ SECONDS = 2.0
 """Batches are timed for at least so long; of a job that ends sooner after it nothing is said."""
 
 
+@dataclass(frozen=True)
+class Finished:
+    """What an edited image becomes, with all that belongs to it: bytes on the disk, and files."""
+
+    bytes: int
+    files: int
+
+
 class Cost:
     """Counts the batches that one process makes, and says what those left need.
 
     folder: where they are kept. image_bytes: of an image as it is. total: of all images, of which
     the processes together have `left` to make, and this one `batches`, one of so many `processes`.
-    say: is told the cost. finished: bytes that an edited image takes at last, with all that belongs
-    to it, at most; None of samples. clock: seconds since some moment.
+    say: is told the cost. finished: what an edited image becomes; None of samples. clock: seconds
+    since some moment.
     """
 
     def __init__(
@@ -45,7 +54,7 @@ class Cost:
         batches: int,
         processes: int,
         say: Say,
-        finished: int | None = None,
+        finished: Finished | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.folder, self.kind, self.image_bytes, self.total = folder, kind, image_bytes, total
@@ -62,7 +71,7 @@ class Cost:
         """Bytes that the images left will take on the disk, about, until all are in their files."""
         left = max(0, self.left - self.processes * self.images)
         if self.finished is not None:
-            return left * self.image_bytes + self.total * self.finished
+            return left * self.image_bytes + self.total * self.finished.bytes
         if self.kind == "npz":
             return (left + self.total) * self.image_bytes
         return left * (self.written // self.images if self.images else self.image_bytes)
@@ -85,9 +94,10 @@ class Cost:
                 "free; make room, give a folder on another disk, or --format png"
             )
         files = _names_left(self.folder)
-        if self.kind == "png" and files is not None and self.left > files:
+        wanted = self.left if self.finished is None else self.total * self.finished.files
+        if self.kind == "png" and files is not None and wanted > files:
             raise InputError(
-                f"--out {self.folder}: {self.left} files, and the disk takes {files} more; make "
+                f"--out {self.folder}: {wanted} files, and the disk takes {files} more; make "
                 "room, give a folder on another disk, or --format npz"
             )
 

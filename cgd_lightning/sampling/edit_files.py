@@ -20,14 +20,18 @@ from torch import Tensor
 from cgd_lightning.evaluation.plots import to_picture
 from cgd_lightning.folders import whole_folder
 from cgd_lightning.sampling.claim import WHOLE, Claim, publish
+from cgd_lightning.sampling.cost import Finished
 from cgd_lightning.sampling.edit_images import Given
 from cgd_lightning.sampling.edit_maps import absolute_maps, full_colour, sheet, signed_maps
 from cgd_lightning.sampling.edits import Edits
 from cgd_lightning.sampling.file_names import file_word
-from cgd_lightning.sampling.made import check_free
+from cgd_lightning.sampling.made import KINDS, MASKS, check_free
 from cgd_lightning.sampling.pieces import chunks_there, read_pieces, write_piece
 
 WHITE = 255
+
+FILE = 4096
+"""Bytes that the smallest file takes, on most disks."""
 
 
 class EditFolder:
@@ -41,20 +45,23 @@ class EditFolder:
         self.given, self.kind = given, kind
 
     @property
-    def bytes_of_one(self) -> int:
-        """What one image takes in edits.npz, and about the most that it takes as pictures."""
+    def of_one(self) -> Finished:
+        """What one image takes in edits.npz, and at most as pictures."""
         images, masks = self.given.images, self.given.masks
-        one = images[0].nbytes  # the original, as much as the edited one; a difference has 16 bits
-        return 4 * one + (0 if masks is None else masks[0].nbytes)
+        one = images[0].nbytes
+        if self.kind == "npz":  # a difference has 16 bits
+            return Finished(4 * one + (0 if masks is None else masks[0].nbytes), 0)
+        coloured = 3 * one // len(images[0])  # as the difference is
+        files = len(KINDS) + (masks is not None)
+        return Finished(files * max(coloured, FILE), files)
 
     def taken(self) -> frozenset[int]:
         """The chunks that are there already, by the indices of their first images."""
         return frozenset(chunks_there(self.folder, self.pieces, ".npy"))
 
-    def add(self, start: int, images: Tensor) -> int:
-        """Keep a chunk, whose first image has index `start`; the bytes of the disk it takes."""
+    def add(self, start: int, images: Tensor) -> None:
+        """Keep a chunk, whose first image has index `start`."""
         write_piece(self.pieces, start, images)
-        return images.nbytes
 
     def edited(self) -> Tensor:
         """All edited images, uint8 (N, C, H, W). Raises InputError if pieces are missing."""
@@ -82,14 +89,10 @@ class EditFolder:
     def _pictures(self, made: Path, edits: Edits) -> None:
         """Write all pictures into `made`, a folder a kind."""
         full, masks = full_colour(edits), self.given.masks
-        kinds = {
-            "originals": edits.originals,
-            "edited": edits.edited,
-            "differences": signed_maps(edits.difference, full),
-            "changes": absolute_maps(edits.difference),
-        }
+        differences = signed_maps(edits.difference, full), absolute_maps(edits.difference)
+        kinds = dict(zip(KINDS, (edits.originals, edits.edited, *differences), strict=True))
         if masks is not None:
-            kinds["masks"] = WHITE * masks.expand(len(edits.originals), -1, -1, -1).byte()
+            kinds[MASKS] = WHITE * masks.expand(len(edits.originals), -1, -1, -1).byte()
         names = [self._file(index) for index in range(len(self.given.names))]
         for kind, images in kinds.items():
             (made / kind).mkdir()

@@ -10,7 +10,8 @@ from cgd_lightning.files import open_plain
 from cgd_lightning.limits import MOST_CLASSES
 from cgd_lightning.sampling.record import MOST_BYTES
 
-TOP = ("made_by", "scale", "options", "networks", "guide_hash", "images", "summary", "edits")
+HASHES = ("networks", "guide_hash", "judge_hash")
+TOP = ("made_by", "scale", "options", *HASHES, "images", "summary", "edits")
 IMAGES = ("count", "hash", "edited_hash", "masks_hash", "full_colour", "class_names")
 EACH = ("source", "label", "to", "guide", "judge", "distance", "changed")
 SIDES = ("before", "after")

@@ -20,6 +20,7 @@ from cgd_lightning.evaluation.exact import exact
 from cgd_lightning.evaluation.features import JudgeFeatures
 from cgd_lightning.evaluation.reference import hash_of
 from cgd_lightning.sampling.edit import said_of
+from cgd_lightning.sampling.edit_given import told_in_full
 from cgd_lightning.sampling.edit_images import EditImages, Given
 from cgd_lightning.sampling.edit_sweep import settings_of
 from cgd_lightning.sampling.edit_sweep_points import EditPointFolder
@@ -29,9 +30,9 @@ from cgd_lightning.sampling.place import Place
 from cgd_lightning.sampling.record import write_record
 from cgd_lightning.sampling.request import Request
 from cgd_lightning.sampling.sweep import Variant
-from cgd_lightning.sampling.sweep_points import folder_name
+from cgd_lightning.sampling.sweep_points import folder_name, forget
 from cgd_lightning.sampling.sweep_run import again
-from cgd_lightning.sampling.write_edits import recorded_beside, told_in_full
+from cgd_lightning.sampling.write_edits import recorded_beside
 
 SHOWN = 8
 """Images that stand in the picture of all points."""
@@ -153,6 +154,7 @@ class Points:
             folder = EditPointFolder(self.under / name, job.request, common.given, self.trust)
             self.bar.set_postfix_str(f"{variant.name} scale {exact(scale)}".strip())
             if folder.made:
+                forget(folder.path)
                 self.bar.total -= self.steps(variant)
                 self.bar.refresh()
             else:

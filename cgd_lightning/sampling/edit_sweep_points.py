@@ -19,12 +19,13 @@ from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.claim import claim
 from cgd_lightning.sampling.edit_files import EditFolder
+from cgd_lightning.sampling.edit_heading import heading_of
 from cgd_lightning.sampling.edit_images import Given
 from cgd_lightning.sampling.edit_source import read_edits
 from cgd_lightning.sampling.job import Job
 from cgd_lightning.sampling.request import Request
 from cgd_lightning.sampling.sweep_points import begin, damaged, is_made
-from cgd_lightning.sampling.write_edits import finish, heading_of
+from cgd_lightning.sampling.write_edits import finish
 
 
 @dataclass(frozen=True)

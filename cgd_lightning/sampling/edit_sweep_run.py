@@ -24,6 +24,7 @@ from cgd_lightning.diffusion.classifier import CleanClassifier
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.claim import claim
 from cgd_lightning.sampling.edit_again import Known
+from cgd_lightning.sampling.edit_given import given_for
 from cgd_lightning.sampling.edit_images import EditImages
 from cgd_lightning.sampling.edit_sweep import EditSweep
 from cgd_lightning.sampling.edit_sweep_common import Common, Points, edit_jobs
@@ -34,10 +35,7 @@ from cgd_lightning.sampling.pair import Pair, Say, find_pair, silent
 from cgd_lightning.sampling.resolve import Loader, load_pair
 from cgd_lightning.sampling.sweep import Variant, grouped
 from cgd_lightning.sampling.sweep_kind import check_kind
-from cgd_lightning.sampling.write_edits import (
-    find_judge,
-    given_for,
-)
+from cgd_lightning.sampling.write_edits import find_judge
 
 HELD = {"sweep": "the edits of cgd sweep"}
 """What the claim of a sweep's folder says: whichever sweep was killed there, another goes on."""

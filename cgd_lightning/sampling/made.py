@@ -5,16 +5,22 @@ A samples.json or edits.json is written last, and says of which job everything b
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cgd_lightning.checkpoints import schema
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.record import read_json
 
+KINDS = ("originals", "edited", "differences", "changes")
+"""The folders of pictures of edits; where there are masks, `MASKS` too."""
+
+MASKS = "masks"
+
 FINAL = (
     *("samples.json", "images", "samples.npz", "grid.png", "animation.gif", ".samples.json.tmp"),
-    *("edits.json", "originals", "edited", "differences", "changes", "masks", "edits.npz"),
+    *("edits.json", *KINDS, MASKS, "edits.npz"),
 )
 """What a job puts into its folder when it is done, or when it was killed while it did so."""
 
@@ -24,23 +30,21 @@ RECORDS = ("samples.json", "edits.json")
 IMAGES = "images"
 """Of pictures that lie among the pieces already as they will lie in the folder."""
 
-ARRAYS = {"samples.json": ("samples.npz", IMAGES), "edits.json": ("edits.npz", "edited")}
-"""Of each record the file of arrays, or the folder of pictures, that its images are in."""
-
-IMAGES_HASH, MASKS_HASH = "images_hash", "masks_hash"
-"""How what is edited stands in the identity of a job."""
+OF_EDITS = (IMAGES_HASH, MASKS_HASH, JUDGE_HASH) = ("images_hash", "masks_hash", "judge_hash")
+"""How what is edited, and who judges it, stands in the identity of a job."""
 
 
 def identity(record: Mapping[str, Any]) -> dict[str, Any]:
     """What tells the job of a `record` from others, as plain data.
 
-    These are its options, the networks, and, of edits, the images and masks. Raises KeyError and
-    TypeError for a record that does not say them all.
+    These are its options, the networks, and, of edits, the images, the masks and the judge. Raises
+    KeyError, TypeError and ValueError for a record that does not say them all.
     """
     job = {**record["options"], "networks": record["networks"]}
-    images = record.get("images", {})
+    images = schema.mapping(record.get("images", {}))
     if "hash" in images:
-        job |= {IMAGES_HASH: images["hash"], MASKS_HASH: images["masks_hash"]}
+        hashes = images["hash"], images["masks_hash"], record["judge_hash"]
+        job |= dict(zip(OF_EDITS, hashes))
     return job
 
 
@@ -57,8 +61,10 @@ def is_made(folder: Path, job: Mapping[str, Any]) -> bool:
     name = record_of(job)
     try:
         there = read_json(folder / name)
-        said = identity(there)
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        said, count = identity(there), there["images"]["count"]
+        if type(count) is not int:
+            return False
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return False  # not there, of an older job, or of nobody
     what = name.removesuffix(".json")
     if differing := differences(said, job):
@@ -66,7 +72,7 @@ def is_made(folder: Path, job: Mapping[str, Any]) -> bool:
             f"--out {folder}: holds {what} of another request ({differing}); give another folder, "
             "or remove it first"
         )
-    if lost := _lost(folder, there, *ARRAYS[name]):
+    if lost := _lost(folder, job, count):
         raise InputError(
             f"--out {folder}: holds these {what}, but {lost}; remove it and give the same command "
             "again, or give another folder"
@@ -74,19 +80,21 @@ def is_made(folder: Path, job: Mapping[str, Any]) -> bool:
     return True
 
 
-def _lost(folder: Path, record: Mapping[str, Any], arrays: str, pictures: str) -> str:
-    """Which of the files that `record` tells of are gone from `folder`; empty if none is.
-
-    Its images are in the file `arrays`, or in the folder `pictures`.
-    """
+def _lost(folder: Path, job: Mapping[str, Any], count: int) -> str:
+    """What is gone from `folder` of the `count` images of a job; empty if nothing is."""
     if _is_empty(folder / "grid.png"):
         return "grid.png is gone"
-    count = record.get("images", {}).get("count")
-    there = 0 if _is_empty(folder / arrays) else count
-    if there == 0 and (folder / pictures).is_dir():
-        files = os.listdir(folder / pictures)
-        there = sum(not _is_empty(folder / pictures / name) for name in files)
-    return "" if there == count else f"only {there} of its {count} images are left"
+    kinds: Sequence[str] = (IMAGES,)
+    if record_of(job) == "edits.json":
+        kinds = KINDS if job[MASKS_HASH] is None else (*KINDS, MASKS)
+    if not _is_empty((folder / record_of(job)).with_suffix(".npz")):
+        return ""
+    for kind in kinds:
+        there = sum(not _is_empty(file) for file in (folder / kind).glob("[!.]*.png"))
+        if there != count:
+            where = "" if kind == IMAGES else f" in {kind}"
+            return f"only {there} of its {count} images are left{where}"
+    return ""
 
 
 def _is_empty(file: Path) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor
 from cgd_lightning.arrays import map_array
 from cgd_lightning.errors import InputError, one_line
 from cgd_lightning.files import open_plain, whole
+from cgd_lightning.sampling.made import IMAGES
 from cgd_lightning.sampling.stored import DAMAGE
 
 
@@ -33,8 +34,9 @@ def chunks_there(folder: Path, pieces: Path, suffix: str) -> set[int]:
 
     What was begun and not finished is removed. Raises InputError, naming `folder`, for a link.
     """
-    if pieces.is_symlink():
-        raise not_whole(folder, f"{pieces.name} is a link")
+    for place in (pieces, pieces / IMAGES):
+        if place.is_symlink():
+            raise not_whole(folder, f"{place.name} is a link")
     for file in pieces.glob(".*.tmp"):
         file.unlink()
     return {int(f.stem) for f in pieces.glob(f"[0-9]*{suffix}") if f.stem.isdecimal()}

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.claim import Claim, claim, holds_any
-from cgd_lightning.sampling.cost import Cost
+from cgd_lightning.sampling.cost import Cost, Finished
 from cgd_lightning.sampling.files import new_folder
-from cgd_lightning.sampling.job import Job, weights_hash
-from cgd_lightning.sampling.made import record_of
+from cgd_lightning.sampling.job import Job
+from cgd_lightning.sampling.made import JUDGE_HASH, differences, record_of
 from cgd_lightning.sampling.pair import Say
 from cgd_lightning.sampling.processes import Devices, Processes
 
@@ -50,8 +50,9 @@ def claimed(
 
     Every process enters it. Where `place` names a folder, chunks that are finished stay in it if
     the job ends early, and the same job goes on with them; where all is there, nothing is done.
-    Raises InputError and OSError as `claim` does.
+    Raises InputError and OSError as `claim` does, and unless all processes have read the same.
     """
+    _check_same(job, processes)
     if processes.rank > 0:
         yield processes.broadcast(None)
         return
@@ -69,6 +70,16 @@ def claimed(
             raise
 
 
+def _check_same(job: Mapping[str, Any], processes: Processes) -> None:
+    read = {name: value for name, value in job.items() if name != JUDGE_HASH}  # the first's alone
+    for other in processes.gather(read):
+        if differing := differences(other, read):
+            raise InputError(
+                f"several processes have read different files ({differing}), which were replaced "
+                "meanwhile; give the same command again"
+            )
+
+
 def there_already(
     own: Claim, taken: Callable[[], frozenset[int]], job: Job, processes: Processes, say: Say
 ) -> frozenset[int]:
@@ -79,17 +90,6 @@ def there_already(
     return there
 
 
-def networks_of(job: Job, processes: Processes) -> str:
-    """The hash of the networks. Raises InputError unless all processes have read the same."""
-    networks = weights_hash(job)
-    if any(other != networks for other in processes.gather(networks)):
-        raise InputError(
-            "the networks were replaced while several processes read them; give the same command "
-            "again"
-        )
-    return networks
-
-
 def cost_of(
     folder: Path,
     job: Job,
@@ -97,7 +97,7 @@ def cost_of(
     processes: Processes,
     skip: Collection[int],
     say: Say,
-    finished: int | None = None,
+    finished: Finished | None = None,
 ) -> Cost:
     """What the job of this process still costs, of which the chunks in `skip` are there already.
 

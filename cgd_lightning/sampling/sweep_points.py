@@ -142,7 +142,15 @@ def begin(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     for name in LEFT:
         (path / name).unlink(missing_ok=True)
-    shutil.rmtree(path / ".unfinished", ignore_errors=True)  # a link stays, and is refused
+    forget(path)
+
+
+def forget(path: Path) -> None:
+    """Remove the pieces that a killed sweep left in the folder `path` of a point.
+
+    It may have been killed when the point was made already. A link stays, and is refused.
+    """
+    shutil.rmtree(path / ".unfinished", ignore_errors=True)
 
 
 def is_made(path: Path, request: Request, trust: Trust, option: str = "from") -> bool:

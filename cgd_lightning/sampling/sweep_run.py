@@ -34,7 +34,7 @@ from cgd_lightning.sampling.request import Request, RequestError
 from cgd_lightning.sampling.resolve import Loader, load_pair
 from cgd_lightning.sampling.sweep import SCALES, Sweep, Variant
 from cgd_lightning.sampling.sweep_kind import check_kind
-from cgd_lightning.sampling.sweep_points import Folder, folder_name
+from cgd_lightning.sampling.sweep_points import Folder, folder_name, forget
 from cgd_lightning.sampling.sweep_result import Point, SweepResult
 
 Real = Callable[[Sequence[Target]], Measured | None]
@@ -132,6 +132,7 @@ def _points(
         folder = Folder(under / name, own.request, loader.trust)
         bar.set_postfix_str(f"{variant.name} scale {scale:g}".strip())
         if folder.made:
+            forget(folder.path)
             bar.total -= _steps(own.request)
             bar.refresh()
         else:

@@ -13,10 +13,10 @@ from cgd_lightning.sampling.animation import Animation
 from cgd_lightning.sampling.caption import Caption
 from cgd_lightning.sampling.claim import Claim
 from cgd_lightning.sampling.files import SampleFolder
-from cgd_lightning.sampling.job import Job
+from cgd_lightning.sampling.job import Job, weights_hash
 from cgd_lightning.sampling.made import identity
 from cgd_lightning.sampling.pair import Say, find_pair, silent
-from cgd_lightning.sampling.place import Place, claimed, cost_of, networks_of, there_already
+from cgd_lightning.sampling.place import Place, claimed, cost_of, there_already
 from cgd_lightning.sampling.processes import Processes, start_processes
 from cgd_lightning.sampling.record import write_record
 from cgd_lightning.sampling.request import Request
@@ -48,7 +48,7 @@ def write_samples(
     # Before anything is written: settings that do not go together are said here.
     job.chunks()
     record = write_record(job.request, **place.recorded())
-    record["networks"] = networks_of(job, processes)
+    record["networks"] = weights_hash(job)
     under = results_folder(pair.path) / "samples"
     with claimed(place, under, identity(record), processes, say) as own:
         if not own.made:

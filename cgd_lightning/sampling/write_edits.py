@@ -20,37 +20,18 @@ from cgd_lightning.sampling.edit import said_of
 from cgd_lightning.sampling.edit_again import Known
 from cgd_lightning.sampling.edit_facts import facts_of, hashes_of, summary_of, told
 from cgd_lightning.sampling.edit_files import EditFolder
-from cgd_lightning.sampling.edit_images import (
-    SPLITS,
-    EditImages,
-    Given,
-    in_full,
-    notes_on,
-    read_given,
-)
+from cgd_lightning.sampling.edit_given import given_for, told_in_full
+from cgd_lightning.sampling.edit_heading import heading_of
+from cgd_lightning.sampling.edit_images import SPLITS, EditImages
 from cgd_lightning.sampling.edits import Edits
-from cgd_lightning.sampling.job import Job
+from cgd_lightning.sampling.job import Job, weights_hash
 from cgd_lightning.sampling.made import identity
 from cgd_lightning.sampling.pair import Pair, Say, find_pair, silent
-from cgd_lightning.sampling.place import (
-    Place,
-    claimed,
-    cost_of,
-    networks_of,
-    there_already,
-)
+from cgd_lightning.sampling.place import Place, claimed, cost_of, there_already
 from cgd_lightning.sampling.processes import Processes, start_processes
 from cgd_lightning.sampling.record import write_record
 from cgd_lightning.sampling.request import Request
 from cgd_lightning.sampling.resolve import Loader, load_pair
-
-NEXT, TRUE = "next", "true"
-"""Labels that mean the class after that of the image, and its own."""
-
-RESIZED = (
-    "note: images are brought to {} as data sets of folders do it: upright, the shorter side "
-    "resized, the middle cut out, {}"
-)
 
 
 @dataclass(frozen=True)
@@ -100,7 +81,8 @@ def write_edits(
     if eye and processes.rank == 0:
         network = checkpoints.load(eye, CleanClassifier, device=processes.device, trust=trust)
     record = write_record(job.request, **recorded_beside(wanted, eye, place))
-    record["networks"] = networks_of(job, processes)
+    record["networks"] = weights_hash(job)
+    record["judge_hash"] = None if network is None else hash_as_judge(network)
     own_job = identity({**record, "images": hashes_of(given)})
     # Before anything is written: settings that do not go together are said here.
     job.chunks()
@@ -109,7 +91,7 @@ def write_edits(
             return Written(own.folder / "grid.png") if processes.rank == 0 else None
         files = EditFolder(own, given, place.format)
         taken = there_already(own, files.taken, job, processes, say)
-        cost = cost_of(own.folder, job, place, processes, taken, say, files.bytes_of_one)
+        cost = cost_of(own.folder, job, place, processes, taken, say, files.of_one)
         with cost.told_if_full(place.out is not None):
             _fill(files, job, taken, cost, processes)
             if processes.rank > 0:
@@ -142,43 +124,6 @@ def find_judge(named: str | None, pair: Pair) -> Path | None:
     return None
 
 
-def given_for(
-    job: Job,
-    wanted: EditImages,
-    split: Dataset[ImageBatch] | None,
-    say: Say,
-    known: Known | None = None,
-) -> Given:
-    """The images that are `wanted`, for the networks of `job`.
-
-    split: of the data set, if they are of one. known: what they have to be. Raises InputError as
-    `read_given` does, and for others than those that are known.
-    """
-    names = (job.classifier or job.denoiser).class_names
-    given = read_given(wanted, job.denoiser.data.shape, names, split)
-    if wanted.resize and given.of_files:
-        channels, *sides = given.images.shape[1:]
-        size, grey = " x ".join(map(str, sides)), channels == 1
-        say(RESIZED.format(size, "in grey" if grey else "in colour"))
-    if known is not None:
-        known.check(given)
-    for note in notes_on(given, wanted):
-        say(note)
-    return given
-
-
-def told_in_full(request: Request, given: Given, names: tuple[str, ...]) -> Request:
-    """`request` with labels in the place of `NEXT` and `TRUE`; a class of that name wins."""
-    start = request.start
-    if start is not None and start.source == TRUE and TRUE not in names:
-        source = in_full(f"--from {TRUE}", 0, given.labels, names)
-        request = replace(request, start=replace(start, source=source))
-    for word, shift in ((NEXT, 1), (TRUE, 0)):
-        if request.labels == word and word not in names:
-            return replace(request, labels=in_full(f"--to {word}", shift, given.labels, names))
-    return request
-
-
 def recorded_beside(wanted: EditImages, judge: Path | None, place: Place) -> dict[str, Any]:
     """What edits.json says of the options beside the request."""
     images = str(wanted.images)
@@ -204,7 +149,8 @@ def _fill(
     with tqdm(total=len(starts) * steps, unit="step", desc="editing", disable=not first) as bar:
         chunks = job.chunks(shard, taken, progress=lambda: bar.update())
         for number, (index, chunk) in enumerate(chunks, start=1):
-            cost.add(len(chunk), files.add(index, chunk))
+            files.add(index, chunk)
+            cost.add(len(chunk), chunk.nbytes)
             bar.set_postfix_str(f"batch {number} of {len(starts)}")
         processes.barrier()
 
@@ -226,22 +172,3 @@ def finish(
     guide = None if job.classifier is None else hash_as_judge(job.classifier)
     facts = {**record, "guide_hash": guide, **facts_of(edits, files.given, job.written, known)}
     return files.finish(facts, edits, heading), edits
-
-
-def heading_of(request: Request) -> str:
-    """What was asked, for the sheet."""
-    start = request.start
-    assert start is not None
-    source = f", from {_short(start.source)}" if start.source else ""
-    to = f"to {_short(request.labels)}" if request.labels else "unguided"
-    if request.labels is None and start.source:
-        to = "to any other"
-    scale = "" if request.strength is None else f", scale {request.strength:g}"
-    rounds = "" if start.rounds == 1 else f", {start.rounds} rounds"
-    shrinkage = f", shrinkage {start.shrinkage:g}" if start.shrinkage else ""
-    return f"{to}{source}, strength {start.strength:g} by {start.by}{scale}{rounds}{shrinkage}"
-
-
-def _short(text: str) -> str:
-    shown = text if len(text) <= 40 else f"{text[:37]}..."
-    return "".join(letter if letter.isprintable() else "_" for letter in shown)

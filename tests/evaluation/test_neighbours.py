@@ -109,7 +109,7 @@ EQUAL = """
 import re
 from pathlib import Path
 import torch
-from cgd_lightning.evaluation.neighbours import distance_to_nearest
+from cgd_lightning.evaluation.neighbours import distance_to_nearest, visits
 
 def peak():
     # Of getrusage, a child inherits the peak of who started it.
@@ -119,6 +119,9 @@ x = torch.randn(7, 2, dtype=torch.float64)[torch.arange(20_000) % 7]
 distance_to_nearest(x[:7_000], 3)
 before = peak()
 assert not distance_to_nearest(x, 3).any()
+wide, one = torch.randn(7, 512, dtype=torch.float64)[torch.arange(10_000) % 7], torch.ones(104, 1)
+radius = torch.zeros(10_000, dtype=torch.float64)
+assert set(visits(wide[:104], wide, radius, one.double())[0].tolist()) == {1428, 1429}
 print(peak() - before)
 """
 

@@ -1,56 +1,12 @@
-"""What a claim says of another request, and of samples of which something is gone."""
+"""What a claim takes from an earlier job, and how it gives what is whole its names."""
 
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cgd_lightning.errors import InputError
-from cgd_lightning.sampling.claim import claim, differences, is_made, publish
-
-
-@pytest.mark.parametrize(
-    ("there", "here", "told"),
-    [
-        ({"a": {"b": 1}}, {"a": {"b": 1}}, ""),
-        ({"a": (1, 2)}, {"a": [1, 2]}, ""),
-        ({"a": {"b": 1}}, {"a": {"b": 2}}, "a.b 1 there, 2 here"),
-        ({"a": 1, "b": 1}, {"b": 1}, "a 1 there, not given here"),
-        ({"b": 1}, {"a": 1, "b": 1}, "a not given there, 1 here"),
-        (
-            {"a": 1, "b": 1, "c": 1, "d": 1, "e": 1},
-            {"a": 2, "b": 2, "c": 2, "d": 2, "e": 1},
-            "a 1 there, 2 here, b 1 there, 2 here, c 1 there, 2 here, and 1 more",
-        ),
-    ],
-)
-def test_what_differs_is_told_wherever_it_stands(there: Any, here: Any, told: str) -> None:
-    assert differences(json.loads(json.dumps(there)), here) == told
-
-
-@pytest.mark.parametrize("kind", ["png", "npz"])
-def test_samples_of_which_something_is_gone_or_empty_are_not_whole(
-    kind: str, tmp_path: Path
-) -> None:
-    record = {"options": {"seed": 0}, "networks": "n", "images": {"count": 2}}
-    request = {"seed": 0, "networks": "n"}
-    names = ["samples.npz"] if kind == "npz" else ["images/0.png", "images/1.png"]
-    (tmp_path / "images").mkdir()
-    for name in ("grid.png", *names):
-        (tmp_path / name).write_bytes(b"x")
-    assert not is_made(tmp_path, request)
-    (tmp_path / "samples.json").write_text(json.dumps(record))
-    assert is_made(tmp_path, request)
-    left = f"only {len(names) - 1} of its 2 images are left"
-    for name, told in ((names[-1], left), ("grid.png", "grid.png is gone")):
-        (tmp_path / name).write_bytes(b"")
-        with pytest.raises(InputError, match=told):
-            is_made(tmp_path, request)
-        (tmp_path / name).unlink()
-        with pytest.raises(InputError, match=told):
-            is_made(tmp_path, request)
+from cgd_lightning.sampling.claim import claim, publish
 
 
 def test_the_record_comes_last_and_nothing_that_is_there_is_replaced(
@@ -61,7 +17,7 @@ def test_the_record_comes_last_and_nothing_that_is_there_is_replaced(
     for name in ("edits.json", "grid.png", "samples.json", "zeros"):
         (whole / name).write_text("new")
     (tmp_path / "zeros").write_text("mine")
-    with pytest.raises(InputError, match="holds zeros, which came while the samples were made"):
+    with pytest.raises(InputError, match="holds zeros, which came while the job was at work"):
         publish(tmp_path)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["zeros"]
     assert (tmp_path / "zeros").read_text() == "mine"

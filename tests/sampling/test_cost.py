@@ -10,7 +10,7 @@ import pytest
 
 from cgd_lightning.amounts import size
 from cgd_lightning.errors import InputError
-from cgd_lightning.sampling.cost import Cost
+from cgd_lightning.sampling.cost import Cost, Finished
 
 
 class Job:
@@ -58,6 +58,16 @@ def test_an_npz_needs_the_room_of_its_batches_and_its_own(tmp_path: Path) -> Non
     assert told.startswith(shared)
 
 
+@pytest.mark.parametrize("kind", ["png", "npz"])
+def test_edits_need_the_room_of_their_batches_and_of_what_they_become(
+    kind: str, tmp_path: Path
+) -> None:
+    job = Job(tmp_path, kind=kind, left=600, batches=6, finished=Finished(400_000, 4))
+    assert job.cost.needed == 600 * 100_000 + 1000 * 400_000
+    job.batch(1.0, 10_000_000)
+    assert job.cost.needed == 500 * 100_000 + 1000 * 400_000
+
+
 def test_a_disk_that_surely_is_too_small_is_refused_and_one_that_may_be_is_told(
     tmp_path: Path,
 ) -> None:
@@ -80,6 +90,10 @@ def test_pictures_for_which_the_disk_has_no_names_are_refused(
         Job(tmp_path).cost.check()
     Job(tmp_path, left=999).cost.check()
     Job(tmp_path, kind="npz").cost.check()
+    edits = {"finished": Finished(0, 4), "total": 250}
+    Job(tmp_path, left=0, **{**edits, "total": 249}).cost.check()
+    with pytest.raises(InputError, match=r"--out .*: 1000 files, and the disk takes 999 more; "):
+        Job(tmp_path, left=0, **edits).cost.check()
     names.f_files = 0  # of a file system that does not count them
     Job(tmp_path).cost.check()
 

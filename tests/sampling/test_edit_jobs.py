@@ -13,6 +13,9 @@ import torch
 from PIL import Image
 
 from cgd_lightning import checkpoints
+from cgd_lightning.sampling.claim import Claim
+from cgd_lightning.sampling.edit_files import EditFolder
+from cgd_lightning.sampling.edit_images import EditImages, read_given
 from tests.command_line import untrained_judge
 from tests.kills import KILLS, Killed, contents, killed_in_a_child
 from tests.launched import TWO, ended, fork, said
@@ -57,6 +60,10 @@ def stopped(*words: str, after: int, cgd: Cgd) -> str:
     return err
 
 
+def has_pieces() -> bool:
+    return any(Path("D").glob(".unfinished/*/[0-9]*.npy"))
+
+
 @pytest.mark.parametrize("kind", ["png", "npz"])
 def test_killed_again_and_again_a_job_ends_with_the_same_bytes(kind: str, cgd: Cgd) -> None:
     words = (*WORDS, f"--format={kind}")
@@ -65,11 +72,14 @@ def test_killed_again_and_again_a_job_ends_with_the_same_bytes(kind: str, cgd: C
     moments = random.Random(5)
     outcomes: list[str] = []
     while len(outcomes) < KILLS:
-        if not killed_in_a_child((*words, "--out=D"), moments.uniform(0.1, 0.6)):
+        # The first one is killed once there is something to go on with.
+        after = 60.0 if not outcomes else moments.uniform(0.1, 0.6)
+        if not killed_in_a_child((*words, "--out=D"), after, None if outcomes else has_pieces):
             break  # it was done before
         pieces = list(Path("D").glob(".unfinished/*/[0-9]*.npy"))
         outcomes.append("resumed" if pieces or Path("D/edits.json").exists() else "anew")
     assert len(outcomes) >= 2
+    assert outcomes[0] == "resumed"
     code, _, err = cgd(*words, "--out=D")
     assert code == 0, err
     assert contents(Path("D")) == contents(Path("clean"))
@@ -90,10 +100,17 @@ def test_what_is_finished_is_kept_and_a_whole_folder_is_left_as_it_is(cgd: Cgd) 
     assert (code, out) == (0, "D/grid.png\n")
     assert "note: D holds these edits already; nothing is left to do" in err
     assert contents(Path("D")) == before
+    used = sum(file.stat().st_blocks * 512 for file in Path("D").rglob("*.png"))
+    given = read_given(EditImages("scans"), (1, 16, 16), tuple("0123456789"), None)
+    most = EditFolder(Claim(Path("D"), Path("D/x/y")), given, "png").of_one
+    assert used - Path("D/grid.png").stat().st_blocks * 512 <= COUNT * most.bytes <= 2 * used
+    assert most.files * COUNT == len(list(Path("D").glob("*/*.png")))
     Path("D/edited/0001-001.png").unlink()
     code, _, err = cgd(*WORDS, "--out=D")
     assert code == 1
-    assert f"holds these edits, but only {COUNT - 1} of its {COUNT} images are left" in err
+    assert (
+        f"holds these edits, but only {COUNT - 1} of its {COUNT} images are left in edited" in err
+    )
 
 
 def test_without_a_folder_that_was_named_nothing_is_left(cgd: Cgd) -> None:
@@ -125,6 +142,12 @@ def test_other_images_masks_networks_and_settings_do_not_go_on(
     Image.new("L", (16, 16), 7).save(file)
     assert 'images_hash "' in refused()
     file.write_bytes(own)
+    judge = checkpoints.find("runs/judge")
+    own = judge.read_bytes()
+    shutil.rmtree("runs/judge")
+    untrained_judge(Path("runs").absolute(), seed=1)
+    assert 'judge_hash "' in refused()
+    judge.write_bytes(own)
     Image.fromarray(np.eye(16, dtype=np.uint8) * 255).save("mask.png")
     assert 'masks_hash "' in refused()
     Image.new("L", (16, 16), 255).save("mask.png")

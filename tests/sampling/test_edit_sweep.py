@@ -155,6 +155,11 @@ def test_a_point_of_which_a_kill_left_half_its_names_is_made_again(
     plan = EditSweep.of(FEW, (2, 5))
     first = swept(plan)
     folder = first.points[0].folder
+    made = len(list(folder.iterdir()))
+    (folder / ".unfinished/whole").mkdir(parents=True)
+    (folder / ".unfinished/request.json").write_text("{}")
+    swept(plan)
+    assert len(list(folder.iterdir())) == made  # nothing was left to do but this
     (folder / ".unfinished/whole").mkdir(parents=True)
     (folder / ".unfinished/request.json").write_text("{}")
     for name in ("grid.png", "edits.json"):

@@ -218,7 +218,7 @@ def outside(tmp_path: Path) -> Path:
 
 
 LEFT = {
-    ".unfinished": "not a folder that cgd sample made",
+    ".unfinished": "not a folder that cgd made",
     ".unfinished.lock": "not a regular file",
     "samples.json": "holds samples already",
     "images": "holds images, but no samples.json",

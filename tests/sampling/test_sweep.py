@@ -178,9 +178,14 @@ def test_a_point_of_which_a_kill_left_half_its_names_is_made_again(
 ) -> None:
     first = sweep(FEW, (1, 5), look, out="out", device="cpu")
     folder = first.points[0].folder
-    (folder / "report.json").unlink()
+    made = len(list(folder.iterdir()))
     (folder / ".unfinished/whole").mkdir(parents=True)
     (folder / ".unfinished/request.json").write_text("{}")
+    sweep(FEW, (1, 5), look, out="out", device="cpu")
+    assert len(list(folder.iterdir())) == made  # nothing was left to do but this
+    (folder / ".unfinished/whole").mkdir(parents=True)
+    (folder / ".unfinished/request.json").write_text("{}")
+    (folder / "report.json").unlink()
     for name in ("grid.png", "samples.json"):
         os.rename(folder / name, folder / ".unfinished/whole" / name)
     again = sweep(FEW, (1, 5), look, out="out", device="cpu")
