@@ -7,6 +7,7 @@ And files of a folder that a stranger may have filled: no link is followed, no p
 
 import errno
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -98,6 +99,14 @@ def flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a folder with all that is in it, or a link and not what it names."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def on_disk(file: Path) -> int:

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from cgd_lightning.errors import InputError
-from cgd_lightning.files import FULL, open_plain, whole
+from cgd_lightning.files import FULL, open_plain, remove, whole
 from cgd_lightning.lock import locked
-from cgd_lightning.sampling.made import IMAGES, RECORDS, check_free, differences, is_made
+from cgd_lightning.sampling.made import FINAL, IMAGES, RECORDS, check_free, differences, is_made
 
 WHOLE = "whole"
 """The folder of what is made, in `.unfinished`."""
@@ -58,13 +58,13 @@ def claim(folder: Path, request: Mapping[str, Any], keep: bool = False) -> Itera
     written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    held, done = False, False
+    held = done = kept = False
     try:
         with locked(folder / ".unfinished.lock", f"--out {folder}", "give another folder"):
             held = True
             unfinished = folder / ".unfinished"
             left = _left(unfinished, request, keep)
-            if (unfinished / WHOLE).is_dir():
+            if _is_folder(unfinished / WHOLE):
                 publish(folder)
                 left = False
             pieces = unfinished / secrets.token_hex(8)
@@ -81,14 +81,15 @@ def claim(folder: Path, request: Mapping[str, Any], keep: bool = False) -> Itera
                 yield Claim(folder, pieces)
                 done = True
             finally:
-                if done or not keep or not holds_any(pieces):
+                kept = keep and not done and holds_any(pieces)
+                if not kept:
                     shutil.rmtree(unfinished, ignore_errors=True)
     except BaseException as error:
         if held:
             with suppress(OSError):
                 folder.rmdir()
         if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
-            what = "what was finished is kept" if keep else "none of it is kept"
+            what = "what was finished is kept" if kept else "none of it is kept"
             raise OSError(error.errno, f"{error.strerror}; {what}", f"{folder}") from error
         raise
 
@@ -97,13 +98,15 @@ def publish(folder: Path) -> None:
     """Give what lies in `.unfinished/whole` its final names, the record last, and remove the rest.
 
     Nothing but names changes, which wants no room on the disk; killed in between, it is done by the
-    next job. Raises InputError if something else has put one of the names into the folder.
+    next job. What no job makes is among the rest. Raises InputError if something else has put one
+    of the names into the folder.
     """
     unfinished = folder / ".unfinished"
     for images in unfinished.glob(f"*/{IMAGES}"):
-        if TOKEN.fullmatch(images.parent.name):
+        if TOKEN.fullmatch(images.parent.name) and all(map(_is_folder, (images.parent, images))):
             os.rename(images, unfinished / WHOLE / IMAGES)
-    names = sorted(os.listdir(unfinished / WHOLE), key=lambda name: name in RECORDS)
+    made = [name for name in os.listdir(unfinished / WHOLE) if name in FINAL]
+    names = sorted(made, key=lambda name: name in RECORDS)
     taken = [name for name in names if os.path.lexists(folder / name)]
     if taken:
         raise InputError(
@@ -149,16 +152,21 @@ def _left(unfinished: Path, request: Mapping[str, Any], keep: bool) -> bool:
     return keep
 
 
+def _is_folder(path: Path) -> bool:
+    """Whether a folder itself is at `path`, and no link to one."""
+    return path.is_dir() and not path.is_symlink()
+
+
 def _take(unfinished: Path, pieces: Path) -> None:
     """Make `pieces`, of those that an earlier job left if there are any."""
     for path in sorted(unfinished.iterdir()):
-        if TOKEN.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+        if TOKEN.fullmatch(path.name) and _is_folder(path):
             if not pieces.exists():
                 os.rename(path, pieces)
             else:
                 shutil.rmtree(path)
         elif path.name != "request.json":
-            path.unlink() if path.is_symlink() or not path.is_dir() else shutil.rmtree(path)
+            remove(path)
     pieces.mkdir(exist_ok=True)
 
 

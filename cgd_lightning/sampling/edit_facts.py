@@ -1,5 +1,7 @@
 """What edits.json says of the images, beside what was asked."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,10 +39,11 @@ def facts_of(
 
 
 def hashes_of(given: Given) -> dict[str, str | None]:
-    """Of what is edited."""
+    """Of what is edited; of the names, which labels belong to."""
     masks = given.masks
     return {
         "hash": hash_of(given.images),
+        "names_hash": hashlib.sha256(json.dumps([given.names, given.labels]).encode()).hexdigest(),
         "masks_hash": None if masks is None else hash_of(masks),
     }
 

@@ -26,7 +26,7 @@ from cgd_lightning.sampling.edit_maps import absolute_maps, full_colour, sheet, 
 from cgd_lightning.sampling.edits import Edits
 from cgd_lightning.sampling.file_names import file_word
 from cgd_lightning.sampling.made import KINDS, MASKS, check_free
-from cgd_lightning.sampling.pieces import chunks_there, read_pieces, write_piece
+from cgd_lightning.sampling.pieces import Chunks, chunks_there, read_pieces, write_piece
 
 WHITE = 255
 
@@ -55,9 +55,12 @@ class EditFolder:
         files = len(KINDS) + (masks is not None)
         return Finished(files * max(coloured, FILE), files)
 
-    def taken(self) -> frozenset[int]:
-        """The chunks that are there already, by the indices of their first images."""
-        return frozenset(chunks_there(self.folder, self.pieces, ".npy"))
+    def taken(self, wanted: Chunks) -> frozenset[int]:
+        """The chunks of those `wanted` that are there already, by their first images.
+
+        What else an earlier job left is removed.
+        """
+        return frozenset(chunks_there(self.folder, self.pieces, wanted, "npz"))
 
     def add(self, start: int, images: Tensor) -> None:
         """Keep a chunk, whose first image has index `start`."""

@@ -12,7 +12,7 @@ from cgd_lightning.sampling.record import MOST_BYTES
 
 HASHES = ("networks", "guide_hash", "judge_hash")
 TOP = ("made_by", "scale", "options", *HASHES, "images", "summary", "edits")
-IMAGES = ("count", "hash", "edited_hash", "masks_hash", "full_colour", "class_names")
+IMAGES = ("count", "hash", "names_hash", "edited_hash", "masks_hash", "full_colour", "class_names")
 EACH = ("source", "label", "to", "guide", "judge", "distance", "changed")
 SIDES = ("before", "after")
 SAID = ("class", "p", "p_to")
@@ -47,7 +47,7 @@ def read_edit_record(file: Path) -> EditRecord:
         raise ValueError("edits: wanted a list with an entry for each image")
     if images.get("count", len(edits)) != len(edits):
         raise ValueError(f"{len(edits)} entries for {schema.shown(images['count'])} images")
-    for name in ("hash", "edited_hash", "masks_hash"):
+    for name in ("hash", "names_hash", "edited_hash", "masks_hash"):
         if images.get(name) is not None:
             schema.text(images[name], 64)
     names = images.get("class_names")

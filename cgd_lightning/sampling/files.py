@@ -20,13 +20,13 @@ from torch import Tensor
 from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.errors import one_line
 from cgd_lightning.evaluation.plots import grid, grid_places, to_picture
-from cgd_lightning.files import flush, on_disk, open_plain, whole
+from cgd_lightning.files import flush, on_disk, whole
 from cgd_lightning.folders import whole_folder
 from cgd_lightning.sampling.caption import UNSAID, Caption
 from cgd_lightning.sampling.claim import WHOLE, Claim, publish
 from cgd_lightning.sampling.file_names import file_words
 from cgd_lightning.sampling.made import IMAGES, check_free
-from cgd_lightning.sampling.pieces import Pieces, chunks_there, not_whole, write_piece
+from cgd_lightning.sampling.pieces import Chunks, Pieces, chunks_there, not_whole, write_piece
 from cgd_lightning.sampling.stored import DAMAGE, open_pictures
 
 
@@ -82,18 +82,19 @@ class SampleFolder:
         self.words = file_words(written)
         self.unfinished = claim.pieces.parent
 
-    def taken(self) -> frozenset[int]:
-        """The chunks that are there already, by the indices of their first images.
+    def taken(self, wanted: Chunks) -> frozenset[int]:
+        """The chunks of those `wanted` that are there already, by their first images.
 
         What else an earlier job left, of chunks that it did not finish, is removed.
         """
+        starts = chunks_there(self.folder, self.pieces, wanted, self.kind)
         if self.kind == "npz":
-            return frozenset(chunks_there(self.folder, self.pieces, ".npy"))
-        starts = chunks_there(self.folder, self.pieces, ".size")
+            return frozenset(starts)
         there = {normalize("NFC", name): name for name in _names(self._images)}
         kept: set[str] = set()
         for start in sorted(starts):
-            files = self._files_of(start)
+            size = wanted[start][0]
+            files = {self._file(index) for index in range(start, start + size)}
             if files <= there.keys():
                 kept |= files
             else:
@@ -176,18 +177,6 @@ class SampleFolder:
             raise not_whole(
                 self.folder, f"{first} {'is missing' if first in wanted else 'is not its own'}"
             )
-
-    def _files_of(self, start: int) -> set[str]:
-        """The files of the chunk that begins at `start`; more than there can be if none says."""
-        try:
-            with open_plain(self.pieces / f"{start:08}.size", 10) as file:
-                said = file.read()
-        except OSError:  # no file of ours
-            return {""}
-        size = int(said) if said.isdigit() else 0
-        if not 0 < size <= len(self.targets) - start:
-            return {""}
-        return {self._file(index) for index in range(start, start + size)}
 
     def _file(self, index: int) -> str:
         digits = max(4, len(str(len(self.targets) - 1)))

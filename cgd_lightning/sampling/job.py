@@ -85,6 +85,11 @@ class Job:
         """The first samples of the chunks that process `shard`, (rank, processes), makes."""
         return starts_of(self.total, self.request.batch_size, shard, skip)
 
+    def sizes(self) -> dict[int, int]:
+        """Of every chunk, by its first sample, how many samples it has."""
+        size = min(self.request.batch_size, self.total)
+        return {start: min(size, self.total - start) for start in self.starts()}
+
     def chunks(
         self,
         shard: tuple[int, int] = (0, 1),

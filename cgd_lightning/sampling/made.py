@@ -9,9 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cgd_lightning.arrays import open_arrays
 from cgd_lightning.checkpoints import schema
 from cgd_lightning.errors import InputError
+from cgd_lightning.files import open_plain
 from cgd_lightning.sampling.record import read_json
+from cgd_lightning.sampling.stored import DAMAGE
 
 KINDS = ("originals", "edited", "differences", "changes")
 """The folders of pictures of edits; where there are masks, `MASKS` too."""
@@ -30,20 +33,24 @@ RECORDS = ("samples.json", "edits.json")
 IMAGES = "images"
 """Of pictures that lie among the pieces already as they will lie in the folder."""
 
-OF_EDITS = (IMAGES_HASH, MASKS_HASH, JUDGE_HASH) = ("images_hash", "masks_hash", "judge_hash")
+OF_EDITS = (IMAGES_HASH, NAMES_HASH, MASKS_HASH, JUDGE_HASH) = (
+    *("images_hash", "names_hash", "masks_hash", "judge_hash"),
+)
 """How what is edited, and who judges it, stands in the identity of a job."""
 
 
 def identity(record: Mapping[str, Any]) -> dict[str, Any]:
     """What tells the job of a `record` from others, as plain data.
 
-    These are its options, the networks, and, of edits, the images, the masks and the judge. Raises
+    These are its options, the networks, and, of edits, the images, their names,
+    the masks and the judge. Raises
     KeyError, TypeError and ValueError for a record that does not say them all.
     """
     job = {**record["options"], "networks": record["networks"]}
     images = schema.mapping(record.get("images", {}))
     if "hash" in images:
-        hashes = images["hash"], images["masks_hash"], record["judge_hash"]
+        given = (images[name] for name in ("hash", "names_hash", "masks_hash"))
+        hashes = *given, record["judge_hash"]
         job |= dict(zip(OF_EDITS, hashes))
     return job
 
@@ -62,12 +69,13 @@ def is_made(folder: Path, job: Mapping[str, Any]) -> bool:
     try:
         there = read_json(folder / name)
         said, count = identity(there), there["images"]["count"]
-        if type(count) is not int:
+        if type(count) is not int or count < 1:
             return False
+        differing = differences(said, job)
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return False  # not there, of an older job, or of nobody
     what = name.removesuffix(".json")
-    if differing := differences(said, job):
+    if differing:
         raise InputError(
             f"--out {folder}: holds {what} of another request ({differing}); give another folder, "
             "or remove it first"
@@ -87,14 +95,25 @@ def _lost(folder: Path, job: Mapping[str, Any], count: int) -> str:
     kinds: Sequence[str] = (IMAGES,)
     if record_of(job) == "edits.json":
         kinds = KINDS if job[MASKS_HASH] is None else (*KINDS, MASKS)
-    if not _is_empty((folder / record_of(job)).with_suffix(".npz")):
-        return ""
+    arrays = (folder / record_of(job)).with_suffix(".npz")
+    if os.path.lexists(arrays):
+        first = "arr_0" if record_of(job) == "samples.json" else "edited"
+        return "" if _hold(arrays, first, count) else f"{arrays.name} is damaged"
     for kind in kinds:
         there = sum(not _is_empty(file) for file in (folder / kind).glob("[!.]*.png"))
         if there != count:
             where = "" if kind == IMAGES else f" in {kind}"
             return f"only {there} of its {count} images are left{where}"
     return ""
+
+
+def _hold(arrays: Path, name: str, count: int) -> bool:
+    """Whether a file of arrays holds so many images under this name; only its header is read."""
+    try:
+        with open_plain(arrays) as file, open_arrays(file) as opened:
+            return opened.header(name)[0][:1] == (count,)
+    except DAMAGE:
+        return False
 
 
 def _is_empty(file: Path) -> bool:

@@ -1,7 +1,7 @@
 """Arrays of a job's chunks, as it keeps them until all are there."""
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,12 @@ from torch import Tensor
 
 from cgd_lightning.arrays import map_array
 from cgd_lightning.errors import InputError, one_line
-from cgd_lightning.files import open_plain, whole
+from cgd_lightning.files import open_plain, remove, whole
 from cgd_lightning.sampling.made import IMAGES
 from cgd_lightning.sampling.stored import DAMAGE
+
+Chunks = Mapping[int, tuple[int, int, int, int]]
+"""The chunks of a job: index of the first image -> shape (B, H, W, C)."""
 
 
 def write_piece(pieces: Path, start: int, images: Tensor) -> None:
@@ -29,17 +32,42 @@ def write_piece(pieces: Path, start: int, images: Tensor) -> None:
         opened.write(array.tobytes())  # np.save's own way of writing hides why a disk takes no more
 
 
-def chunks_there(folder: Path, pieces: Path, suffix: str) -> set[int]:
-    """The first images of the chunks of which `pieces` holds a file of this name's end.
+def chunks_there(folder: Path, pieces: Path, wanted: Chunks, kind: str) -> set[int]:
+    """The first images of the chunks of those `wanted` that are in `pieces`, whole.
 
-    What was begun and not finished is removed. Raises InputError, naming `folder`, for a link.
+    kind: "npz", arrays, or "png", whose pictures are in a folder beside them. What else is there is
+    removed. Raises InputError, naming `folder`, for a link in the place of a folder.
     """
     for place in (pieces, pieces / IMAGES):
         if place.is_symlink():
             raise not_whole(folder, f"{place.name} is a link")
-    for file in pieces.glob(".*.tmp"):
-        file.unlink()
-    return {int(f.stem) for f in pieces.glob(f"[0-9]*{suffix}") if f.stem.isdecimal()}
+    ending, is_whole = (".npy", _is_array) if kind == "npz" else (".size", _is_size)
+    starts = {f"{start:08}{ending}": start for start in wanted}
+    found = set()
+    for path in pieces.iterdir():
+        start = starts.get(path.name)
+        if start is not None and is_whole(path, wanted[start]):
+            found.add(start)
+        elif kind == "npz" or path.name != IMAGES or not path.is_dir():
+            remove(path)
+    return found
+
+
+def _is_array(file: Path, shape: tuple[int, ...]) -> bool:
+    try:
+        with open_plain(file) as opened:
+            array = map_array(file.name, opened)
+    except DAMAGE:
+        return False
+    return array.dtype == np.uint8 and array.shape == shape
+
+
+def _is_size(file: Path, shape: tuple[int, ...]) -> bool:
+    try:
+        with open_plain(file, 10) as opened:
+            return opened.read() == str(shape[0]).encode()
+    except OSError:
+        return False
 
 
 def read_pieces(folder: Path, pieces: Path, count: int) -> NDArray[np.uint8]:
@@ -113,4 +141,7 @@ def _header(shape: tuple[int, ...]) -> dict[str, Any]:
 
 def not_whole(folder: Path, what: str) -> InputError:
     """An error of pieces of which something is not as it was written."""
-    return InputError(f"{folder}: the pieces of this job are not whole: {what}; run it again")
+    return InputError(
+        f"{folder}: the pieces of this job are not whole: {what}; remove {folder / '.unfinished'} "
+        "and give the same command again"
+    )

@@ -1,6 +1,7 @@
 """Where the results of a job go, and what its processes agree on before they fill it."""
 
 import math
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from cgd_lightning.sampling.claim import Claim, claim, holds_any
 from cgd_lightning.sampling.cost import Cost, Finished
 from cgd_lightning.sampling.files import new_folder
 from cgd_lightning.sampling.job import Job
-from cgd_lightning.sampling.made import JUDGE_HASH, differences, record_of
+from cgd_lightning.sampling.made import IMAGES_HASH, MASKS_HASH, differences, record_of
 from cgd_lightning.sampling.pair import Say
+from cgd_lightning.sampling.pieces import Chunks
 from cgd_lightning.sampling.processes import Devices, Processes
 
 
@@ -42,6 +44,9 @@ class Place:
         return {"format": self.format, "device": self.device, "compile": self.compile}
 
 
+OF_A_SWEEP = ("points", "sweep.json")
+
+
 @contextmanager
 def claimed(
     place: Place, under: Path, job: Mapping[str, Any], processes: Processes, say: Say
@@ -53,6 +58,8 @@ def claimed(
     Raises InputError and OSError as `claim` does, and unless all processes have read the same.
     """
     _check_same(job, processes)
+    if place.out and any(os.path.lexists(Path(place.out, name)) for name in OF_A_SWEEP):
+        raise InputError(f"--out {place.out}: holds a sweep; give another folder")
     if processes.rank > 0:
         yield processes.broadcast(None)
         return
@@ -71,7 +78,7 @@ def claimed(
 
 
 def _check_same(job: Mapping[str, Any], processes: Processes) -> None:
-    read = {name: value for name, value in job.items() if name != JUDGE_HASH}  # the first's alone
+    read = {name: job[name] for name in ("networks", IMAGES_HASH, MASKS_HASH) if name in job}
     for other in processes.gather(read):
         if differing := differences(other, read):
             raise InputError(
@@ -81,10 +88,16 @@ def _check_same(job: Mapping[str, Any], processes: Processes) -> None:
 
 
 def there_already(
-    own: Claim, taken: Callable[[], frozenset[int]], job: Job, processes: Processes, say: Say
+    own: Claim,
+    taken: Callable[[Chunks], frozenset[int]],
+    job: Job,
+    processes: Processes,
+    say: Say,
 ) -> frozenset[int]:
     """The chunks of `job` that are in its folder, by their first images; `taken` looks there."""
-    there: frozenset[int] = processes.broadcast(taken() if processes.rank == 0 else None)
+    channels, height, width = job.denoiser.data.shape
+    wanted = {start: (size, height, width, channels) for start, size in job.sizes().items()}
+    there: frozenset[int] = processes.broadcast(taken(wanted) if processes.rank == 0 else None)
     if there:
         say(f"note: {own.folder}: {len(there)} of {len(job.starts())} batches are there already")
     return there
@@ -103,9 +116,8 @@ def cost_of(
 
     finished: of edits, as of `Cost`.
     """
-    left = job.starts(skip=skip)
-    size = min(job.request.batch_size, job.total)
-    images = sum(min(size, job.total - start) for start in left)
+    left, sizes = job.starts(skip=skip), job.sizes()
+    images = sum(sizes[start] for start in left)
     return Cost(
         folder,
         place.format,

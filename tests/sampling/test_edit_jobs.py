@@ -142,6 +142,9 @@ def test_other_images_masks_networks_and_settings_do_not_go_on(
     Image.new("L", (16, 16), 7).save(file)
     assert 'images_hash "' in refused()
     file.write_bytes(own)
+    file.rename(scans / "003a.png")
+    assert 'names_hash "' in refused()
+    (scans / "003a.png").rename(file)
     judge = checkpoints.find("runs/judge")
     own = judge.read_bytes()
     shutil.rmtree("runs/judge")
@@ -162,6 +165,16 @@ def test_other_images_masks_networks_and_settings_do_not_go_on(
     path.write_bytes(trained)
     code, _, err = cgd(*words)
     assert code == 0, err
+
+
+@pytest.mark.parametrize("name", ["points/", "sweep.json"])
+def test_a_folder_of_a_sweep_takes_no_edits(name: str, cgd: Cgd) -> None:
+    Path("D").mkdir()
+    Path("D", name).mkdir() if name.endswith("/") else Path("D", name).touch()
+    code, _, err = cgd(*WORDS, "--out=D")
+    assert code == 1
+    assert "--out D: holds a sweep; give another folder" in err
+    assert len(os.listdir("D")) == 1
 
 
 def test_samples_in_the_folder_are_none_of_its_edits(cgd: Cgd) -> None:

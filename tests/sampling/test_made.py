@@ -1,9 +1,11 @@
 """What a folder holds already, of the job that is asked for or of another one."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cgd_lightning.errors import InputError
@@ -35,28 +37,60 @@ def test_samples_of_which_something_is_gone_or_empty_are_not_whole(
 ) -> None:
     record = {"options": {"seed": 0}, "networks": "n", "images": {"count": 2}}
     request = {"seed": 0, "networks": "n"}
-    names = ["samples.npz"] if kind == "npz" else ["images/0.png", "images/1.png"]
     (tmp_path / "images").mkdir()
-    for name in ("grid.png", *names):
-        (tmp_path / name).write_bytes(b"x")
+    files = [tmp_path / "grid.png", tmp_path / "images/0.png", tmp_path / "images/1.png"]
+    if kind == "npz":
+        files[1:] = [tmp_path / "samples.npz"]
+        np.savez(files[1], arr_0=np.zeros((2, 4, 4, 1), np.uint8))
+    for file in files:
+        if not file.exists():
+            file.write_bytes(b"x")
     assert not is_made(tmp_path, request)
     (tmp_path / "samples.json").write_text(json.dumps(record))
     assert is_made(tmp_path, request)
-    left = f"only {len(names) - 1} of its 2 images are left"
-    for name, told in ((names[-1], left), ("grid.png", "grid.png is gone")):
-        (tmp_path / name).write_bytes(b"")
+    left = "samples.npz is damaged" if kind == "npz" else "only 1 of its 2 images are left"
+    for file, told in ((files[-1], left), (files[0], "grid.png is gone")):
+        file.write_bytes(b"")
         with pytest.raises(InputError, match=told):
             is_made(tmp_path, request)
-        (tmp_path / name).unlink()
+    for file, told in ((files[-1], "only . of its 2 images are left"), (files[0], "grid")):
+        file.unlink()
+        if file == files[-1]:
+            files[0].write_bytes(b"x")
         with pytest.raises(InputError, match=told):
             is_made(tmp_path, request)
+
+
+@pytest.mark.parametrize("name", ["samples", "edits"])
+def test_an_npz_that_holds_other_images_than_its_record_says_is_damaged(
+    name: str, tmp_path: Path
+) -> None:
+    job = EDITS if name == "edits" else {"options": {}, "networks": "n", "images": {"count": 1}}
+    (tmp_path / "grid.png").write_bytes(b"x")
+    (tmp_path / f"{name}.json").write_text(json.dumps(job))
+    image = np.zeros((1, 4, 4, 1), np.uint8)
+    np.savez(tmp_path / f"{name}.npz", arr_0=image, edited=image)
+    assert is_made(tmp_path, identity(job))
+    for arrays in ({"arr_0": image[[0, 0]], "edited": image[[0, 0]]}, {"other": image}):
+        np.savez(tmp_path / f"{name}.npz", **arrays)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=f"{name}.npz is damaged"):
+            is_made(tmp_path, identity(job))
+
+
+def test_a_record_that_is_too_deep_is_of_nobody(tmp_path: Path) -> None:
+    for depth in range(900, 1000):
+        networks = "[" * depth + "]" * depth
+        text = '{"options": {}, "images": {"count": 1}, "networks": ' + networks + "}"
+        (tmp_path / "samples.json").write_text(text)
+        with suppress(InputError):  # of another request
+            assert not is_made(tmp_path, {"networks": "n"})
 
 
 EDITS = {
     "options": {"seed": 0},
     "networks": "n",
     "judge_hash": "j",
-    "images": {"hash": "i", "masks_hash": "m", "count": 1},
+    "images": {"hash": "i", "names_hash": "s", "masks_hash": "m", "count": 1},
 }
 
 
@@ -84,7 +118,7 @@ def test_edits_by_other_networks_of_other_images_or_judged_by_another_are_told(
 ) -> None:
     (tmp_path / "edits.json").write_text(json.dumps(EDITS))
     other = {**EDITS["images"], "hash": "other"} if name == "images" else "other"  # type: ignore[dict-item]
-    with pytest.raises(InputError, match='holds edits of another request .* there, "other" here'):
+    with pytest.raises(InputError, match=r'holds edits of another request .* there, "other" here'):
         is_made(tmp_path, identity({**EDITS, name: other}))
 
 
