@@ -42,9 +42,8 @@ OF_EDITS = (IMAGES_HASH, NAMES_HASH, MASKS_HASH, JUDGE_HASH) = (
 def identity(record: Mapping[str, Any]) -> dict[str, Any]:
     """What tells the job of a `record` from others, as plain data.
 
-    These are its options, the networks, and, of edits, the images, their names,
-    the masks and the judge. Raises
-    KeyError, TypeError and ValueError for a record that does not say them all.
+    These are its options, the networks, and, of edits, the images, their names, the masks and the
+    judge. Raises KeyError, TypeError and ValueError for a record that does not say them all.
     """
     job = {**record["options"], "networks": record["networks"]}
     images = schema.mapping(record.get("images", {}))

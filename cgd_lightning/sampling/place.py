@@ -45,6 +45,7 @@ class Place:
 
 
 OF_A_SWEEP = ("points", "sweep.json")
+"""What a folder holds that belongs to a sweep, which would find no room beside another job."""
 
 
 @contextmanager
@@ -78,6 +79,7 @@ def claimed(
 
 
 def _check_same(job: Mapping[str, Any], processes: Processes) -> None:
+    """Raises InputError unless all processes have read the same networks, images and masks."""
     read = {name: job[name] for name in ("networks", IMAGES_HASH, MASKS_HASH) if name in job}
     for other in processes.gather(read):
         if differing := differences(other, read):
