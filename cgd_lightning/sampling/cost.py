@@ -87,7 +87,7 @@ class Cost:
         That is known of an npz, whose size is, and where the disk has no names left for files.
         """
         if self.kind == "npz" and self.needed > self.free:
-            name = "samples.npz" if self.finished is None else "edits.npz"
+            name = "a samples.npz" if self.finished is None else "an edits.npz"
             raise InputError(
                 f"--out {self.folder}: {name} of {self.total} images, and its batches until "
                 f"it is written, need {size(self.needed)} of the disk, which has {size(self.free)} "

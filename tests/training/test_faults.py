@@ -158,9 +158,9 @@ def test_whatever_ends_a_training_it_goes_on_to_the_same_weights(
     if ends == 1:
         [error] = errors(told)
         if "full" in fault[-1]:
-            told_of = re.search(r"; it took ([\d,]+) of about ([\d,]+) bytes, ", error)
+            told_of = re.search(r"; it took (\S+) kB of about (\S+) kB, and about ", error)
             assert told_of is not None, error
-            took, wanted = (int(number.replace(",", "")) for number in told_of.groups())
+            took, wanted = (1000 * float(number) for number in told_of.groups())
             assert took <= 100_000 < wanted
             assert abs(wanted - last.stat().st_size) < 0.2 * wanted
             assert error.endswith(" more are needed; what was there before is kept")
