@@ -141,19 +141,33 @@ test("the drawing is worked on first where it is looked at, and is headed by wha
   await page.goto(`${server.address}#steps=5&target=3&scale=2`);
   await finished(page);
   const edit = page.locator(".edit");
-  const about = edit.locator(".back .about");
   await edit.scrollIntoViewIfNeeded();
   await edit.getByRole("slider").scrollIntoViewIfNeeded();
   await page.locator(".edit[aria-busy=false][data-step]").waitFor();
   const take = edit.getByRole("button", { name: "Take the chosen picture" });
   expect(await take.isEnabled()).toBe(true);
+  // What the card says of itself whenever it changes, however quickly that is.
+  const told = await page.evaluateHandle(() => {
+    const card = document.querySelector(".edit");
+    const seen: string[] = [];
+    new MutationObserver(() => {
+      const state = card?.hasAttribute("data-waits") ? "waits" : "shows";
+      const heading = card?.querySelector(".back .about")?.textContent;
+      const busy = document.querySelector(".row.guided")?.getAttribute("aria-busy");
+      const taken = card?.querySelector("button:disabled") ? "not yet" : "ready";
+      seen.push(`${state} ${heading}, row busy ${busy}, ${taken}`);
+    }).observe(card as Element, { attributes: true });
+    return seen;
+  });
   await edit.getByRole("button", { name: "8", exact: true }).click();
-  await page.locator(".edit[data-waits]").waitFor();
-  expect(await about.textContent()).toBe("as 3, s = 2");
-  await page.locator(".edit:not([data-waits])").waitFor();
-  expect(await about.textContent()).toBe("as 8, s = 2");
-  expect(await page.locator(".row.guided[aria-busy=true]").count()).toBe(1);
-  await edit.locator("button:disabled").waitFor();
+  await expect
+    .poll(async () => (await told.jsonValue()).at(-1) ?? "", { timeout: 30_000 })
+    .toMatch(/^shows as 8/);
+  const seen = await told.jsonValue();
+  expect(seen[0]).toMatch(/^waits as 3, s = 2/);
+  expect(seen.find((state) => state.startsWith("shows"))).toBe(
+    "shows as 8, s = 2, row busy true, not yet",
+  );
   await finished(page);
   await expect.poll(() => take.isEnabled()).toBe(true);
 });
