@@ -27,8 +27,10 @@ class Killed(BaseException):
 def start(*words: str, **options: Any) -> "subprocess.Popen[str]":
     """`cgd WORDS` in a process of its own, on one thread. options: as of Popen."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([*CGD, *words], env=environment, **pipes, **options)  # type: ignore[call-overload, no-any-return]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [*CGD, *words], env=environment, stdout=pipe, stderr=pipe, text=True, **options
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes | str]:

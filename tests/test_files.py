@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from cgd_lightning.folders import whole_folder
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EACCES])
 def test_a_full_disk_alone_is_told_with_its_place_and_what_is_kept(code: int) -> None:
     fault = OSError(code, os.strerror(code))
-    with pytest.raises(OSError) as told, told_if_full("D", "what is finished is kept"):  # noqa: PT011
+    said = re.escape(os.strerror(code))
+    with pytest.raises(OSError, match=said) as told, told_if_full("D", "what is finished is kept"):
         raise fault
     if code == errno.EACCES:
         assert told.value is fault

@@ -1,7 +1,5 @@
 """What edits.json says of the images, beside what was asked."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,23 +26,13 @@ def facts_of(
     return {
         "images": {
             "count": len(given.names),
-            **hashes_of(given),
+            **given.hashes,
             "edited_hash": hash_of(edits.edited),
             "full_colour": full_colour(edits),
             "class_names": list(class_names),
         },
         "summary": summary_of(edits),
         "edits": _each(edits, given, written, class_names),
-    }
-
-
-def hashes_of(given: Given) -> dict[str, str | None]:
-    """Of what is edited; of the names, which labels belong to."""
-    masks = given.masks
-    return {
-        "hash": hash_of(given.images),
-        "names_hash": hashlib.sha256(json.dumps([given.names, given.labels]).encode()).hexdigest(),
-        "masks_hash": None if masks is None else hash_of(masks),
     }
 
 

@@ -3,8 +3,11 @@
 They are a file, a folder or an npz, or images of a split of a data set, whose classes are known.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +19,7 @@ from cgd_lightning.data.images import ImageBatch, sample_images
 from cgd_lightning.data.pictures import ENDINGS, decode, decode_white
 from cgd_lightning.diffusion.targets import quoted
 from cgd_lightning.errors import InputError
+from cgd_lightning.evaluation.reference import hash_of
 from cgd_lightning.sampling.masks import mask_of, read_mask
 from cgd_lightning.sampling.request import MOST_SAMPLES
 from cgd_lightning.sampling.sources import Samples, Shape, exactly, open_source
@@ -84,6 +88,16 @@ class Given:
     labels: list[int] | None = field(repr=False)
     masks: Tensor | None = field(repr=False)
     of_files: bool = False
+
+    @cached_property
+    def hashes(self) -> dict[str, str | None]:
+        """Of the images, of their names with the labels, and of the masks."""
+        named = json.dumps([self.names, self.labels]).encode()
+        return {
+            "hash": hash_of(self.images),
+            "names_hash": hashlib.sha256(named).hexdigest(),
+            "masks_hash": None if self.masks is None else hash_of(self.masks),
+        }
 
 
 def read_given(

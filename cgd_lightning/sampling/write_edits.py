@@ -18,7 +18,7 @@ from cgd_lightning.evaluation.features import hash_as_judge
 from cgd_lightning.sampling.cost import Cost
 from cgd_lightning.sampling.edit import said_of
 from cgd_lightning.sampling.edit_again import Known
-from cgd_lightning.sampling.edit_facts import facts_of, hashes_of, summary_of, told
+from cgd_lightning.sampling.edit_facts import facts_of, summary_of, told
 from cgd_lightning.sampling.edit_files import EditFolder
 from cgd_lightning.sampling.edit_given import given_for, told_in_full
 from cgd_lightning.sampling.edit_heading import heading_of
@@ -83,7 +83,7 @@ def write_edits(
     record = write_record(job.request, **recorded_beside(wanted, eye, place))
     record["networks"] = weights_hash(job)
     record["judge_hash"] = None if network is None else hash_as_judge(network)
-    own_job = identity({**record, "images": hashes_of(given)})
+    own_job = identity({**record, "images": given.hashes})
     # Before anything is written: settings that do not go together are said here.
     job.chunks()
     with claimed(place, results_folder(pair.path) / "edits", own_job, processes, say) as own:

@@ -18,7 +18,7 @@ from cgd_lightning.sampling.edit_files import EditFolder
 from cgd_lightning.sampling.edit_images import EditImages, read_given
 from tests.command_line import untrained_judge
 from tests.kills import KILLS, Killed, contents, killed_in_a_child
-from tests.launched import TWO, ended, fork, said
+from tests.launched import TWO, ended, fork, fork_two, said, slurm
 
 Cgd = Callable[..., tuple[int, str, str]]
 
@@ -221,6 +221,23 @@ def test_two_processes_make_the_rest_of_one(cgd: Cgd, workplace: Path) -> None:
     ours, theirs = contents(Path("D")), contents(Path("clean"))
     assert ours == theirs
     assert json.loads(ours["edits.json"])["images"]["count"] == COUNT
+
+
+@pytest.mark.parametrize("option", ["images", "mask"])
+def test_processes_that_read_other_images_or_masks_make_nothing(
+    option: str, workplace: Path
+) -> None:
+    shutil.copytree("scans", "others")
+    Image.new("L", (16, 16), 255).save("others/000.png")
+    Image.new("L", (16, 16), 255).save("white.png")
+    Image.fromarray(np.eye(16, dtype=np.uint8) * 255).save("line.png")
+    files = {"images": ("scans", "others"), "mask": ("white.png", "line.png")}[option]
+    own = [f"--{option}={file}" for file in files]
+    both = fork_two(workplace, slurm, *WORDS, "--out=D", own=own)
+    assert [ended(process) for process in both] == [1, 1]
+    told = f"several processes have read different files ({option.removesuffix('s')}s_hash"
+    assert told in said(workplace, both[0])
+    assert not Path("D").exists()
 
 
 def test_processes_of_a_function_are_refused(cgd: Cgd) -> None:

@@ -71,8 +71,10 @@ def test_an_npz_that_holds_other_images_than_its_record_says_is_damaged(
     image = np.zeros((1, 4, 4, 1), np.uint8)
     np.savez(tmp_path / f"{name}.npz", arr_0=image, edited=image)
     assert is_made(tmp_path, identity(job))
-    for arrays in ({"arr_0": image[[0, 0]], "edited": image[[0, 0]]}, {"other": image}):
-        np.savez(tmp_path / f"{name}.npz", **arrays)  # type: ignore[arg-type]
+    two = image[[0, 0]]
+    wrong: tuple[dict[str, Any], ...] = ({"arr_0": two, "edited": two}, {"other": image})
+    for arrays in wrong:
+        np.savez(tmp_path / f"{name}.npz", **arrays)
         with pytest.raises(InputError, match=f"{name}.npz is damaged"):
             is_made(tmp_path, identity(job))
 
@@ -86,7 +88,7 @@ def test_a_record_that_is_too_deep_is_of_nobody(tmp_path: Path) -> None:
             assert not is_made(tmp_path, {"networks": "n"})
 
 
-EDITS = {
+EDITS: dict[str, Any] = {
     "options": {"seed": 0},
     "networks": "n",
     "judge_hash": "j",
@@ -117,7 +119,7 @@ def test_edits_by_other_networks_of_other_images_or_judged_by_another_are_told(
     name: str, tmp_path: Path
 ) -> None:
     (tmp_path / "edits.json").write_text(json.dumps(EDITS))
-    other = {**EDITS["images"], "hash": "other"} if name == "images" else "other"  # type: ignore[dict-item]
+    other = {**EDITS["images"], "hash": "other"} if name == "images" else "other"
     with pytest.raises(InputError, match=r'holds edits of another request .* there, "other" here'):
         is_made(tmp_path, identity({**EDITS, name: other}))
 

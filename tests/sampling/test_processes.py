@@ -7,6 +7,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -128,8 +129,8 @@ def test_only_a_group_of_the_command_is_left_with_it_and_the_launcher_is_as_befo
     now, left = [grouped], []
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: now[-1])
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: left.append(1))
-    launcher = ModuleType("launcher")
-    launcher._launch_process_observer = before = object()  # type: ignore[attr-defined]
+    launcher: Any = ModuleType("launcher")
+    launcher._launch_process_observer = before = object()
     with Peers("cgd sample") as peers:
         with suppress(KeyboardInterrupt), ending_together(launcher):
             assert launcher._launch_process_observer == peers.watch
