@@ -125,7 +125,8 @@ def test_edits_by_other_networks_of_other_images_or_judged_by_another_are_told(
 
 
 @pytest.mark.parametrize(
-    "images", [[], "abc", None, {}, {"count": "1"}, {"count": True}, {"hash": "i", "count": 1}]
+    "images",
+    [[], "abc", None, {}, {"count": "1"}, {"count": True}, {"count": 0}, {"hash": "i", "count": 1}],
 )
 @pytest.mark.parametrize("record", ["samples.json", "edits.json"])
 def test_a_record_that_does_not_say_what_it_is_of_is_of_nobody(
