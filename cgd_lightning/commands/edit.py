@@ -83,7 +83,7 @@ def run(args: list[str]) -> None:
             asked.known,
         )
     if written is not None:
-        print(f"{written.summary}\n{written.sheet}".lstrip())
+        print(*filter(None, (written.summary, f"{written.sheet}")), sep="\n")
 
 
 def read(words: Sequence[str], prog: str = "cgd edit") -> Asked:

@@ -143,17 +143,16 @@ def of_rows(
     """What `find` says of the rows of `x`, part by part, as `blocks_of_rows` has them.
 
     What it says is put in its place at once. Kept apart, it would lie in the memory of the matrices
-    before it, which the system then gives to no other: 20,000 equal rows took 4 GB.
+    before it, which the system then gives to no other.
     """
-    first, *others = blocks_of_rows(x, width)
-    found, begin = find(first), 0
-    whole = tuple(one.new_empty(len(x), *one.shape[1:]) for one in found)
-    for part in (*others, None):
+    whole: tuple[Tensor, ...] = ()
+    end = 0
+    for part in blocks_of_rows(x, width):
+        found = find(part)
+        whole = whole or tuple(one.new_empty(len(x), *one.shape[1:]) for one in found)
         for place, one in zip(whole, found, strict=True):
-            place[begin : begin + len(one)] = one
-        if part is not None:
-            begin += len(found[0])
-            found = find(part)
+            place[end : end + len(part)] = one
+        end += len(part)
     return whole
 
 
