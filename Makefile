@@ -8,9 +8,11 @@ MNIST := data
 
 RUN := runs/diffusion
 PAIR :=
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+CASES := 20000
 TESTED := tests/stored/diffusion.ckpt --classifier tests/stored/classifier.ckpt
 
-.PHONY: help demo test fuzz lint docs tutorial bench gpu page test-page wheel clean
+.PHONY: help demo test test-slow fuzz lint docs tutorial bench gpu page test-page wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
@@ -18,11 +20,14 @@ help:  ## list the targets
 demo: .venv/installed  ## train both networks on handwritten digits and show guided samples
 	$(BIN)/cgd demo
 
-test: .venv/installed-dev  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+test: .venv/installed-dev  ## run the tests, all but the slow ones
+	$(PYTEST) -m "not slow"
 
-fuzz: .venv/installed-dev  ## read 20,000 hostile files of every kind
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
+test-slow: .venv/installed-dev  ## run the tests that start many processes, are killed, or export graphs
+	$(PYTEST) -m slow
+
+fuzz: .venv/installed-dev  ## read 20,000 hostile files of every kind, or as many as CASES says
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --cases $(CASES)
 
 lint: .venv/installed-dev  ## style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Jobs that are killed, and what a folder holds after it."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -60,3 +61,35 @@ def killed_in_a_child(
         time.sleep(0.005)
     os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def killed_again_and_again(words: tuple[str, ...], folder: Path) -> list[str]:
+    """What each kill of the job `cgd words --out=folder` left: "resumed" if there is any of it.
+
+    First `cgd words --out=clean` shows what an undisturbed one makes, and how long it takes: the
+    first kill waits until there is something to go on with, the others come in its first third.
+    """
+    begin = time.monotonic()
+    assert status(*words, "--out=clean") == 0
+    third = (time.monotonic() - begin) / 3
+
+    def has_pieces() -> bool:
+        return any(folder.glob(".unfinished/*/[0-9]*.*"))
+
+    moments, outcomes = random.Random(5), []
+    while len(outcomes) < KILLS:
+        after = moments.uniform(0, third) if outcomes else 60.0
+        when = None if outcomes else has_pieces
+        if not killed_in_a_child((*words, f"--out={folder}"), after, when):
+            break  # it was done before
+        goes_on = has_pieces() or any(folder.glob("*.json"))
+        outcomes.append("resumed" if goes_on else "anew")
+    assert len(outcomes) >= 2
+    assert outcomes[0] == "resumed"
+    return outcomes
+
+
+def told_of(outcomes: list[str]) -> str:
+    """How many kills, and of what kinds."""
+    kinds = (f"{outcomes.count(kind)} {kind}" for kind in ("resumed", "anew"))
+    return f"{len(outcomes)} kills, {', '.join(kinds)}"

@@ -369,6 +369,7 @@ print(peak - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells memory as Linux does")
 def test_no_second_copy_of_the_weights_is_in_memory(tmp_path: Path) -> None:
     from cgd_lightning.diffusion.data_spec import DataSpec

@@ -98,6 +98,7 @@ PATHS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 def test_no_path_in_the_state_of_a_training_is_opened_or_removed(
     path: str, workplace: Path, cgd: Cgd
@@ -414,6 +415,7 @@ STRAY = (
 )
 
 
+@pytest.mark.slow
 def test_a_module_that_lies_beside_the_data_is_not_imported(workplace: Path) -> None:
     for name in STRAY:
         Path(f"{name}.py").write_text("open('ran', 'a').write(__name__ + ' ')\n")
@@ -539,6 +541,7 @@ class Frozen(EncoderUNet):
 """
 
 
+@pytest.mark.slow
 def test_a_network_with_a_frozen_layer_goes_on(tmp_path: Path) -> None:
     (tmp_path / "frozen.py").write_text(FROZEN)
     short = [word for word in TINY_CLASSIFIER if "network" not in word and "max_steps" not in word]
@@ -652,6 +655,7 @@ def test_where_wandb_sends_the_key_is_not_said_by_a_file_of_the_folder(
     assert "wandb/settings: says where Weights & Biases sends your key" in errors(err)[0]
 
 
+@pytest.mark.slow
 def test_tensorboards_packaged_configuration_works_in_a_fresh_process(workplace: Path) -> None:
     short = ["--trainer.max_steps=1", "--trainer.val_check_interval=1", "--config=tensorboard.yaml"]
     done = subprocess.run(
@@ -664,6 +668,7 @@ def test_tensorboards_packaged_configuration_works_in_a_fresh_process(workplace:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_wrong_in_a_file_of_ones_own_is_told(workplace: Path) -> None:
     Path("broken.py").write_text("import cgd_lightning\nfrom cgd_lightning import NoSuchThing\n")
     for words in (

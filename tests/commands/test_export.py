@@ -57,6 +57,7 @@ def test_a_pair_is_one_folder_and_makes_the_same_images(workplace: Path, cgd: Cg
 FILES = ("config.json", "model.safetensors", "training.yaml")
 
 
+@pytest.mark.slow
 def test_every_command_takes_the_folder(workplace: Path, cgd: Cgd) -> None:
     folder = exported(cgd, "--samples=none")
     shutil.rmtree("runs")
@@ -285,6 +286,7 @@ def test_a_full_disk_leaves_nothing(
     assert list(Path("shared").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_nothing_that_is_taken_for_a_folder(workplace: Path, cgd: Cgd) -> None:
     words = ["-m", "cgd_lightning.commands.main", "export", "runs/diffusion", "--out=shared/x"]
     process = subprocess.Popen([sys.executable, *words], stderr=subprocess.DEVNULL)

@@ -56,6 +56,7 @@ def here(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_program_of_the_docs_makes_the_images_of_cgd_sample(here: Path) -> None:
     (program,) = blocks("docs/export.md")
     names: dict[str, Any] = {}

@@ -52,6 +52,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_tensorboard_that_is_not_installed_is_one_line() -> None:
     words = ["fit", *TINY_CLASSIFIER, "--config=tensorboard.yaml", *SHORT]
     code, err = alone(*words, first=WITHOUT_TENSORBOARD)
@@ -76,6 +77,7 @@ def test_tensorboard_and_metrics_stand_in_the_folder_of_the_run(cgd: Cgd) -> Non
     )
 
 
+@pytest.mark.slow
 def test_wandb_offline_stands_in_the_folder_of_the_run() -> None:
     code, err = alone(
         "fit",
@@ -91,6 +93,7 @@ def test_wandb_offline_stands_in_the_folder_of_the_run() -> None:
     assert not Path("wandb").exists()
 
 
+@pytest.mark.slow
 def test_wandb_without_an_account_is_one_line_before_anything_is_trained() -> None:
     code, err = alone("fit", *TINY_CLASSIFIER, "--config=wandb.yaml", *SHORT)
     assert code == 1

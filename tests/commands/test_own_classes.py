@@ -97,6 +97,7 @@ RULES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", RULES.values(), ids=RULES)
 def test_an_own_rule(text: str, mine: Path, cgd: Cgd) -> None:
     few = (*SAMPLE, "--sampler.steps=3")
@@ -141,6 +142,7 @@ def test_a_composite_rule_says_its_parts_its_scale_and_its_guides(mine: Path) ->
     assert rule.names == ()
 
 
+@pytest.mark.slow
 def test_an_own_schedule_data_set_and_network_train_and_sample(mine: Path, cgd: Cgd) -> None:
     short = [
         *("--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.accelerator=cpu"),

@@ -60,6 +60,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_page_is_what_was_built_and_the_pair_asked_for(here: Path, cgd: Cgd) -> None:
     pytest.importorskip("onnxruntime")
     code, out, err = cgd("page", "--ckpt=runs/diffusion", "--half")

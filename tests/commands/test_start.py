@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from cgd_lightning.commands.main import COMMANDS
@@ -62,6 +63,7 @@ def test_help_version_and_a_wrong_command_answer_without_torch(tmp_path: Path) -
     )
 
 
+@pytest.mark.slow
 def test_samples_are_bit_equal_on_one_and_on_two_processes(workplace: Path) -> None:
     words = (
         CGD,
@@ -105,6 +107,7 @@ class Notes(Callback):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_run_on_different_images_and_noise(tmp_path: Path) -> None:
     (tmp_path / "notes.py").write_text(NOTES)
     done = run(

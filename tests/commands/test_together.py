@@ -66,6 +66,7 @@ def fitted_under_slurm(folder: Path) -> str:
     return "".join(said(folder, process) for process in both)
 
 
+@pytest.mark.slow
 def test_cgd_torchrun_and_slurm_start_the_same_training(tmp_path: Path) -> None:
     starts = (fitted_by_cgd, fitted_by_torchrun, fitted_under_slurm)
     for start in starts:
@@ -122,6 +123,7 @@ def running(folder: Path) -> tuple[int, int]:
     return first, second
 
 
+@pytest.mark.slow
 def test_all_end_when_one_does_while_they_wait_for_each_other(tmp_path: Path) -> None:
     faults = [(rank, number) for rank in (0, 1) for number in (signal.SIGKILL, signal.SIGTERM)]
     started = {fault: running(tmp_path / "{}-{}".format(*fault)) for fault in faults}
@@ -180,6 +182,7 @@ sys.exit(7)
 """
 
 
+@pytest.mark.slow
 def test_a_program_goes_on_after_commands_of_which_one_process_failed(tmp_path: Path) -> None:
     (tmp_path / "own_fault.py").write_text(CALLBACK)
     path = os.pathsep.join((str(tmp_path), str(Path(__file__).parents[2])))
@@ -202,6 +205,7 @@ def test_a_program_goes_on_after_commands_of_which_one_process_failed(tmp_path: 
     ], done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_training_that_any_of_its_processes_is_told_to_stop_is_saved_by_all(
     rank: int, tmp_path: Path
@@ -216,6 +220,7 @@ def test_a_training_that_any_of_its_processes_is_told_to_stop_is_saved_by_all(
     assert "error" not in "".join(texts)
 
 
+@pytest.mark.slow
 def test_samples_that_are_finished_stay_when_one_of_two_processes_is_killed(
     workplace: Path,
 ) -> None:
@@ -240,6 +245,7 @@ def ctrl_c(first: int) -> list[int]:
     return others
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_training_on_two_processes_after_the_step(tmp_path: Path) -> None:
     first = fork(tmp_path, {}, *LONG, *TWO)
     wait_until(lambda: any(tmp_path.glob("runs/classifier/version_0/best.ckpt")))
@@ -251,6 +257,7 @@ def test_ctrl_c_ends_a_training_on_two_processes_after_the_step(tmp_path: Path) 
     assert weights(tmp_path)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_samples_on_two_processes_and_what_is_finished_stays(workplace: Path) -> None:
     words = (*SAMPLE, "--ckpt=runs/diffusion", "--num_samples=100000")
     first = fork(workplace, {}, *words, *TWO)

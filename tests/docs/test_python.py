@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 import cgd_lightning
@@ -27,6 +28,7 @@ FEW = (
 SAMPLES, NETWORKS, MEASURES, TRAINS = blocks("docs/recipes.md")
 
 
+@pytest.mark.slow
 def test_the_python_makes_the_images_of_the_command_line(
     workplace: Path, cgd: Callable[..., tuple[int, str, str]]
 ) -> None:

@@ -138,6 +138,7 @@ def test_the_error_by_a_series_is_that_of_leaving_blocks_out(n: int, shift: floa
     assert found == pytest.approx(by_leaving_out(real, fake, 20), rel=0.1)
 
 
+@pytest.mark.slow
 def test_wide_features_have_half_as_many_blocks_and_an_error_too() -> None:
     d = WIDE + 8
     generator = torch.Generator().manual_seed(0)

@@ -126,6 +126,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read in /proc")
 def test_memory_does_not_grow_with_the_number_of_rows_that_are_equal() -> None:
     done = subprocess.run(

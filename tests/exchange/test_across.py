@@ -61,6 +61,7 @@ def images(ckpt: str, scale: float, **options: Any) -> torch.Tensor:
     return sample(request)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ckpt", ["own", "fork", "theirs"])
 @pytest.mark.parametrize("guide", ["own-classifier", "fork-guide"])
 def test_each_diffusion_model_is_guided_by_each_classifier(

@@ -50,6 +50,7 @@ def test_the_keys_of_a_published_file_build_a_network_of_exactly_its_shapes(name
     assert told.network == dict(PUBLISHED[name].told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONVERTED)
 def test_a_published_file_converts_by_its_name_alone_with_the_same_outputs(
     name: str, tmp_path: Path

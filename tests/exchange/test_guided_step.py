@@ -138,6 +138,7 @@ def test_a_step_of_tensors_is_guidance(make: Callable[[], Pair]) -> None:
     assert max(eager(make()).values()) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", PAIRS.values(), ids=PAIRS)
 def test_its_graph_gives_the_same_for_any_number_of_images(make: Callable[[], Pair]) -> None:
     pair = make()
@@ -155,6 +156,7 @@ class Told(MLP):
         return super().forward(x, t) + y[:, None, None, None]
 
 
+@pytest.mark.slow
 def test_heads_of_attention_and_a_class_that_is_told_go_to_onnx(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pair = (

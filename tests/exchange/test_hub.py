@@ -97,6 +97,7 @@ def put(hub: Hub, name: str, folder: Path) -> None:
     hub.repositories[name] |= {"README.md": b"#", "big.bin": b"0" * 1000, ".gitattributes": b""}
 
 
+@pytest.mark.slow
 def test_a_name_is_fetched_and_makes_the_images_of_its_folder(
     hub: Hub, run: Run, pair: Path, tmp_path: Path
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_name_is_fetched_and_makes_the_images_of_its_folder(
     assert not list((tmp_path / "hub").rglob("samples*"))
 
 
+@pytest.mark.slow
 def test_the_cache_serves_without_a_network(hub: Hub, run: Run, pair: Path) -> None:
     name = f"hf://user/pair/classifier@{hub.commit('user/pair')}"
     first, _ = run(("info", name), ("info", "hf://user/pair"))
@@ -148,6 +150,7 @@ def says(done: Done, words: str) -> bool:
     return code == 1 and len(lines) == 1 and words in lines[0] and "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_every_failure_is_one_line(hub: Hub, run: Run, pair: Path, tmp_path: Path) -> None:
     put(hub, "user/secret", pair)
     put(hub, "user/gated", pair)
@@ -165,6 +168,7 @@ def test_every_failure_is_one_line(hub: Hub, run: Run, pair: Path, tmp_path: Pat
     assert says(offline, "HF_HUB_OFFLINE is set"), offline[2]
 
 
+@pytest.mark.slow
 def test_a_pair_is_pushed_and_comes_back(hub: Hub, run: Run, pair: Path, tmp_path: Path) -> None:
     words = ("export", str(pair), "--samples=none", "--push=user/mine")
     (refused,) = run((*words, "--out=kept"))

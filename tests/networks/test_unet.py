@@ -254,6 +254,7 @@ def test_channels_last_passes_through_and_changes_nothing(network, resblock_updo
     assert all(kept)
 
 
+@pytest.mark.slow
 @NETWORKS
 @pytest.mark.parametrize("use_checkpoint", [False, True])
 def test_compiled_network_is_one_graph_and_equals_eager(network, use_checkpoint):

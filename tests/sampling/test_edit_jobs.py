@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from cgd_lightning.sampling.claim import Claim
 from cgd_lightning.sampling.edit_files import EditFolder
 from cgd_lightning.sampling.edit_images import EditImages, read_given
 from tests.command_line import untrained_judge
-from tests.kills import KILLS, Killed, contents, killed_in_a_child
+from tests.kills import KILLS, Killed, contents, killed_again_and_again, told_of
 from tests.launched import TWO, ended, fork, fork_two, said, slurm
 
 Cgd = Callable[..., tuple[int, str, str]]
@@ -60,31 +59,15 @@ def stopped(*words: str, after: int, cgd: Cgd) -> str:
     return err
 
 
-def has_pieces() -> bool:
-    return any(Path("D").glob(".unfinished/*/[0-9]*.npy"))
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["png", "npz"])
 def test_killed_again_and_again_a_job_ends_with_the_same_bytes(kind: str, cgd: Cgd) -> None:
     words = (*WORDS, f"--format={kind}")
-    code, _, err = cgd(*words, "--out=clean")
-    assert code == 0, err
-    moments = random.Random(5)
-    outcomes: list[str] = []
-    while len(outcomes) < KILLS:
-        # The first one is killed once there is something to go on with.
-        after = 60.0 if not outcomes else moments.uniform(0.1, 0.6)
-        if not killed_in_a_child((*words, "--out=D"), after, None if outcomes else has_pieces):
-            break  # it was done before
-        pieces = list(Path("D").glob(".unfinished/*/[0-9]*.npy"))
-        outcomes.append("resumed" if pieces or Path("D/edits.json").exists() else "anew")
-    assert len(outcomes) >= 2
-    assert outcomes[0] == "resumed"
+    outcomes = killed_again_and_again(words, Path("D"))
     code, _, err = cgd(*words, "--out=D")
     assert code == 0, err
     assert contents(Path("D")) == contents(Path("clean"))
-    counts = (f"{outcomes.count(outcome)} {outcome}" for outcome in ("resumed", "anew"))
-    print(f"{kind}: {len(outcomes)} kills, {', '.join(counts)}")
+    print(f"{kind}: {told_of(outcomes)}")
 
 
 def test_what_is_finished_is_kept_and_a_whole_folder_is_left_as_it_is(cgd: Cgd) -> None:
@@ -118,6 +101,7 @@ def test_without_a_folder_that_was_named_nothing_is_left(cgd: Cgd) -> None:
     assert not list(Path("runs/diffusion/version_0").glob("edits/*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [False, True])
 def test_other_images_masks_networks_and_settings_do_not_go_on(
     whole: bool, scans: Path, cgd: Cgd
@@ -185,6 +169,7 @@ def test_samples_in_the_folder_are_none_of_its_edits(cgd: Cgd) -> None:
     assert "--out D: holds samples already; give another folder, or remove it first" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moved", [1, 2, 4, 6, 7])
 def test_a_job_killed_while_it_names_its_files_is_ended_by_the_next(moved: int, cgd: Cgd) -> None:
     assert cgd(*WORDS, "--out=clean")[0] == 0
@@ -210,6 +195,7 @@ def test_a_job_killed_while_it_names_its_files_is_ended_by_the_next(moved: int, 
     assert contents(Path("D")) == contents(Path("clean"))
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_rest_of_one(cgd: Cgd, workplace: Path) -> None:
     assert cgd(*WORDS, "--out=clean")[0] == 0
     stopped(*WORDS, "--out=D", after=4, cgd=cgd)

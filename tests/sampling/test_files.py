@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import random
 import re
 import signal
 import subprocess
@@ -25,7 +24,7 @@ from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.claim import Claim, claim
 from cgd_lightning.sampling.files import SampleFolder, new_folder
 from tests.command_line import status
-from tests.kills import KILLS, Killed, contents, killed_in_a_child, start
+from tests.kills import KILLS, Killed, contents, killed_again_and_again, start, told_of
 
 SAMPLE = ("sample", "--ckpt=runs/diffusion", "--device=cpu", "--sampler.steps=4", "--scale=0")
 SLOW = (*SAMPLE, "--batch_size=1", "--num_samples=120")
@@ -54,6 +53,7 @@ def pixels(folder: Path) -> list[bytes]:
     return [Image.open(file).tobytes() for file in sorted((folder / "images").iterdir())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["png", "npz"])
 def test_the_same_request_alone_goes_on_with_what_a_killed_job_left(
     kind: str, workplace: Path, cgd: Cgd
@@ -99,6 +99,7 @@ def test_the_same_request_alone_goes_on_with_what_a_killed_job_left(
     assert "but grid.png is gone" in error_of(cgd(*few, "--out=D")[2])
 
 
+@pytest.mark.slow
 def test_of_two_jobs_on_one_folder_one_is_refused_and_the_other_is_right(
     workplace: Path, cgd: Cgd
 ) -> None:
@@ -201,6 +202,7 @@ while done < 150:
 """
 
 
+@pytest.mark.slow
 def test_no_two_processes_ever_hold_a_folder(tmp_path: Path) -> None:
     run = [sys.executable, "-c", STRESS]
     jobs = [
@@ -429,6 +431,7 @@ with claim(Path("D"), {}) as own:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["C", "C.UTF-8"])
 def test_any_name_of_a_class_is_a_file_name(language: str, tmp_path: Path) -> None:
     known = {
@@ -468,22 +471,14 @@ def test_a_disk_that_takes_no_more_is_told_with_the_folder_of_which_nothing_is_l
     assert not folder.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["png", "npz"])
 def test_killed_again_and_again_a_job_ends_with_the_same_bytes(kind: str, workplace: Path) -> None:
     words = (*SAMPLE, f"--num_samples={20 * KILLS}", "--batch_size=2", f"--format={kind}")
-    assert status(*words, "--out=clean") == 0
-    moments = random.Random(5)
-    outcomes: list[str] = []
-    while len(outcomes) < KILLS:
-        if not killed_in_a_child((*words, "--out=D"), moments.uniform(0.05, 0.5)):
-            break  # it was done before
-        pieces = list(Path("D").glob(".unfinished/*/[0-9]*.*"))
-        outcomes.append("resumed" if pieces or Path("D/samples.json").exists() else "anew")
-    assert len(outcomes) >= 2
+    outcomes = killed_again_and_again(words, Path("D"))
     assert status(*words, "--out=D") == 0
     assert contents(Path("D")) == contents(Path("clean"))
-    counts = (f"{outcomes.count(outcome)} {outcome}" for outcome in ("resumed", "anew"))
-    print(f"{kind}: {len(outcomes)} kills, {', '.join(counts)}")
+    print(f"{kind}: {told_of(outcomes)}")
 
 
 @pytest.mark.parametrize("moved", range(1, 5))

@@ -140,7 +140,10 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-UP = ["sample", "--ckpt=runs/up", "--scale=0", "--sampler.steps=3", "--device=cpu"]
+UP = [
+    *("sample", "--ckpt=runs/up", "--scale=0", "--sampler.steps=3"),
+    *("--device=cpu", "--precision=fp32"),
+]
 
 
 def written(folder: str) -> Tensor:
@@ -162,7 +165,9 @@ def test_samples_of_a_small_model_are_enlarged_with_their_classes(
     code, _, err = cgd(*UP, "--low_res=first", "--num_samples=4", "--format=npz", "--out=second")
     assert code == 0, err
     assert labels_of("second") == [2, 0, 2, 0]
-    request = Request("runs/up", scale=0, low_res="first", num_samples=4, sampler=DDIM(3))
+    request = Request(
+        "runs/up", scale=0, low_res="first", num_samples=4, sampler=DDIM(3), precision="fp32"
+    )
     assert torch.equal(written("second"), sample(request, device="cpu"))
     again = read_request("second/samples.json")
     assert again.low_res == str(runs / "first")
@@ -195,6 +200,7 @@ def test_guidance_of_an_upsampler_goes_to_the_classes_of_the_images(runs: Path) 
         num_samples=5,
         sampler=LEARNED,
         clamp="inside",
+        precision="fp32",
     )
     job = resolve(request, device="cpu")
     assert job.targets == LABELS

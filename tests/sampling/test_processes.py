@@ -38,6 +38,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "runs/classifier/version_0"
 
 
+@pytest.mark.slow
 def test_a_run_on_two_processes_goes_on_as_if_it_had_not_ended(
     both: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

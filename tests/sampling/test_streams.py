@@ -68,6 +68,7 @@ for folder in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read in /proc")
 @pytest.mark.parametrize("kind", ["npz", "png"])
 def test_memory_does_not_grow_with_the_number_of_samples(kind: str, tmp_path: Path) -> None:

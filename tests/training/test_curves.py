@@ -242,6 +242,7 @@ def test_numbers_that_make_no_sense_stop_nothing(
     assert drawn != ("curves: no picture: " in capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_and_goes_on_has_the_picture_of_one_that_was_not(
     tmp_path: Path,
 ) -> None:

@@ -116,6 +116,7 @@ def errors(told: str) -> list[str]:
     return [line for line in told.splitlines() if line.startswith("error: ")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "kills"), [(1, KILLS), (2, max(1, KILLS // 4))])
 def test_killed_at_random_moments_a_training_goes_on_to_the_same_weights(
     count: int, kills: int, whole: Callable[..., Whole], tmp_path: Path
@@ -144,6 +145,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "ends"), FAULTS.values(), ids=FAULTS)
 def test_whatever_ends_a_training_it_goes_on_to_the_same_weights(
     fault: tuple[str, ...],
@@ -333,6 +335,7 @@ def test_a_job_that_is_put_on_another_kind_of_machine_goes_on_with_its_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     command = (*FIT, *at("on_train_batch_end", 6, "an error"))
+    monkeypatch.setattr("cgd_lightning.commands.fit.fast_precision", lambda _: "32-true")
     code, told = run(tmp_path, *command, variables=SLURM)
     assert code == 1, told
     assert "precision: 32-true" in (tmp_path / RUN / "config.yaml").read_text()

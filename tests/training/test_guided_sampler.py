@@ -557,6 +557,7 @@ def still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     return run
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_picture_that_one_makes(still: Callable[..., Path]) -> None:
     paths = ["--guided_sampler.classifier=runs/classifier", "--guided_sampler.judge=runs/judge"]
     one = still("one", *paths)
@@ -576,6 +577,7 @@ def test_two_processes_make_the_picture_that_one_makes(still: Callable[..., Path
     assert logged[0]["n"] == 37
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_alike_when_a_sample_fails(
     still: Callable[..., Path], capfd: pytest.CaptureFixture[str]
 ) -> None:

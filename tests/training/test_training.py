@@ -662,6 +662,7 @@ STOPPED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "stopping", "ends"), STOPPED.values(), ids=STOPPED)
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
     options: list[str],

@@ -68,6 +68,7 @@ def good() -> dict[str, NoisyClassifier]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Cosine", "Linear"])
 def test_a_good_classifier_gives_no_alarm_and_guides_where_there_is_something_to_see(
     name: str, good: dict[str, NoisyClassifier]
