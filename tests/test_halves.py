@@ -1,0 +1,49 @@
+"""benchmarks/halves.py: what learns the training images by heart is exact for them."""
+
+import pytest
+import torch
+from torch.distributions import Normal
+
+from cgd_lightning.data.digits import Digits
+from cgd_lightning.diffusion.classifier import NoisyClassifier
+from cgd_lightning.diffusion.data_spec import DataSpec
+from cgd_lightning.diffusion.denoiser import Denoiser
+from cgd_lightning.diffusion.schedules import Cosine
+from tests.benchmarks import script
+
+LABELS = torch.tensor([2, 0, 1, 0, 2, 2])
+SPEC = DataSpec((1, 2, 2), ("a", "b", "c"))
+
+
+def test_mean_and_class_are_those_of_a_draw_of_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    halves, schedule = script("halves", monkeypatch), Cosine()
+    images = torch.rand(6, 1, 2, 2, generator=torch.Generator().manual_seed(1)).double() * 2 - 1
+    x_t = torch.randn(7, 1, 2, 2, generator=torch.Generator().manual_seed(2)).double()
+    for level in (50.0, 400.0, 900.0):
+        t = torch.full((7,), level, dtype=torch.float64)
+        alpha, sigma = (value[:, None, None, None, None] for value in schedule.alpha_sigma(t))
+        drawn = Normal(alpha * images, sigma).log_prob(x_t[:, None]).sum((2, 3, 4)).softmax(1)
+        mean = halves.ExactMean(schedule, images, LABELS)(x_t, t)
+        assert torch.allclose(mean.flatten(1), drawn @ images.flatten(1), atol=1e-12)
+        classes = halves.ExactClass(schedule, images, LABELS)(x_t, t).softmax(1)
+        shares = torch.stack([drawn[:, label == LABELS].sum(1) for label in range(3)], dim=1)
+        assert torch.allclose(classes, shares, atol=1e-12)
+
+
+def test_both_exact_halves_make_images_of_the_class_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    halves, digits = script("halves", monkeypatch), Digits(image_size=8).split("train")
+    images = digits.images / 127.5 - 1
+    spec = DataSpec((1, 8, 8), tuple("0123456789"))
+    exact = halves.ExactMean(Cosine(), images, digits.labels)
+    sure = halves.ExactClass(Cosine(), images, digits.labels)
+    denoiser = Denoiser(exact, Cosine(), "x0", spec).eval()
+    made = halves.sampled(denoiser, NoisyClassifier(sure, Cosine(), spec).eval(), 1.0, 40)
+    distance = torch.cdist(made.flatten(1).float(), digits.images.flatten(1).float())
+    nearest = distance.argmin(1)
+    assert torch.equal(digits.labels[nearest], torch.arange(40) % 10)
+    # A grey level or so: an image of the training set, as nothing else has its density.
+    assert distance.gather(1, nearest[:, None]).max() < 8 * 4
+    unguided = halves.sampled(denoiser, NoisyClassifier(sure, Cosine(), spec).eval(), 0.0, 40)
+    assert not torch.equal(unguided, made)
