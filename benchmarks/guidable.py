@@ -59,7 +59,7 @@ def batch_norm(width: int) -> Words:
     return [
         *("--model.network=NoisyConvNet", f"--model.network.width={width}"),
         *("--model.network.channel_mult=[1,2]", "--model.network.num_blocks=2"),
-        "--model.network.patch_size=2",
+        *("--model.network.patch_size=2", "--model.network.pooling=mean"),
     ]
 
 
