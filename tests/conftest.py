@@ -22,6 +22,7 @@ from cgd_lightning.diffusion.schedules import (
     Sigmoid,
     VarianceExploding,
 )
+from tests import forks  # noqa: F401  (what is forked draws its bars under a lock of its own)
 from tests.command_line import cgd, trained, workplace  # noqa: F401  (fixtures)
 
 if "TESTS_ON_CUDA" not in os.environ:  # make gpu sets it, for tests/gpu
