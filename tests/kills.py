@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ from tests.command_line import status
 
 KILLS = int(os.environ.get("TEST_KILLS", "3"))
 """Of a job in each format, before it may end."""
+
+LONGEST = 120
+"""Seconds that a job is waited for."""
+
+ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
 
 
 # Ctrl-C is ignored by what was started in the background, as these tests may have been.
@@ -46,7 +52,7 @@ def contents(folder: Path) -> dict[str, bytes | str]:
 def killed_in_a_child(
     words: tuple[str, ...], after: float, when: Callable[[], bool] | None = None
 ) -> bool:
-    """Whether `cgd words` was killed after so many seconds, or once `when` is true.
+    """Whether `cgd words` was killed so many seconds after it began, or after `when` was true.
 
     It may have been done before.
     """
@@ -56,36 +62,43 @@ def killed_in_a_child(
             os.dup2(nowhere.fileno(), 2)
             os.dup2(nowhere.fileno(), 1)
             os._exit(status(*words))
-    deadline = time.monotonic() + after
-    while time.monotonic() < deadline and not (when is not None and when()):
+    deadline = time.monotonic() + LONGEST
+    while when is not None and not when() and os.waitid(os.P_PID, child, ENDED) is None:
+        assert time.monotonic() < deadline
         time.sleep(0.005)
+    time.sleep(after)
     os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
 def killed_again_and_again(words: tuple[str, ...], folder: Path) -> list[str]:
-    """What each kill of the job `cgd words --out=folder` left: "resumed" if there is any of it.
+    """What each of KILLS kills of the job `cgd words --out=folder` found: "resumed" or "anew".
 
-    First `cgd words --out=clean` shows what an undisturbed one makes, and how long it takes: the
-    first kill waits until there is something to go on with, the others come in its first third.
+    First `cgd words --out=clean` shows what an undisturbed one makes, and how long it takes. A kill
+    comes at a random moment after the job has made more than it found, every fourth as soon as it
+    has begun. What a job found it keeps as it is.
     """
     begin = time.monotonic()
     assert status(*words, "--out=clean") == 0
-    third = (time.monotonic() - begin) / 3
+    most = (time.monotonic() - begin) / (3 * KILLS)
 
-    def has_pieces() -> bool:
-        return any(folder.glob(".unfinished/*/[0-9]*.*"))
+    def there() -> dict[str, tuple[int, int]]:
+        pieces = {}
+        with suppress(FileNotFoundError):  # they are moved while the next job begins
+            for path in folder.glob(".unfinished/*/[0-9]*.*"):
+                state = path.stat()
+                pieces[path.name] = (state.st_ino, state.st_mtime_ns)
+        return pieces
 
     moments, outcomes = random.Random(5), []
-    while len(outcomes) < KILLS:
-        after = moments.uniform(0, third) if outcomes else 60.0
-        when = None if outcomes else has_pieces
-        if not killed_in_a_child((*words, f"--out={folder}"), after, when):
-            break  # it was done before
-        goes_on = has_pieces() or any(folder.glob("*.json"))
-        outcomes.append("resumed" if goes_on else "anew")
-    assert len(outcomes) >= 2
-    assert outcomes[0] == "resumed"
+    for kill in range(KILLS):
+        found = there()
+        when = None if kill % 4 == 3 else lambda found=found: len(there()) > len(found)
+        assert killed_in_a_child((*words, f"--out={folder}"), moments.uniform(0, most), when)
+        kept = there()
+        assert found.items() <= kept.items()
+        assert when is None or len(kept) > len(found)
+        outcomes.append("resumed" if found else "anew")
     return outcomes
 
 

@@ -30,6 +30,9 @@ from cgd_lightning.sampling.made import FINAL, IMAGES, RECORDS, check_free, diff
 WHOLE = "whole"
 """The folder of what is made, in `.unfinished`."""
 
+REQUEST = "request.json"
+"""What the job was asked for, in `.unfinished`."""
+
 TOKEN = re.compile("[0-9a-f]{16}")
 
 REQUEST_BYTES = 2**20
@@ -69,13 +72,14 @@ def claim(folder: Path, request: Mapping[str, Any], keep: bool = False) -> Itera
                 left = False
             pieces = unfinished / secrets.token_hex(8)
             if keep and is_made(folder, request):
+                _discard(unfinished)
                 yield Claim(folder, pieces, made=True)
                 return
             check_free(folder)
             try:
                 if not left:
                     unfinished.mkdir()
-                    with whole(unfinished / "request.json") as file:
+                    with whole(unfinished / REQUEST) as file:
                         file.write_text(json.dumps(request, indent=1), encoding="utf-8")
                 _take(unfinished, pieces)
                 yield Claim(folder, pieces)
@@ -83,7 +87,7 @@ def claim(folder: Path, request: Mapping[str, Any], keep: bool = False) -> Itera
             finally:
                 kept = keep and not done and holds_any(pieces)
                 if not kept:
-                    shutil.rmtree(unfinished, ignore_errors=True)
+                    _discard(unfinished)
     except BaseException as error:
         if held:
             with suppress(OSError):
@@ -115,7 +119,7 @@ def publish(folder: Path) -> None:
         )
     for name in names:
         os.rename(unfinished / WHOLE / name, folder / name)
-    shutil.rmtree(unfinished, ignore_errors=True)
+    _discard(unfinished)
 
 
 def _left(unfinished: Path, request: Mapping[str, Any], keep: bool) -> bool:
@@ -131,11 +135,11 @@ def _left(unfinished: Path, request: Mapping[str, Any], keep: bool) -> bool:
             f"--out {unfinished.parent}: .unfinished in it is not a folder that cgd made; {remedy}"
         )
     # A job that was killed before its request was written has made nothing else.
-    if set(os.listdir(unfinished)) <= {".request.json.tmp"}:
+    if set(os.listdir(unfinished)) <= {f".{REQUEST}.tmp"}:
         shutil.rmtree(unfinished)
         return False
     try:
-        with open_plain(unfinished / "request.json", REQUEST_BYTES) as file:
+        with open_plain(unfinished / REQUEST, REQUEST_BYTES) as file:
             there = json.loads(file.read().decode("utf-8"))
         differing = differences(there, request)
     except (OSError, ValueError, RecursionError) as error:
@@ -148,8 +152,20 @@ def _left(unfinished: Path, request: Mapping[str, Any], keep: bool) -> bool:
             f"({differing}); repeat that one, {remedy}"
         )
     if not keep:
-        shutil.rmtree(unfinished)
+        _discard(unfinished)
     return keep
+
+
+def _discard(unfinished: Path) -> None:
+    """Remove `.unfinished` as far as that can be done.
+
+    The request goes last: a job that is killed here leaves nothing that does not tell whose it is.
+    """
+    with suppress(OSError):
+        for path in unfinished.iterdir():
+            if path.name != REQUEST:
+                remove(path)
+    shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _is_folder(path: Path) -> bool:
@@ -165,7 +181,7 @@ def _take(unfinished: Path, pieces: Path) -> None:
                 os.rename(path, pieces)
             else:
                 shutil.rmtree(path)
-        elif path.name != "request.json":
+        elif path.name != REQUEST:
             remove(path)
     pieces.mkdir(exist_ok=True)
 

@@ -510,6 +510,37 @@ def test_a_job_killed_while_it_names_its_files_is_ended_by_the_next(
     assert contents(tmp_path / "D") == contents(wanted)
 
 
+@pytest.mark.parametrize("kind", ["png", "npz"])
+def test_a_job_killed_while_it_removes_what_it_no_longer_needs_is_done(
+    kind: Any, tmp_path: Path
+) -> None:
+    request = {"seed": 0, "networks": "n"}
+    record = {"options": {"seed": 0}, "networks": "n"}
+    left = None
+    for removed in range(20):
+        folder, done = tmp_path / f"{removed}", []
+
+        def unlink(path: Any, done: list[Any] = done, most: int = removed, **options: Any) -> None:
+            if len(done) == most:
+                raise Killed
+            done.append(path)
+            os.remove(path, **options)
+
+        with suppress(Killed), claim(folder, request, keep=True) as own:
+            out = SampleFolder(own, [0, 1, 0], {0: "a", 1: "b"}, kind)
+            out.add(0, torch.zeros(3, 1, 4, 4, dtype=torch.uint8))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("os.unlink", unlink)
+                out.finish(record)
+        left = (folder / ".unfinished").exists()
+        with claim(folder, request, keep=True) as own:
+            assert own.made
+        assert not (folder / ".unfinished").exists()
+        if not left:
+            break
+    assert removed >= 2  # the batch, and the request that says whose it is
+
+
 def test_a_job_that_goes_on_has_its_whole_animation(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
