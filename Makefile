@@ -23,7 +23,7 @@ demo: .venv/installed  ## train both networks on handwritten digits and show gui
 test: .venv/installed-dev  ## run the tests, all but the slow ones
 	$(PYTEST) -m "not slow"
 
-test-slow: .venv/installed-dev  ## run the tests that start many processes, are killed, or export graphs
+test-slow: .venv/installed-dev  ## run the slow tests: of several processes, kills, graphs and large arrays
 	$(PYTEST) -m slow
 
 fuzz: .venv/installed-dev  ## read 20,000 hostile files of every kind, or as many as CASES says

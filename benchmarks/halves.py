@@ -10,7 +10,7 @@ images. 10 minutes on one core.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -37,8 +37,9 @@ class Memory(nn.Module):
         super().__init__()
         order = labels.argsort(stable=True)
         self.schedule, self.counts = schedule, labels.bincount().tolist()
+        # A parameter, as that is where `generate` looks for the device.
         self.images = nn.Parameter(images[order].flatten(1), requires_grad=False)
-        self.squares = self.images.square().sum(1)
+        self.register_buffer("squares", self.images.square().sum(1))
 
     def log_likelihoods(self, x_t: Tensor, t: Tensor) -> Tensor:
         """log p(x_t | image) up to what all images share, (B, N), in the order of their classes."""
@@ -71,6 +72,12 @@ def sampled(denoiser: Denoiser, guide: NoisyClassifier | None, scale: float, cou
     return torch.cat([images for _, images in chunks])
 
 
+def show(predictor: str, classifier: str, scale: str, report: Mapping[str, float]) -> None:
+    """A line of the table."""
+    cells = " | ".join(f"{report[metric]:.3f}" for metric in METRICS)
+    print(f"| {predictor} | {classifier} | {scale} | {cells} |", flush=True)
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Samples all pairs of the halves, and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -93,6 +100,10 @@ def main(words: Sequence[str] | None = None) -> None:
     targets = torch.arange(given.samples) % len(spec.class_names)
     print("| predictor | classifier | scale | recognised | FID-lite | precision | recall |")
     print("|---|---|---|---|---|---|---|")
+    real = torch.cat(
+        [(train.labels == label).nonzero()[: given.samples // 10] for label in range(10)]
+    )
+    show("real", "", "", measure(train.images[real[:, 0]], train.labels[real[:, 0]]))
     for predictor, denoiser in (("trained", trained), ("exact", exact)):
         for name, classifier, scales in (
             ("none", None, (0.0,)),
@@ -102,8 +113,7 @@ def main(words: Sequence[str] | None = None) -> None:
             for scale in scales:
                 chosen = guide if classifier is None else classifier
                 report = measure(sampled(denoiser, chosen, scale, given.samples), targets)
-                cells = " | ".join(f"{report[metric]:.3f}" for metric in METRICS)
-                print(f"| {predictor} | {name} | {scale:g} | {cells} |", flush=True)
+                show(predictor, name, f"{scale:g}", report)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,6 @@ PATHS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 def test_no_path_in_the_state_of_a_training_is_opened_or_removed(
     path: str, workplace: Path, cgd: Cgd

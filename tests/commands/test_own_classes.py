@@ -97,7 +97,6 @@ RULES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("text", RULES.values(), ids=RULES)
 def test_an_own_rule(text: str, mine: Path, cgd: Cgd) -> None:
     few = (*SAMPLE, "--sampler.steps=3")

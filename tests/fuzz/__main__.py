@@ -1,6 +1,7 @@
 """`python -m tests.fuzz`: hostile files of every kind, read under watch.
 
     python -m tests.fuzz                                    20,000 cases, as `make fuzz` does
+    python -m tests.fuzz --cases 2000                       fewer, of every kind its share
     python -m tests.fuzz --kind checkpoint --case 1234      one of them again
 
 Prints a line for each failure, one for each kind, and how many passed; ends with 1 if one failed.

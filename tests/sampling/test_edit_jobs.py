@@ -101,7 +101,6 @@ def test_without_a_folder_that_was_named_nothing_is_left(cgd: Cgd) -> None:
     assert not list(Path("runs/diffusion/version_0").glob("edits/*"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("whole", [False, True])
 def test_other_images_masks_networks_and_settings_do_not_go_on(
     whole: bool, scans: Path, cgd: Cgd

@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 from cgd_lightning.diffusion.targets import Target
 from cgd_lightning.sampling.file_names import NAME_BYTES, file_words
 
@@ -62,7 +60,6 @@ def test_long_names_are_cut_between_letters_and_still_differ() -> None:
     assert made[3] == "%0A" * (NAME_BYTES // 3)
 
 
-@pytest.mark.slow
 def test_many_names_that_begin_alike_are_named_in_time_that_grows_with_their_number() -> None:
     """Each is looked at once: with a search from 2 on for each this would take hours."""
     made = words(*(f"{'x' * 900}{i}" for i in range(20_000)))

@@ -431,7 +431,6 @@ with claim(Path("D"), {}) as own:
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("language", ["C", "C.UTF-8"])
 def test_any_name_of_a_class_is_a_file_name(language: str, tmp_path: Path) -> None:
     known = {
@@ -471,7 +470,6 @@ def test_a_disk_that_takes_no_more_is_told_with_the_folder_of_which_nothing_is_l
     assert not folder.exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["png", "npz"])
 def test_killed_again_and_again_a_job_ends_with_the_same_bytes(kind: str, workplace: Path) -> None:
     words = (*SAMPLE, f"--num_samples={20 * KILLS}", "--batch_size=2", f"--format={kind}")

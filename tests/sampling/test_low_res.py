@@ -140,10 +140,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-UP = [
-    *("sample", "--ckpt=runs/up", "--scale=0", "--sampler.steps=3"),
-    *("--device=cpu", "--precision=fp32"),
-]
+UP = ["sample", "--ckpt=runs/up", "--scale=0", "--sampler.steps=3", "--device=cpu"]
 
 
 def written(folder: str) -> Tensor:
@@ -165,9 +162,7 @@ def test_samples_of_a_small_model_are_enlarged_with_their_classes(
     code, _, err = cgd(*UP, "--low_res=first", "--num_samples=4", "--format=npz", "--out=second")
     assert code == 0, err
     assert labels_of("second") == [2, 0, 2, 0]
-    request = Request(
-        "runs/up", scale=0, low_res="first", num_samples=4, sampler=DDIM(3), precision="fp32"
-    )
+    request = Request("runs/up", scale=0, low_res="first", num_samples=4, sampler=DDIM(3))
     assert torch.equal(written("second"), sample(request, device="cpu"))
     again = read_request("second/samples.json")
     assert again.low_res == str(runs / "first")
@@ -184,7 +179,8 @@ def test_a_folder_of_images_is_enlarged_with_the_classes_of_its_folders(
     for index, (name, image) in enumerate(zip(["cat", "owl", "owl"], small_images())):
         (runs / "photos" / name).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image[0].numpy()).save(runs / "photos" / name / f"{index}.png")
-    code, _, err = cgd(*UP, "--low_res=photos", "--num_samples=3", "--format=npz", "--out=up")
+    words = ["--low_res=photos", "--num_samples=3", "--format=npz", "--precision=fp32"]
+    code, _, err = cgd(*UP, *words, "--out=up")
     assert code == 0, err
     assert labels_of("up") == [0, 2, 2]
     expected = generate(upsampler(), [0, 2, 2], DDIM(3), UNGUIDED, low_res=small_images(3))
