@@ -217,7 +217,8 @@ class Peers:
             self._leave(128 + number)
 
     def _say(self, what: str) -> None:
-        print(f"error: {self.command}: {what}", file=sys.stderr, flush=True)
+        with suppress(OSError):  # nobody reads it any more: this process has to end all the same
+            print(f"error: {self.command}: {what}", file=sys.stderr, flush=True)
 
     def _leave(self, status: int) -> None:
         """End this process, unless its command is over."""

@@ -79,7 +79,13 @@ def claimed(
 
 
 def _check_same(job: Mapping[str, Any], processes: Processes) -> None:
-    """Raises InputError unless all processes have read the same networks, images and masks."""
+    """Raises InputError unless all processes compute alike, from the same networks and images."""
+    chosen = sorted({str(other) for other in processes.gather(job.get("precision"))})
+    if len(chosen) > 1:
+        raise InputError(
+            f"the machines of several processes chose different precisions ({', '.join(chosen)}); "
+            "give --precision fp32"
+        )
     read = {name: job[name] for name in ("networks", IMAGES_HASH, MASKS_HASH) if name in job}
     for other in processes.gather(read):
         if differing := differences(other, read):

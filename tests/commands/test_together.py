@@ -114,6 +114,20 @@ def test_processes_that_read_other_networks_make_no_samples(workplace: Path) -> 
     assert not Path("S").exists()
 
 
+def test_processes_of_which_some_are_fast_at_bf16_make_no_samples(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "cgd_lightning.sampling.hardware.fast_bf16",
+        lambda _: os.environ.get("SLURM_PROCID") == "0",
+    )
+    both = fork_two(workplace, slurm, *SAMPLE, "--ckpt=runs/diffusion", "--num_samples=8")
+    assert [ended(process) for process in both] == [1, 1]
+    told = said(workplace, both[0])
+    assert "chose different precisions (bf16, fp32); give --precision fp32" in told
+    assert not Path("S").exists()
+
+
 def running(folder: Path) -> tuple[int, int]:
     """`cgd fit` in `folder`, and the process that it started and waits for."""
     folder.mkdir()
