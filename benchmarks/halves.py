@@ -10,7 +10,7 @@ images. 10 minutes on one core.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from cgd_lightning import checkpoints
 from cgd_lightning.data.vision import MNIST
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
-from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.generate import generate
 from cgd_lightning.diffusion.guidance import Chain, Clamp, ClassifierGuidance
@@ -63,10 +62,11 @@ class ExactClass(Memory):
         return torch.stack([part.logsumexp(1) for part in parts], dim=1)
 
 
-def sampled(denoiser: Denoiser, guide: NoisyClassifier | None, scale: float, count: int) -> Tensor:
+def sampled(denoiser: Denoiser, guide: NoisyClassifier, scale: float, count: int) -> Tensor:
     """So many samples of classes in turn, uint8 (count, C, H, W)."""
     rule = Chain([ClassifierGuidance(scale), Clamp()])
-    labels = [str(index % len(denoiser.class_names)) for index in range(count)]
+    names = denoiser.class_names
+    labels = [names[index % len(names)] for index in range(count)]
     sampler = DDIM(steps=20, eta=1.0, spacing="trailing")
     chunks = generate(denoiser, labels, sampler, rule, guide, batch_size=100)
     return torch.cat([images for _, images in chunks])
@@ -78,7 +78,7 @@ def show(predictor: str, classifier: str, scale: str, report: Mapping[str, float
     print(f"| {predictor} | {classifier} | {scale} | {cells} |", flush=True)
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Samples all pairs of the halves, and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--diffusion", default="runs/mnist-diffusion")
@@ -86,7 +86,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--judge", default="runs/mnist-judge")
     parser.add_argument("--data.root", dest="root", default="data")
     parser.add_argument("--samples", type=int, default=500)
-    given = parser.parse_args(words)
+    given = parser.parse_args()
     data = MNIST(given.root, False)
     train, test = data.split("train"), data.split("test")
     judge = checkpoints.load(given.judge, CleanClassifier)
@@ -94,25 +94,23 @@ def main(words: Sequence[str] | None = None) -> None:
     trained = checkpoints.load(given.diffusion, Denoiser)
     guide = checkpoints.load(given.classifier, NoisyClassifier)
     schedule, images = trained.schedule, train.images / 127.5 - 1
-    spec: DataSpec = trained.data
+    spec, classes = trained.data, len(trained.class_names)
     exact = Denoiser(ExactMean(schedule, images, train.labels), schedule, "x0", spec).eval()
     sure = NoisyClassifier(ExactClass(schedule, images, train.labels), schedule, spec).eval()
-    targets = torch.arange(given.samples) % len(spec.class_names)
+    targets = torch.arange(given.samples) % classes
     print("| predictor | classifier | scale | recognised | FID-lite | precision | recall |")
     print("|---|---|---|---|---|---|---|")
-    real = torch.cat(
-        [(train.labels == label).nonzero()[: given.samples // 10] for label in range(10)]
-    )
-    show("real", "", "", measure(train.images[real[:, 0]], train.labels[real[:, 0]]))
+    of_each = [(train.labels == k).nonzero()[: given.samples // classes, 0] for k in range(classes)]
+    real = torch.cat(of_each)
+    show("real", "", "", measure(train.images[real], train.labels[real]))
     for predictor, denoiser in (("trained", trained), ("exact", exact)):
         for name, classifier, scales in (
-            ("none", None, (0.0,)),
+            ("none", guide, (0.0,)),
             ("trained", guide, (1.0, 2.0, 3.0)),
             ("exact", sure, (1.0,)),
         ):
             for scale in scales:
-                chosen = guide if classifier is None else classifier
-                report = measure(sampled(denoiser, chosen, scale, given.samples), targets)
+                report = measure(sampled(denoiser, classifier, scale, given.samples), targets)
                 show(predictor, name, f"{scale:g}", report)
 
 

@@ -22,8 +22,10 @@ from cgd_lightning.diffusion.schedules import (
     Sigmoid,
     VarianceExploding,
 )
-from tests import forks  # noqa: F401  (what is forked draws its bars under a lock of its own)
 from tests.command_line import cgd, trained, workplace  # noqa: F401  (fixtures)
+from tests.forks import own_lock
+
+os.register_at_fork(after_in_child=own_lock)
 
 if "TESTS_ON_CUDA" not in os.environ:  # make gpu sets it, for tests/gpu
     os.environ["CUDA_VISIBLE_DEVICES"] = ""

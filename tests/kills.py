@@ -12,14 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.command_line import status
+from tests.launched import ENDED, wait_until
 
 KILLS = int(os.environ.get("TEST_KILLS", "3"))
-"""Of a job in each format, before it may end."""
-
-LONGEST = 120
-"""Seconds that a job is waited for."""
-
-ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
+"""Of a job in each format, of a training, and a quarter as many of one on two processes."""
 
 
 # Ctrl-C is ignored by what was started in the background, as these tests may have been.
@@ -62,10 +58,7 @@ def killed_in_a_child(
             os.dup2(nowhere.fileno(), 2)
             os.dup2(nowhere.fileno(), 1)
             os._exit(status(*words))
-    deadline = time.monotonic() + LONGEST
-    while when is not None and not when() and os.waitid(os.P_PID, child, ENDED) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(lambda: when is None or when() or os.waitid(os.P_PID, child, ENDED) is not None)
     time.sleep(after)
     os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL

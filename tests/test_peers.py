@@ -143,3 +143,23 @@ def test_one_that_is_about_to_end_is_waited_for() -> None:
         told = command.lost()
         command.stop()
     assert told == "process 1 of 0 to 1 ended with status 3, and so do the others"
+
+
+def test_one_that_nobody_listens_to_ends_with_the_others() -> None:
+    program = (
+        "import subprocess, time\n"
+        "from cgd_lightning import peers\n"
+        "peers.GRACE = 0.1\n"
+        "with peers.Peers('cgd fit') as command:\n"
+        "    command.watch([subprocess.Popen(['sh', '-c', 'exit 3'])])\n"
+        "    while True:\n"
+        "        try:\n"
+        "            time.sleep(100)\n"
+        "        except BaseException:\n"
+        "            pass\n"  # waits for the others, as the meeting point of processes does
+    )
+    read, write = os.pipe()
+    os.close(read)
+    deaf = subprocess.run([sys.executable, "-c", program], stderr=write, timeout=60)
+    os.close(write)
+    assert deaf.returncode == 1

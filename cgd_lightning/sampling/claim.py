@@ -72,7 +72,8 @@ def claim(folder: Path, request: Mapping[str, Any], keep: bool = False) -> Itera
                 left = False
             pieces = unfinished / secrets.token_hex(8)
             if keep and is_made(folder, request):
-                _discard(unfinished)
+                with suppress(OSError):
+                    _discard(unfinished)
                 yield Claim(folder, pieces, made=True)
                 return
             check_free(folder)
@@ -87,7 +88,8 @@ def claim(folder: Path, request: Mapping[str, Any], keep: bool = False) -> Itera
             finally:
                 kept = keep and not done and holds_any(pieces)
                 if not kept:
-                    _discard(unfinished)
+                    with suppress(OSError):
+                        _discard(unfinished)
     except BaseException as error:
         if held:
             with suppress(OSError):
@@ -119,7 +121,8 @@ def publish(folder: Path) -> None:
         )
     for name in names:
         os.rename(unfinished / WHOLE / name, folder / name)
-    _discard(unfinished)
+    with suppress(OSError):
+        _discard(unfinished)
 
 
 def _left(unfinished: Path, request: Mapping[str, Any], keep: bool) -> bool:
@@ -157,15 +160,15 @@ def _left(unfinished: Path, request: Mapping[str, Any], keep: bool) -> bool:
 
 
 def _discard(unfinished: Path) -> None:
-    """Remove `.unfinished` as far as that can be done.
+    """Remove the folder `.unfinished`, if there is one.
 
     The request goes last: a job that is killed here leaves nothing that does not tell whose it is.
     """
-    with suppress(OSError):
+    if _is_folder(unfinished):
         for path in unfinished.iterdir():
             if path.name != REQUEST:
                 remove(path)
-    shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(unfinished)
 
 
 def _is_folder(path: Path) -> bool:

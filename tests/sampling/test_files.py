@@ -479,59 +479,49 @@ def test_killed_again_and_again_a_job_ends_with_the_same_bytes(kind: str, workpl
     print(f"{kind}: {told_of(outcomes)}")
 
 
+REQUEST = {"seed": 0, "networks": "n"}
+
+
+def killed_by_call(folder: Path, kind: Any, name: str, calls: int) -> None:
+    """Make three samples in `folder`, and be killed by the call after so many of `os.name`."""
+    real, done = getattr(os, name), []
+
+    def called(*words: Any, **options: Any) -> None:
+        if len(done) == calls:
+            raise Killed
+        done.append(words)
+        real(*words, **options)
+
+    with suppress(Killed), claim(folder, REQUEST, keep=True) as own:
+        out = SampleFolder(own, [0, 1, 0], {0: "a", 1: "b"}, kind)
+        out.add(0, torch.zeros(3, 1, 4, 4, dtype=torch.uint8))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, name, called)
+            out.finish({"options": {"seed": 0}, "networks": "n"})
+
+
 @pytest.mark.parametrize("moved", range(1, 5))
 @pytest.mark.parametrize("kind", ["png", "npz"])
 def test_a_job_killed_while_it_names_its_files_is_ended_by_the_next(
     kind: Any, moved: int, tmp_path: Path
 ) -> None:
-    request = {"seed": 0, "networks": "n"}
-    record = {"options": {"seed": 0}, "networks": "n"}
-    wanted = tmp_path / "clean"
-    for folder, names in ((wanted, 9), (tmp_path / "D", moved)):
-        done: list[str] = []
-
-        def rename(one: Any, other: Any, names: int = names, done: list[str] = done) -> None:
-            if len(done) == names:
-                raise Killed
-            done.append(str(other))
-            os.replace(one, other)
-
-        with suppress(Killed), claim(folder, request, keep=True) as own:
-            out = SampleFolder(own, [0, 1, 0], {0: "a", 1: "b"}, kind)
-            out.add(0, torch.zeros(3, 1, 4, 4, dtype=torch.uint8))
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("cgd_lightning.sampling.claim.os.rename", rename)
-                out.finish(record)
+    killed_by_call(tmp_path / "clean", kind, "rename", 9)
+    killed_by_call(tmp_path / "D", kind, "rename", moved)
     assert not (tmp_path / "D/samples.json").exists() or (kind, moved) == ("npz", 4)
-    with claim(tmp_path / "D", request, keep=True) as own:
+    with claim(tmp_path / "D", REQUEST, keep=True) as own:
         assert own.made
-    assert contents(tmp_path / "D") == contents(wanted)
+    assert contents(tmp_path / "D") == contents(tmp_path / "clean")
 
 
 @pytest.mark.parametrize("kind", ["png", "npz"])
 def test_a_job_killed_while_it_removes_what_it_no_longer_needs_is_done(
     kind: Any, tmp_path: Path
 ) -> None:
-    request = {"seed": 0, "networks": "n"}
-    record = {"options": {"seed": 0}, "networks": "n"}
-    left = None
     for removed in range(20):
-        folder, done = tmp_path / f"{removed}", []
-
-        def unlink(path: Any, done: list[Any] = done, most: int = removed, **options: Any) -> None:
-            if len(done) == most:
-                raise Killed
-            done.append(path)
-            os.remove(path, **options)
-
-        with suppress(Killed), claim(folder, request, keep=True) as own:
-            out = SampleFolder(own, [0, 1, 0], {0: "a", 1: "b"}, kind)
-            out.add(0, torch.zeros(3, 1, 4, 4, dtype=torch.uint8))
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("os.unlink", unlink)
-                out.finish(record)
+        folder = tmp_path / f"{removed}"
+        killed_by_call(folder, kind, "unlink", removed)
         left = (folder / ".unfinished").exists()
-        with claim(folder, request, keep=True) as own:
+        with claim(folder, REQUEST, keep=True) as own:
             assert own.made
         assert not (folder / ".unfinished").exists()
         if not left:

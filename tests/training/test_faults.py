@@ -19,10 +19,8 @@ from lightning.pytorch import Callback, Trainer
 from cgd_lightning.files import unfinished_of
 from cgd_lightning.training import slurm
 from cgd_lightning.training.run_folder import discard_unused, run_folder
+from tests.kills import KILLS
 from tests.training.processes import FIT, run, start, weights
-
-KILLS = int(os.environ.get("TEST_KILLS", "3"))
-"""How many trainings are killed at random moments, and a quarter as many of two processes."""
 
 RUN = "runs/classifier/version_0"
 ON = (*FIT, "--ckpt_path=last")
