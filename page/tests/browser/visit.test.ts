@@ -144,8 +144,6 @@ test("the drawing is worked on first where it is looked at, and is headed by wha
   await edit.scrollIntoViewIfNeeded();
   await edit.getByRole("slider").scrollIntoViewIfNeeded();
   await page.locator(".edit[aria-busy=false][data-step]").waitFor();
-  const take = edit.getByRole("button", { name: "Take the chosen picture" });
-  expect(await take.isEnabled()).toBe(true);
   // What the card says of itself whenever it changes, however quickly that is.
   const told = await page.evaluateHandle(() => {
     const card = document.querySelector(".edit");
@@ -153,9 +151,9 @@ test("the drawing is worked on first where it is looked at, and is headed by wha
     new MutationObserver(() => {
       const state = card?.hasAttribute("data-waits") ? "waits" : "shows";
       const heading = card?.querySelector(".back .about")?.textContent;
-      const busy = document.querySelector(".row.guided")?.getAttribute("aria-busy");
-      const taken = card?.querySelector("button:disabled") ? "not yet" : "ready";
-      seen.push(`${state} ${heading}, row busy ${busy}, ${taken}`);
+      const row = document.querySelector(".row.guided");
+      const made = row?.matches("[aria-busy=false]") && row.textContent?.includes("towards 8");
+      seen.push(`${state} ${heading}, row ${made ? "made" : "not yet"}`);
     }).observe(card as Element, { attributes: true });
     return seen;
   });
@@ -165,11 +163,28 @@ test("the drawing is worked on first where it is looked at, and is headed by wha
     .toMatch(/^shows as 8/);
   const seen = await told.jsonValue();
   expect(seen[0]).toMatch(/^waits as 3, s = 2/);
-  expect(seen.find((state) => state.startsWith("shows"))).toBe(
-    "shows as 8, s = 2, row busy true, not yet",
-  );
+  expect(seen.find((state) => state.startsWith("shows"))).toBe("shows as 8, s = 2, row not yet");
+});
+
+test("a picture is taken into the drawing only while a finished one is shown", async () => {
+  await page.goto(`${server.address}#steps=50&target=3&scale=2`);
   await finished(page);
-  await expect.poll(() => take.isEnabled()).toBe(true);
+  // Whether it could be taken, and the step that is shown, whenever either changes.
+  const told = await page.evaluateHandle(() => {
+    const take = document.querySelector(".edit .tools button:last-child");
+    const tile = document.querySelector(".row.guided [data-picture='0']");
+    const seen: string[] = [];
+    const observer = new MutationObserver(() => {
+      const taken = take?.hasAttribute("disabled") ? "not yet" : "ready";
+      seen.push(`${taken} at ${tile?.getAttribute("data-step") === "50" ? "the end" : "a step"}`);
+    });
+    for (const each of [take, tile]) observer.observe(each as Element, { attributes: true });
+    return seen;
+  });
+  await page.locator(".stage").getByRole("button", { name: "8", exact: true }).click();
+  await expect
+    .poll(async () => new Set(await told.jsonValue()), { timeout: 30_000 })
+    .toEqual(new Set(["not yet at a step", "ready at the end"]));
 });
 
 test("a touch on a phone asks for another class, and nothing is wider than the screen", async () => {
