@@ -28,8 +28,8 @@ export async function follow(page: Page, hash: string): Promise<void> {
   await page.evaluate((to) => {
     location.hash = to;
   }, hash);
-  // Once it works on it, the page writes all of its state into the address.
-  await page.waitForFunction(() => location.hash.includes("strength="));
+  // Once it works on it, the page writes all of its state into the address, in its own order.
+  await page.waitForFunction((to) => location.hash !== `#${to}`, hash);
   await finished(page);
 }
 

@@ -121,9 +121,9 @@ test("on a slow device what was there stays: no noise while a slider is held", a
   await expect.poll(dragged, { timeout: 20_000 }).not.toEqual(before);
   expect(new Set(await recorded(page))).toEqual(new Set([30]));
   await page.mouse.up();
-  await finished(page);
   // Once it is let go, and for one tap, the walk is watched.
-  expect(new Set(await recorded(page)).size).toBeGreaterThan(1);
+  await expect.poll(async () => new Set(await recorded(page)).size).toBeGreaterThan(1);
+  await finished(page);
   await recordSteps(page);
   await page.locator("[data-scale='12']").dispatchEvent("click");
   await finished(page);
@@ -338,8 +338,7 @@ test("a target that means nothing is said once the user rests, and the pictures 
   await field.press("Enter");
   expect(await said.textContent()).toContain("No class follows the !");
   await field.fill("3");
-  await finished(page);
-  expect(await pixels(page.locator(".rows"))).toEqual(before);
+  await expect.poll(() => pixels(page.locator(".rows"))).toEqual(before);
 });
 
 test("a seed that is none is said, until another noise is asked for", async () => {
@@ -401,7 +400,7 @@ test("the gradients say their size, and the step in numbers is the one that show
     /Largest in picture 1 at step 5: guided \S+, full colour at \S+; unguided \S+, full/,
   );
   await page.getByRole("radio", { name: "The picture" }).check();
-  expect(await page.locator(".pull").isVisible()).toBe(false);
+  await page.locator(".pull").waitFor({ state: "hidden" });
   const numbers = page.locator(".numbers > :last-child");
   expect(await numbers.textContent()).toContain("where the classifier pulls hardest");
   await page.getByRole("slider", { name: "Step of the walk" }).press("Home");
