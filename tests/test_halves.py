@@ -1,7 +1,10 @@
 """benchmarks/halves.py: what learns the training images by heart is exact for them."""
 
+import math
+
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.distributions import Normal
 
 from cgd_lightning.data.digits import Digits
@@ -43,3 +46,25 @@ def test_both_exact_halves_make_images_of_the_class_that_was_asked_for(
     nearest = distance.argmin(1)
     assert torch.equal(digits.labels[nearest], torch.arange(40) % 10)
     assert distance.gather(1, nearest[:, None]).max() < 8 * 4  # 4 grey levels in the mean
+
+
+def test_a_class_that_is_drawn_afterwards_is_as_frequent_as_the_classifier_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    halves = script("halves", monkeypatch)
+
+    class Brightness(nn.Module):
+        """log odds of "light" against "dark" in proportion to the mean of the image."""
+
+        def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+            assert (t == 0).all()
+            light = 3 * x_t.mean((1, 2, 3))
+            return torch.stack([torch.zeros_like(light), light], dim=1)
+
+    spec = DataSpec((1, 2, 2), ("dark", "light"))
+    guide = NoisyClassifier(Brightness(), Cosine(), spec)
+    for grey in (0, 100, 255):
+        images = torch.full((4000, 1, 2, 2), grey, dtype=torch.uint8)
+        share = halves.drawn(guide, images).double().mean().item()
+        wanted = 1 / (1 + math.exp(-3 * (grey / 127.5 - 1)))
+        assert abs(share - wanted) < 5 * math.sqrt(wanted * (1 - wanted) / 4000)
