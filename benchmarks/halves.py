@@ -76,13 +76,29 @@ def sampled(denoiser: Denoiser, guide: NoisyClassifier, scale: float, count: int
     return torch.cat([images for _, images in chunks])
 
 
-def drawn(classifier: NoisyClassifier, images: Tensor) -> Tensor:
-    """A class for each of the samples (B, C, H, W) by the classifier's p(y | x0), int64 (B,)."""
+def believed(classifier: NoisyClassifier, images: Tensor) -> Tensor:
+    """p(y | x0) of the samples (B, C, H, W) as the classifier has it, (B, K)."""
     chunks = classifier.data.codec.encode(images).split(100)
     with torch.inference_mode():
         log_p = [classifier.log_prob(x0, torch.zeros(len(x0))) for x0 in chunks]
+    return torch.cat(log_p).exp()
+
+
+def drawn(classifier: NoisyClassifier, images: Tensor) -> Tensor:
+    """A class for each of the samples (B, C, H, W) by the classifier's p(y | x0), int64 (B,)."""
     chance = torch.Generator().manual_seed(0)
-    return torch.cat(log_p).exp().multinomial(1, generator=chance)[:, 0]
+    return believed(classifier, images).multinomial(1, generator=chance)[:, 0]
+
+
+def doubted(classifier: NoisyClassifier, images: Tensor, targets: Tensor, seen: Tensor) -> str:
+    """In how many samples (B, C, H, W) the classifier itself does not see what they should show.
+
+    Told of those that show the classes `targets` and of others, by the classes `seen`, both (B,).
+    """
+    p = believed(classifier, images).gather(1, targets[:, None])[:, 0]
+    low, right = p < 0.5, seen == targets
+    parts = (f"{int(low[which].sum())} of {int(which.sum())}" for which in (~right, right))
+    return "p(y | x0) < 0.5: {} samples of other classes, {} of those asked for".format(*parts)
 
 
 def show(predictor: str, classifier: str, scale: str, report: Mapping[str, float]) -> None:
@@ -102,8 +118,8 @@ def main() -> None:
     given = parser.parse_args()
     data = MNIST(given.root, False)
     train, test = data.split("train"), data.split("test")
-    judge = checkpoints.load(given.judge, CleanClassifier)
-    measure = Measure(JudgeFeatures(judge, "judge"), test.images, test.labels)
+    judge = JudgeFeatures(checkpoints.load(given.judge, CleanClassifier), "judge")
+    measure = Measure(judge, test.images, test.labels)
     trained = checkpoints.load(given.diffusion, Denoiser)
     guide = checkpoints.load(given.classifier, NoisyClassifier)
     schedule, images = trained.schedule, train.images / 127.5 - 1
@@ -116,6 +132,7 @@ def main() -> None:
     of_each = [(train.labels == k).nonzero()[: given.samples // classes, 0] for k in range(classes)]
     real = torch.cat(of_each)
     show("real", "", "", measure(train.images[real], train.labels[real]))
+    told = []
     for predictor, denoiser in (("trained", trained), ("exact", exact)):
         unguided = sampled(denoiser, guide, 0.0, given.samples)
         show(predictor, "none", "0", measure(unguided, targets))
@@ -126,8 +143,13 @@ def main() -> None:
             report = measure(unguided, drawn(classifier, unguided))
             show(predictor, f"{name}, afterwards", "", report)
             for scale in scales:
-                report = measure(sampled(denoiser, classifier, scale, given.samples), targets)
-                show(predictor, name, f"{scale:g}", report)
+                made = sampled(denoiser, classifier, scale, given.samples)
+                show(predictor, name, f"{scale:g}", measure(made, targets))
+                if scale == 1:
+                    _, logits = judge.see(judge.codec.encode(made))
+                    doubts = doubted(classifier, made, targets, logits.argmax(1))
+                    told.append(f"{predictor}, {name}, scale 1, {doubts}")
+    print("", *told, sep="\n")
 
 
 if __name__ == "__main__":

@@ -48,23 +48,35 @@ def test_both_exact_halves_make_images_of_the_class_that_was_asked_for(
     assert distance.gather(1, nearest[:, None]).max() < 8 * 4  # 4 grey levels in the mean
 
 
+class Brightness(nn.Module):
+    """log odds of "light" against "dark" in proportion to the mean of the image."""
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        assert (t == 0).all()
+        light = 3 * x_t.mean((1, 2, 3))
+        return torch.stack([torch.zeros_like(light), light], dim=1)
+
+
+GUIDE = NoisyClassifier(Brightness(), Cosine(), DataSpec((1, 2, 2), ("dark", "light")))
+
+
 def test_a_class_that_is_drawn_afterwards_is_as_frequent_as_the_classifier_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     halves = script("halves", monkeypatch)
-
-    class Brightness(nn.Module):
-        """log odds of "light" against "dark" in proportion to the mean of the image."""
-
-        def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-            assert (t == 0).all()
-            light = 3 * x_t.mean((1, 2, 3))
-            return torch.stack([torch.zeros_like(light), light], dim=1)
-
-    spec = DataSpec((1, 2, 2), ("dark", "light"))
-    guide = NoisyClassifier(Brightness(), Cosine(), spec)
     for grey in (0, 100, 255):
         images = torch.full((4000, 1, 2, 2), grey, dtype=torch.uint8)
-        share = halves.drawn(guide, images).double().mean().item()
+        share = halves.drawn(GUIDE, images).double().mean().item()
         wanted = 1 / (1 + math.exp(-3 * (grey / 127.5 - 1)))
         assert abs(share - wanted) < 5 * math.sqrt(wanted * (1 - wanted) / 4000)
+
+
+def test_doubts_are_counted_apart_where_the_sample_shows_another_class(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    halves = script("halves", monkeypatch)
+    greys = torch.tensor([0, 0, 255, 255, 255], dtype=torch.uint8)
+    images = greys[:, None, None, None].expand(5, 1, 2, 2)
+    targets, seen = torch.tensor([1, 0, 1, 1, 0]), torch.tensor([0, 0, 1, 0, 0])
+    told = halves.doubted(GUIDE, images, targets, seen)
+    assert told.endswith("1 of 2 samples of other classes, 1 of 3 of those asked for")
