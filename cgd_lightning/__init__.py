@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cgd_lightning.data.datamodule import NoisingDataModule as NoisingDataModule
     from cgd_lightning.data.digits import Digits as Digits
     from cgd_lightning.data.folder import Folder as Folder
+    from cgd_lightning.data.generated import WithGenerated as WithGenerated
     from cgd_lightning.data.lesions import Lesions as Lesions
     from cgd_lightning.data.vision import MNIST as MNIST
     from cgd_lightning.diffusion.autoencoder import Autoencoder as Autoencoder
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from cgd_lightning.diffusion.guidance import ClassifierFree as ClassifierFree
     from cgd_lightning.diffusion.guidance import ClassifierGuidance as ClassifierGuidance
     from cgd_lightning.diffusion.guidance import CleanGuidance as CleanGuidance
+    from cgd_lightning.diffusion.guidance import DiscriminatorGuidance as DiscriminatorGuidance
     from cgd_lightning.diffusion.guidance import DynamicThreshold as DynamicThreshold
     from cgd_lightning.diffusion.guidance import EntropyScale as EntropyScale
     from cgd_lightning.diffusion.guidance import Interval as Interval
@@ -151,6 +153,7 @@ _HOMES = {
     "Digits": "data.digits",
     "Folder": "data.folder",
     "Lesions": "data.lesions",
+    "WithGenerated": "data.generated",
     "MNIST": "data.vision",
     "CleanClassifier": "diffusion.classifier",
     "NoisyClassifier": "diffusion.classifier",
@@ -163,6 +166,7 @@ _HOMES = {
     "ClassifierFree": "diffusion.guidance",
     "ClassifierGuidance": "diffusion.guidance",
     "CleanGuidance": "diffusion.guidance",
+    "DiscriminatorGuidance": "diffusion.guidance",
     "DynamicThreshold": "diffusion.guidance",
     "EntropyScale": "diffusion.guidance",
     "Interval": "diffusion.guidance",

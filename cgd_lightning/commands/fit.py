@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 import cgd_lightning.data.digits
 import cgd_lightning.data.folder
+import cgd_lightning.data.generated
 import cgd_lightning.data.lesions
 import cgd_lightning.data.vision
 import cgd_lightning.networks

@@ -16,7 +16,7 @@ from cgd_lightning.configuration.parser import OneLineErrors, instantiate
 from cgd_lightning.errors import InputError
 
 OF_THIS_MACHINE = (
-    *("root", "download", "num_workers", "autoencoder"),
+    *("root", "samples", "download", "num_workers", "autoencoder"),
     *("schedule", "predict_timestep"),
 )
 """Options of a data set that never come from a checkpoint.
@@ -36,6 +36,7 @@ def add_data_option(
     # So that the short names of data sets are known.
     import cgd_lightning.data.digits
     import cgd_lightning.data.folder
+    import cgd_lightning.data.generated
     import cgd_lightning.data.lesions
     import cgd_lightning.data.vision  # noqa: F401
     from cgd_lightning.data.datamodule import NoisingDataModule

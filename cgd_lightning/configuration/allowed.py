@@ -109,6 +109,7 @@ READ_ONLY = (
     "diffusion",
     "judge",
     "weak",
+    "discriminator",
     "samples",
     "ckpt",
     "low_res",

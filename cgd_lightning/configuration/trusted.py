@@ -41,6 +41,8 @@ SKIPPED = {
     "autoencoder",
     "classifier",
     "diffusion",
+    "weak",
+    "discriminator",
     "low_res",
     "name",
     "root",

@@ -6,8 +6,7 @@ does not belong there, or a part of its strokes is missing. The pixels that diff
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -17,6 +16,7 @@ from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.data.digits import Digits
 from cgd_lightning.data.images import ImageBatch, ImageTensors
 from cgd_lightning.data.latents import fingerprint
+from cgd_lightning.data.of_another import Images, named_by
 from cgd_lightning.data.planting import DRAWS, plant
 from cgd_lightning.diffusion.noise import philox
 from cgd_lightning.diffusion.schedules import NoiseSchedule
@@ -26,14 +26,6 @@ SPLITS = ("train", "val", "test")
 
 BATCH = 1024
 """Images that are looked at at a time."""
-
-
-class Images(Protocol):
-    """A split, as data sets here give it: torch's own class declares neither of these."""
-
-    def __len__(self) -> int: ...
-
-    def __getitems__(self, indices: list[int], /) -> ImageBatch: ...
 
 
 class Lesions(NoisingDataModule):
@@ -83,7 +75,7 @@ class Lesions(NoisingDataModule):
 
     def prepare_data(self) -> None:
         """Download what the other data set lacks, then as of any."""
-        with _named_by("of"):
+        with named_by("of"):
             self.of.prepare_data()
         super().prepare_data()
 
@@ -113,17 +105,8 @@ class Lesions(NoisingDataModule):
         return torch.cat([data.planted(part).kinds for part in _parts(len(data))])
 
     def _healthy(self, split: str) -> Images:
-        with _named_by("of"):
+        with named_by("of"):
             return cast(Images, self.of.split(split))
-
-
-@contextmanager
-def _named_by(option: str) -> Iterator[None]:
-    """Options of the data set in another are called by the whole name in errors."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(str(error).replace("--data.", f"--data.{option}.")) from error
 
 
 class Lesioned(NamedTuple):

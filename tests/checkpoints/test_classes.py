@@ -44,6 +44,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Attribute": {"rule": ClassifierGuidance(), "classifier": "runs/other", "label": "3"},
     "Autoguidance": {"weak": "runs/weak"},
     "Chain": {"rules": (ClassifierGuidance(), Clamp())},
+    "DiscriminatorGuidance": {"discriminator": "runs/other"},
     "DiffusersAutoencoder": {"block_out_channels": (32,)},
     "DiffusersUNet": {
         "block_out_channels": (32,),

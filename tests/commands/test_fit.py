@@ -174,7 +174,7 @@ WRONG = {
     "no such data": (
         [*TINY_DIFFUSION, "--data=MNISTT"],
         "data: 'MNISTT' is not a NoisingDataModule; did you mean MNIST?; known here: CIFAR10, "
-        "Digits, FashionMNIST, Folder, Lesions, MNIST",
+        "Digits, FashionMNIST, Folder, Lesions, MNIST, WithGenerated",
     ),
     "no such device": ([*TINY_DIFFUSION, "--trainer.accelerator=gpu"], "gpu"),
     "noise alone, and eps to predict": (

@@ -48,6 +48,9 @@ def named_in(place: str, classifier: Any, monkeypatch: pytest.MonkeyPatch) -> li
         options = {"guidance": {"class_path": "Attribute", "init_args": init_args}}
     if place == "weak":
         options = {"guidance": {"class_path": "Autoguidance", "init_args": {"weak": classifier}}}
+    if place == "discriminator":
+        init_args = {"discriminator": classifier}
+        options = {"guidance": {"class_path": "DiscriminatorGuidance", "init_args": init_args}}
     if place == "record":
         Path("record.json").write_text(json.dumps({"options": options}))
         return ["--from=record.json"]
@@ -55,7 +58,7 @@ def named_in(place: str, classifier: Any, monkeypatch: pytest.MonkeyPatch) -> li
     return ["--config=options.yaml"]
 
 
-PLACES = ["record", "config", "environment", "attribute", "weak"]
+PLACES = ["record", "config", "environment", "attribute", "weak", "discriminator"]
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -21,6 +21,7 @@ from cgd_lightning.diffusion.guidance import (
     ClassifierFree,
     ClassifierGuidance,
     CleanGuidance,
+    DiscriminatorGuidance,
     Rule,
 )
 from cgd_lightning.diffusion.level import Level
@@ -112,6 +113,11 @@ CASES = {
     "classifier of Attribute: the gradient is not finite at step 4 of 5 (t = 249.75)": (
         denoiser(),
         Attribute(ClassifierGuidance(1.0), noisy(under=400, kink=True), "a"),
+        None,
+    ),
+    "discriminator of DiscriminatorGuidance: the gradient is not finite at step 4 of 5": (
+        denoiser(),
+        DiscriminatorGuidance(noisy(under=400, kink=True), generated="b"),
         None,
     ),
     "weak of Autoguidance: the prediction is not finite at step 4 of 5 (t = 249.75)": (

@@ -5,6 +5,9 @@ from cgd_lightning.diffusion.guidance.classifier import ClassifierGuidance as Cl
 from cgd_lightning.diffusion.guidance.classifier_free import Autoguidance as Autoguidance
 from cgd_lightning.diffusion.guidance.classifier_free import ClassifierFree as ClassifierFree
 from cgd_lightning.diffusion.guidance.clean import CleanGuidance as CleanGuidance
+from cgd_lightning.diffusion.guidance.discriminator import (
+    DiscriminatorGuidance as DiscriminatorGuidance,
+)
 from cgd_lightning.diffusion.guidance.image_weights import EntropyScale as EntropyScale
 from cgd_lightning.diffusion.guidance.image_weights import ImageWeight as ImageWeight
 from cgd_lightning.diffusion.guidance.image_weights import UnitGradient as UnitGradient

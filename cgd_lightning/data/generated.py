@@ -1,0 +1,157 @@
+"""A data set beside what a diffusion model of it draws, as one more class: generated.
+
+A classifier of it tells what the diffusion model does wrong, for `DiscriminatorGuidance`.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch.utils.data import Dataset
+
+from cgd_lightning.data.class_folders import files_in
+from cgd_lightning.data.datamodule import NoisingDataModule
+from cgd_lightning.data.digits import Digits
+from cgd_lightning.data.folder import MOST_IN_MEMORY, ImageFiles, split_by_class
+from cgd_lightning.data.images import ImageBatch
+from cgd_lightning.data.latents import fingerprint
+from cgd_lightning.data.of_another import Images, named_by
+from cgd_lightning.data.pictures import ENDINGS, decode_as_it_is
+from cgd_lightning.diffusion.schedules import NoiseSchedule
+from cgd_lightning.errors import InputError
+
+GENERATED = "generated"
+"""The class that is added."""
+
+LEAST = 30
+"""Generated images, of which val and test get a tenth each."""
+
+
+class WithGenerated(NoisingDataModule):
+    """Images of another data set in their classes, and generated ones in the class generated.
+
+    In every split there are as many generated images as others: the fewer come round again.
+
+    Args:
+        samples: folder that `cgd sample --scale 0` wrote with the diffusion model of this data set,
+            or any folder of such images, all of them of its shape. A tenth each is held out for val
+            and test; the same images always.
+        of: the data set; Digits() if none is given.
+    """
+
+    def __init__(
+        self,
+        samples: str,
+        of: NoisingDataModule | None = None,
+        schedule: NoiseSchedule | None = None,
+        batch_size: int = 128,
+        num_workers: int = 0,
+        seed: int = 0,
+        predict_timestep: int = 0,
+        shift: int = 0,
+        mirror: bool = False,
+    ) -> None:
+        super().__init__(
+            schedule, batch_size, num_workers, seed, predict_timestep, shift, mirror, None
+        )
+        self.samples, self.of = Path(samples), of or Digits()
+        if self.of.autoencoder is not None:
+            raise InputError(
+                f"of.autoencoder {self.of.autoencoder}: wanted images; a generated one that is "
+                "decoded and encoded again is told from a real one by that"
+            )
+        if GENERATED in self.of.class_names:
+            raise InputError(f"of {self.of.name}: has a class {GENERATED!r} already")
+        self.name = f"{self.of.name} with generated"
+        self.class_names = (*self.of.class_names, GENERATED)
+        self.image_shape = self.of.image_shape
+        self._generated: dict[str, Images] = {}
+
+    def prepare_data(self) -> None:
+        """Download what the other data set lacks, then as of any."""
+        with named_by("of"):
+            self.of.prepare_data()
+        super().prepare_data()
+
+    def split(self, name: str) -> Dataset[ImageBatch]:
+        with named_by("of"):
+            real = self.of.split(name)
+        return Both(real, self._samples()[name], len(self.class_names) - 1)  # type: ignore[arg-type]
+
+    def _samples(self) -> dict[str, Images]:
+        if not self._generated:
+            files = list_samples(self.samples, self.image_shape)
+            size = len(files) * torch.tensor(self.image_shape).prod()
+            for part, places in split_by_class(torch.zeros(len(files)).long(), 0.1).items():
+                chosen = [files[place] for place in places]
+                kept = ImageFiles(chosen, torch.zeros(len(chosen)).long(), self.image_shape)
+                self._generated[part] = kept.in_memory() if size <= MOST_IN_MEMORY else kept
+        return self._generated
+
+
+class Both(Dataset[ImageBatch]):
+    """Real images and generated ones in turn; of the fewer, each comes round again.
+
+    labels: (N,) int64, those of the real ones, and `generated_label`; where those are not known,
+    there are none.
+    """
+
+    def __init__(self, real: Images, generated: Images, generated_label: int) -> None:
+        self.real, self.generated, self.generated_label = real, generated, generated_label
+        self.pairs = max(len(real), len(generated))
+        known = getattr(real, "labels", None)
+        if known is not None:
+            own = known[torch.arange(self.pairs) % len(real)]
+            other = torch.full_like(own, generated_label)
+            self.labels = torch.stack([own, other], dim=1).flatten()
+
+    def __len__(self) -> int:
+        return 2 * self.pairs
+
+    def fingerprint(self) -> str:
+        """A SHA-256, in hexadecimal digits, of what is known of both."""
+        known = f"{fingerprint(self.real)[0]} and {fingerprint(self.generated)[0]}"
+        return hashlib.sha256(known.encode()).hexdigest()
+
+    def __getitem__(self, index: int) -> ImageBatch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> ImageBatch:
+        index = torch.as_tensor(indices)
+        pair, made = index // 2, index % 2 == 1
+        parts, places = [], []
+        for source, mine in ((self.real, ~made), (self.generated, made)):
+            if mine.any():
+                parts.append(source.__getitems__((pair[mine] % len(source)).tolist()))
+                places.append(mine.nonzero().flatten())
+        order = torch.cat(places).argsort()
+        images = torch.cat([part.images for part in parts])[order]
+        labels = torch.cat([part.labels for part in parts])[order]
+        return ImageBatch(images, labels.where(~made, self.generated_label), index)
+
+
+def list_samples(folder: Path, image_shape: tuple[int, int, int]) -> list[Path]:
+    """The pictures of a folder that `cgd sample` wrote, or of any folder, in order.
+
+    Raises InputError for a folder that is not there, one with fewer than LEAST pictures or with
+    none but an array, and pictures that are not of `image_shape`, by the first.
+    """
+    where = f"--data.samples {folder}"
+    advice = "cgd sample --ckpt RUN --scale 0 --num_samples 3000 --out FOLDER makes them"
+    if not folder.is_dir():
+        raise InputError(f"{where}: no such folder; {advice}")
+    if (folder / "samples.npz").exists():
+        raise InputError(f"{where}: holds an array; wanted pictures, by cgd sample --format png")
+    inner = folder / "images"
+    pictures = inner if (folder / "samples.json").exists() and inner.is_dir() else folder
+    files = [path for path in files_in(pictures) if path.suffix.lower() in ENDINGS]
+    if len(files) < LEAST:
+        raise InputError(f"{where}: {len(files)} images; wanted {LEAST} or more; {advice}")
+    found = tuple(decode_as_it_is(files[0]).shape)
+    if found != tuple(image_shape):
+        raise InputError(
+            f"{where}: {files[0].name} is of shape {list(found)}, and the data set's images are "
+            f"{list(image_shape)}; wanted samples of a diffusion model of the same data"
+        )
+    return files
