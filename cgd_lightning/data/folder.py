@@ -116,8 +116,12 @@ class ImageFiles(Dataset[ImageBatch]):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: Sequence[int]) -> ImageBatch:
-        images = torch.stack([decode(self.files[i], self.image_shape) for i in indices])
+        images = torch.stack([self.read(self.files[i]) for i in indices])
         return ImageBatch(images, self.labels[indices], torch.as_tensor(indices))
+
+    def read(self, file: Path) -> Tensor:
+        """The image in `file`, uint8 (C, H, W); InputError if it cannot be taken."""
+        return decode(file, self.image_shape)
 
     def in_memory(self) -> ImageTensors:
         """All of them, decoded once, in threads."""
@@ -135,7 +139,7 @@ class ImageFiles(Dataset[ImageBatch]):
     def _decoded(self, file: Path) -> Tensor | InputError:
         """The image in `file`, or what is wrong with it: all that are wrong are told at once."""
         try:
-            return decode(file, self.image_shape)
+            return self.read(file)
         except InputError as error:
             return error
 

@@ -4,10 +4,12 @@ A classifier of it tells what the diffusion model does wrong, for `Discriminator
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from cgd_lightning.data.class_folders import files_in
@@ -81,13 +83,26 @@ class WithGenerated(NoisingDataModule):
 
     def _samples(self) -> dict[str, Images]:
         if not self._generated:
-            files = list_samples(self.samples, self.image_shape)
-            size = len(files) * torch.tensor(self.image_shape).prod()
+            files = list_samples(self.samples)
+            size = len(files) * math.prod(self.image_shape)
             for part, places in split_by_class(torch.zeros(len(files)).long(), 0.1).items():
                 chosen = [files[place] for place in places]
-                kept = ImageFiles(chosen, torch.zeros(len(chosen)).long(), self.image_shape)
+                kept = SampleFiles(chosen, torch.zeros(len(chosen)).long(), self.image_shape)
                 self._generated[part] = kept.in_memory() if size <= MOST_IN_MEMORY else kept
         return self._generated
+
+
+class SampleFiles(ImageFiles):
+    """Pictures that are taken as they are, for resizing would tell them from the real ones."""
+
+    def read(self, file: Path) -> Tensor:
+        image = decode_as_it_is(file)
+        if tuple(image.shape) != tuple(self.image_shape):
+            raise InputError(
+                f"{file}: of shape {list(image.shape)}, and the data set's images are "
+                f"{list(self.image_shape)}; wanted samples of a diffusion model of the same data"
+            )
+        return image
 
 
 class Both(Dataset[ImageBatch]):
@@ -131,11 +146,11 @@ class Both(Dataset[ImageBatch]):
         return ImageBatch(images, labels.where(~made, self.generated_label), index)
 
 
-def list_samples(folder: Path, image_shape: tuple[int, int, int]) -> list[Path]:
+def list_samples(folder: Path) -> list[Path]:
     """The pictures of a folder that `cgd sample` wrote, or of any folder, in order.
 
     Raises InputError for a folder that is not there, one with fewer than LEAST pictures or with
-    none but an array, and pictures that are not of `image_shape`, by the first.
+    none but an array.
     """
     where = f"--data.samples {folder}"
     advice = "cgd sample --ckpt RUN --scale 0 --num_samples 3000 --out FOLDER makes them"
@@ -148,10 +163,4 @@ def list_samples(folder: Path, image_shape: tuple[int, int, int]) -> list[Path]:
     files = [path for path in files_in(pictures) if path.suffix.lower() in ENDINGS]
     if len(files) < LEAST:
         raise InputError(f"{where}: {len(files)} images; wanted {LEAST} or more; {advice}")
-    found = tuple(decode_as_it_is(files[0]).shape)
-    if found != tuple(image_shape):
-        raise InputError(
-            f"{where}: {files[0].name} is of shape {list(found)}, and the data set's images are "
-            f"{list(image_shape)}; wanted samples of a diffusion model of the same data"
-        )
     return files

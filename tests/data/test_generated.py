@@ -108,7 +108,9 @@ def test_what_cannot_be_is_refused_in_one_line(samples: Path, tmp_path: Path) ->
         assert "\n" not in str(error.value)
 
     refused(r"--data\.samples .*nowhere: no such folder; cgd sample", tmp_path / "nowhere")
-    refused(r"0000\.png is of shape \[1, 16, 16\].* are \[1, 28, 28\]", of=Digits(28))
+    refused(
+        r"32 of 32 images cannot.*\.png: of shape \[1, 16, 16\].* are \[1, 28, 28\]", of=Digits(28)
+    )
     refused(r"of\.autoencoder runs/a: wanted images", of=Digits(autoencoder="runs/a"))
     of_generated = Lesions()
     of_generated.class_names = ("healthy", "generated")
@@ -121,8 +123,11 @@ def test_what_cannot_be_is_refused_in_one_line(samples: Path, tmp_path: Path) ->
     (few / "samples.npz").write_bytes(b"")
     refused(r"holds an array; wanted pictures, by cgd sample --format png", few)
     Image.fromarray(np.zeros((16, 17), np.uint8)).save(samples / "0007.png")
-    (samples / "0009.png").write_bytes(b"no image")
-    refused("0009.png")
+    refused(r"0007\.png: of shape \[1, 16, 17\]")
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(samples / "0007.png")
+    refused(r"0007\.png: of shape \[3, 16, 16\]")
+    (samples / "0007.png").write_bytes(b"no image")
+    refused(r"0007\.png")
 
 
 def test_from_samples_to_a_guided_picture_and_the_same_again(workplace: Path, cgd: Cgd) -> None:
