@@ -10,6 +10,7 @@ from cgd_lightning.checkpoints.hub import is_hub
 from cgd_lightning.checkpoints.runs import beside, find_partner, newest_first, paired
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.denoiser import Denoiser
+from cgd_lightning.diffusion.guidance.discriminator import GENERATED
 from cgd_lightning.errors import InputError
 
 Known = tuple[Path, Card]
@@ -121,7 +122,8 @@ def find_classifier(path: Path, card: Card) -> Path | None:
     """The classifier that goes with a diffusion checkpoint.
 
     That is the one in the same folder, its stored partner, or the newest compatible run beside its
-    own run. Raises InputError for a partner on the Hub: a file does not decide what is fetched.
+    own run, but for one that tells what was generated. Raises InputError for a partner on the Hub:
+    a file does not decide what is fetched.
     """
     if (other := paired(path)) is not None:
         return other
@@ -134,8 +136,10 @@ def find_classifier(path: Path, card: Card) -> Path | None:
         return find_partner(card.partner, beside(path))
     for file in newest_first(beside(path)):
         with suppress(InputError):  # of a file that cannot guide, or is none
-            check_pair((path, card), (file, read(file)))
-            return file
+            found = read(file)
+            check_pair((path, card), (file, found))
+            if GENERATED not in found.class_names or GENERATED in card.class_names:
+                return file
     return None
 
 

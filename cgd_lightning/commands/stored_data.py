@@ -16,7 +16,7 @@ from cgd_lightning.configuration.parser import OneLineErrors, instantiate
 from cgd_lightning.errors import InputError
 
 OF_THIS_MACHINE = (
-    *("root", "samples", "download", "num_workers", "autoencoder"),
+    *("root", "generated", "download", "num_workers", "autoencoder"),
     *("schedule", "predict_timestep"),
 )
 """Options of a data set that never come from a checkpoint.

@@ -110,6 +110,7 @@ READ_ONLY = (
     "judge",
     "weak",
     "discriminator",
+    "generated",
     "samples",
     "ckpt",
     "low_res",

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cgd_lightning.data.class_folders import files_in
+from cgd_lightning.checkpoints import schema
+from cgd_lightning.checkpoints.plain_json import read_mapping
 from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.data.digits import Digits
 from cgd_lightning.data.folder import MOST_IN_MEMORY, ImageFiles, split_by_class
@@ -20,11 +21,13 @@ from cgd_lightning.data.images import ImageBatch
 from cgd_lightning.data.latents import fingerprint
 from cgd_lightning.data.of_another import Images, named_by
 from cgd_lightning.data.pictures import ENDINGS, decode_as_it_is
+from cgd_lightning.diffusion.guidance.discriminator import GENERATED
 from cgd_lightning.diffusion.schedules import NoiseSchedule
-from cgd_lightning.errors import InputError
+from cgd_lightning.errors import InputError, one_line
+from cgd_lightning.files import open_plain
 
-GENERATED = "generated"
-"""The class that is added."""
+MOST_RECORD = 2**24
+"""Bytes of a samples.json."""
 
 LEAST = 30
 """Generated images, of which val and test get a tenth each."""
@@ -33,18 +36,20 @@ LEAST = 30
 class WithGenerated(NoisingDataModule):
     """Images of another data set in their classes, and generated ones in the class generated.
 
-    In every split there are as many generated images as others: the fewer come round again.
+    In every split there are as many generated images as others: the fewer come round again. What
+    guides no diffusion model by class is not sampled with in a training: give
+    `--guided_sampler.every_n_validations 0` with a packaged configuration.
 
     Args:
-        samples: folder that `cgd sample --scale 0` wrote with the diffusion model of this data set,
-            or any folder of such images, all of them of its shape. A tenth each is held out for val
-            and test; the same images always.
+        generated: folder that `cgd sample --scale 0` wrote with the diffusion model of this data
+            set, or any folder of such images, all of them of its shape. A tenth each is held out
+            for val and test; the same images always.
         of: the data set; Digits() if none is given.
     """
 
     def __init__(
         self,
-        samples: str,
+        generated: str,
         of: NoisingDataModule | None = None,
         schedule: NoiseSchedule | None = None,
         batch_size: int = 128,
@@ -57,7 +62,7 @@ class WithGenerated(NoisingDataModule):
         super().__init__(
             schedule, batch_size, num_workers, seed, predict_timestep, shift, mirror, None
         )
-        self.samples, self.of = Path(samples), of or Digits()
+        self.generated, self.of = Path(generated), of or Digits()
         if self.of.autoencoder is not None:
             raise InputError(
                 f"of.autoencoder {self.of.autoencoder}: wanted images; a generated one that is "
@@ -68,7 +73,7 @@ class WithGenerated(NoisingDataModule):
         self.name = f"{self.of.name} with generated"
         self.class_names = (*self.of.class_names, GENERATED)
         self.image_shape = self.of.image_shape
-        self._generated: dict[str, Images] = {}
+        self._parts: dict[str, Images] = {}
 
     def prepare_data(self) -> None:
         """Download what the other data set lacks, then as of any."""
@@ -79,17 +84,17 @@ class WithGenerated(NoisingDataModule):
     def split(self, name: str) -> Dataset[ImageBatch]:
         with named_by("of"):
             real = self.of.split(name)
-        return Both(real, self._samples()[name], len(self.class_names) - 1)  # type: ignore[arg-type]
+        return Both(real, self._drawn()[name], len(self.class_names) - 1)  # type: ignore[arg-type]
 
-    def _samples(self) -> dict[str, Images]:
-        if not self._generated:
-            files = list_samples(self.samples)
+    def _drawn(self) -> dict[str, Images]:
+        if not self._parts:
+            files = list_generated(self.generated)
             size = len(files) * math.prod(self.image_shape)
             for part, places in split_by_class(torch.zeros(len(files)).long(), 0.1).items():
                 chosen = [files[place] for place in places]
                 kept = SampleFiles(chosen, torch.zeros(len(chosen)).long(), self.image_shape)
-                self._generated[part] = kept.in_memory() if size <= MOST_IN_MEMORY else kept
-        return self._generated
+                self._parts[part] = kept.in_memory() if size <= MOST_IN_MEMORY else kept
+        return self._parts
 
 
 class SampleFiles(ImageFiles):
@@ -146,21 +151,40 @@ class Both(Dataset[ImageBatch]):
         return ImageBatch(images, labels.where(~made, self.generated_label), index)
 
 
-def list_samples(folder: Path) -> list[Path]:
-    """The pictures of a folder that `cgd sample` wrote, or of any folder, in order.
+def list_generated(folder: Path) -> list[Path]:
+    """The pictures of a folder that `cgd sample` wrote, or those in any folder, in order.
 
-    Raises InputError for a folder that is not there, one with fewer than LEAST pictures or with
-    none but an array.
+    Raises InputError for a folder that is not there, one of `cgd edit` or of an array, one that was
+    drawn under guidance, and one with fewer than LEAST pictures.
     """
-    where = f"--data.samples {folder}"
+    where = f"--data.generated {folder}"
     advice = "cgd sample --ckpt RUN --scale 0 --num_samples 3000 --out FOLDER makes them"
     if not folder.is_dir():
         raise InputError(f"{where}: no such folder; {advice}")
+    if (folder / "edits.json").exists():
+        raise InputError(f"{where}: a folder that cgd edit wrote; {advice}")
     if (folder / "samples.npz").exists():
         raise InputError(f"{where}: holds an array; wanted pictures, by cgd sample --format png")
-    inner = folder / "images"
-    pictures = inner if (folder / "samples.json").exists() and inner.is_dir() else folder
-    files = [path for path in files_in(pictures) if path.suffix.lower() in ENDINGS]
+    record, pictures = folder / "samples.json", folder
+    if record.exists():
+        _check_unguided(record, where)
+        pictures = folder / "images"
+    found = sorted(pictures.iterdir()) if pictures.is_dir() else []
+    files = [path for path in found if path.suffix.lower() in ENDINGS and path.is_file()]
     if len(files) < LEAST:
         raise InputError(f"{where}: {len(files)} images; wanted {LEAST} or more; {advice}")
     return files
+
+
+def _check_unguided(record: Path, where: str) -> None:
+    """Raises InputError for samples whose record says that they were guided, or is damaged."""
+    try:
+        with open_plain(record, MOST_RECORD) as file:
+            scale = schema.mapping(read_mapping(file.read()).get("options", {})).get("scale")
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{record}: cannot be read ({one_line(error)})") from error
+    if isinstance(scale, int | float) and scale:
+        raise InputError(
+            f"{where}: drawn at scale {scale:g}; wanted what the noise predictor draws alone, by "
+            "cgd sample --scale 0"
+        )

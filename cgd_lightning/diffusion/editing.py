@@ -54,8 +54,9 @@ class Editing:
     def inverted(self, rule: Rule, classifier: Guide | None, index: Tensor) -> Denoise:
         """What the inversion of the images `index` (B,) asks.
 
-        The guided denoiser of what they show. Where nobody says that, the denoiser alone, kept
-        within bounds by the limiters in `rule`, so that at scale 0 it is that of the way back.
+        The guided denoiser of what they show. Where nobody says that, the denoiser with all in
+        `rule` that asks for no class, as limiters and what corrects the denoiser, so that at scale
+        0 it is that of the way back.
         """
         if self.sources is not None:
             y = self.sources[index]
@@ -67,8 +68,8 @@ class Editing:
                 "Start(source=CLASS), or start by noise"
             )
         nothing = torch.full_like(index, null or 0)
-        limiters = Chain([each for each in singles(rule) if each.limits])
-        return limiters.bind(self.denoiser.bind(nothing), None, nothing)
+        kept = [each for each in singles(rule) if each.limits or not _asks(each)]
+        return Chain(kept).bind(self.denoiser.bind(nothing), None, nothing)
 
     def keep(self, denoise: Denoise, index: Tensor) -> Denoise:
         """`denoise` of the images `index` (B,), which stay near them as the start says.
@@ -88,6 +89,11 @@ class Editing:
         """x after every step from the images `index` (B,) up to noise and down again."""
         x0 = self.denoiser.data.codec.encode(self.originals.chosen(index).images)
         return self.start.walk(x0, self.levels, inverted, self.sampler, denoise, noise)
+
+
+def _asks(rule: Rule) -> bool:
+    """Whether a single rule asks for a class."""
+    return bool(rule.guides) or rule.reads_labels
 
 
 def editing(

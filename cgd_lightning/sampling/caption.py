@@ -73,7 +73,7 @@ UNSAID = Caption()
 
 def heading_of(rule: Rule) -> str:
     """How samples are called that `rule` guides, in two words."""
-    if rule.strength == 0 and not rule.guides:
+    if rule.strength == 0 and all(each.limits or not each.strength for each in singles(rule)):
         return "unguided"
     return "guided" if rule.strength is None else f"scale {rule.strength:g}"
 

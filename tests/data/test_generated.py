@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from cgd_lightning import checkpoints
+from cgd_lightning.checkpoints.listed import NO_TRUST
+from cgd_lightning.commands.stored_data import stored_data
 from cgd_lightning.data import generated
 from cgd_lightning.data.digits import Digits
-from cgd_lightning.data.generated import Both, WithGenerated
+from cgd_lightning.data.generated import Both, WithGenerated, list_generated
 from cgd_lightning.data.images import ImageTensors
 from cgd_lightning.data.lesions import Lesions
 from cgd_lightning.errors import InputError
@@ -66,6 +70,10 @@ def test_every_split_has_as_many_generated_images_and_each_is_in_one_split(
     again = WithGenerated(str(samples)).split("val")
     assert torch.equal(again[3].images, data.split("val")[3].images)
     assert again.fingerprint() == data.split("val").fingerprint()
+    assert again.fingerprint() != data.split("test").fingerprint()
+    one = ImageTensors(torch.zeros(1, 1, 16, 16, dtype=torch.uint8), torch.zeros(1).long())
+    other = Both(again.real, one, 10)
+    assert other.fingerprint() != again.fingerprint()
 
 
 def test_a_batch_keeps_the_order_it_was_asked_for_in() -> None:
@@ -107,7 +115,7 @@ def test_what_cannot_be_is_refused_in_one_line(samples: Path, tmp_path: Path) ->
             WithGenerated(str(folder), **options).split("train")  # type: ignore[arg-type]
         assert "\n" not in str(error.value)
 
-    refused(r"--data\.samples .*nowhere: no such folder; cgd sample", tmp_path / "nowhere")
+    refused(r"--data\.generated .*nowhere: no such folder; cgd sample", tmp_path / "nowhere")
     refused(
         r"32 of 32 images cannot.*\.png: of shape \[1, 16, 16\].* are \[1, 28, 28\]", of=Digits(28)
     )
@@ -122,6 +130,23 @@ def test_what_cannot_be_is_refused_in_one_line(samples: Path, tmp_path: Path) ->
     refused("29 images; wanted 30 or more", few)
     (few / "samples.npz").write_bytes(b"")
     refused(r"holds an array; wanted pictures, by cgd sample --format png", few)
+    (few / "edits.json").write_text("{}")
+    refused("a folder that cgd edit wrote", few)
+    ours = tmp_path / "ours"
+    shutil.copytree(samples, ours / "images")
+    shutil.copytree(samples, ours / "images" / ".unfinished")
+    shutil.copy(samples / "0000.png", ours / "grid.png")
+    record = ours / "samples.json"
+    for says, why in (
+        ('{"options": {"scale": 5.0}}', "drawn at scale 5; wanted"),
+        ('{"options": [', "samples.json: cannot be read"),
+        ('{"options": 3}', "samples.json: cannot be read"),
+    ):
+        record.write_text(says)
+        refused(why, ours)
+    for says in ('{"options": {"scale": 0.0}}', '{"options": {"scale": null}}', "{}"):
+        record.write_text(says)
+        assert len(list_generated(ours)) == 40
     Image.fromarray(np.zeros((16, 17), np.uint8)).save(samples / "0007.png")
     refused(r"0007\.png: of shape \[1, 16, 17\]")
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(samples / "0007.png")
@@ -136,12 +161,18 @@ def test_from_samples_to_a_guided_picture_and_the_same_again(workplace: Path, cg
     assert code == 0, err
     kept = [word for word in TINY_CLASSIFIER if not word.startswith("--data.image_size")]
     code, _, err = cgd(
-        "fit", *kept, "--name=discriminator", "--data=WithGenerated", "--data.samples=made"
+        "fit", *kept, "--name=discriminator", "--data=WithGenerated", "--data.generated=made"
     )
     assert code == 0, err
     code, out, err = cgd("info", "runs/discriminator")
     assert code == 0, err
     assert "generated" in out
+
+    diffusion = checkpoints.find("runs/diffusion")
+    nameless = replace(checkpoints.read(diffusion), class_names=[], partner=None)
+    guide = checkpoints.find_classifier(diffusion, nameless)  # not the newest, which would fit
+    assert guide is not None
+    assert guide.parent.parent.name == "classifier"
 
     def sampled(out: str, rules: str, *words: str) -> bytes:
         code, _, err = cgd(
@@ -150,6 +181,19 @@ def test_from_samples_to_a_guided_picture_and_the_same_again(workplace: Path, cg
         )
         assert code == 0, err
         return b"".join(file.read_bytes() for file in sorted(Path(out, "images").iterdir()))
+
+    (file,) = Path("runs/discriminator/version_0").glob("last.ckpt")
+    data = stored_data(file, NO_TRUST)
+    assert data is not None
+    assert data["class_path"] == "cgd_lightning.data.generated.WithGenerated"
+    assert not {"generated", "schedule"} & set(data["init_args"])
+    few = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false")
+    code, _, err = cgd("validate", f"--ckpt_path={file}", *few)
+    assert code == 2
+    assert "give --data.generated" in err.strip().splitlines()[-1]
+    code, out, err = cgd("validate", f"--ckpt_path={file}", "--data.generated=made", *few)
+    assert code == 0, err
+    assert "val/accuracy" in out
 
     term = "{class_path: DiscriminatorGuidance, init_args: {discriminator: runs/discriminator}}"
     corrected = sampled("corrected", f"[{term}, ClassifierGuidance]", "--scale=2")

@@ -107,7 +107,10 @@ def rules(device: str = "cpu") -> dict[str, tuple[Rule, NoisyClassifier | CleanC
         ),
         "classifier-free": (ClassifierFree(3.0), None),
         "autoguidance": (Autoguidance(denoiser(device).requires_grad_(False), 0.0), None),
-        "discriminator": (DiscriminatorGuidance(noisy(device), generated="b"), None),
+        "discriminator": (
+            Chain([strong, DiscriminatorGuidance(noisy(device), generated="b")]),
+            guide,
+        ),
         "rescale": (Chain([strong, Rescale()]), guide),
         "threshold": (Chain([strong, DynamicThreshold()]), guide),
         "projection": (Chain([strong, Projection(0.0, 5.0, -0.5), Clamp()]), guide),

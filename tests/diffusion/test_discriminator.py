@@ -1,12 +1,13 @@
 """Discriminator guidance, with the exact classifier of real and generated: the data's score."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from cgd_lightning.diffusion.classifier import NoisyClassifier
+from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
 from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.generate import generate
 from cgd_lightning.diffusion.guidance import (
@@ -17,8 +18,10 @@ from cgd_lightning.diffusion.guidance import (
 )
 from cgd_lightning.diffusion.samplers import DDIM
 from cgd_lightning.diffusion.schedules import Cosine, Linear, NoiseSchedule
+from cgd_lightning.diffusion.start import Start
 from tests.conftest import NAMES, PRIOR, SHAPE, Mixture, exact_classifier, exact_denoiser
 from tests.diffusion.test_guidance import x_at
+from tests.diffusion.test_terms import told
 
 WRONG = (0.1, 0.3, 0.6)
 """The proportions in which the noise predictor draws the classes, instead of PRIOR."""
@@ -143,17 +146,49 @@ def test_off_outside_its_interval_and_beyond_the_noise_it_knows_nothing_is_asked
         DiscriminatorGuidance("a", weight=Interval(50, 60)).check(Cosine().levels(10))
 
 
+def test_an_inversion_without_a_source_is_corrected_as_the_way_back_is() -> None:
+    """Else a picture of the data would not come back at scale 0."""
+    schedule = Cosine()
+    wrong = exact_denoiser(schedule, weights=WRONG)
+    x0 = Mixture(schedule).sample(64, torch.Generator().manual_seed(4)).clamp(-1, 1)
+    images = ((x0 + 1) * 127.5).round().to(torch.uint8)
+    off = Chain([DiscriminatorGuidance(discriminator(schedule)), ClassifierGuidance(0.0)])
+    changes = []
+    for rule in (Chain([ClassifierGuidance(0.0)]), off):
+        options = {"start": Start(1.0, by="inversion"), "images": images, "batch_size": 64}
+        ((_, back),) = generate(wrong, ["a"] * 64, DDIM(steps=200), rule, None, **options)
+        changes.append((back.int() - images.int()).abs().double().mean())
+    assert changes[0] < 2
+    assert changes[1] < 2 * changes[0] + 1
+
+
 def test_what_is_no_discriminator_is_refused() -> None:
     exact = exact_classifier(Cosine())
-    with pytest.raises(ValueError, match="knows a, b, c; wanted a class 'generated'"):
+    with pytest.raises(
+        ValueError, match="discriminator: knows a, b, c; wanted a class 'generated'"
+    ):
         DiscriminatorGuidance(exact)
-    assert DiscriminatorGuidance(exact, generated="c").bind(exact_denoiser(Cosine()), None, Y)
+    other = exact_denoiser(Cosine())
+    other.data = replace(other.data, class_names=("a", "b"))
+    assert DiscriminatorGuidance(exact, generated="c").bind(other, None, Y) is not other
+    for model, says in (
+        (told(Cosine()), "this diffusion model is told the class"),
+        (other, "knows the classes a, b, c beside generated, and the diffusion model a, b;"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            DiscriminatorGuidance(discriminator(Cosine())).bind(model.bind(Y % 2), None, Y)
+        with pytest.raises(ValueError, match=says):
+            DiscriminatorGuidance(discriminator(Cosine())).check_denoiser(model)
+        DiscriminatorGuidance(discriminator(Cosine()), 0.0).check_denoiser(model)
     rule = DiscriminatorGuidance("runs/a")
     assert rule.models == ("runs/a",)
     with pytest.raises(ValueError, match="discriminator runs/a: knows a, b, c"):
         rule.with_models({"runs/a": exact})
-    with pytest.raises(ValueError, match="discriminator runs/a: no classifier of noisy images"):
+    with pytest.raises(ValueError, match="discriminator runs/a: a Denoiser; wanted a classifier"):
         rule.with_models({"runs/a": exact_denoiser(Cosine())})
+    clean = CleanClassifier(exact.network, exact.data)
+    with pytest.raises(ValueError, match="discriminator: a CleanClassifier; wanted a classifier"):
+        DiscriminatorGuidance(clean)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="discriminator runs/a: not loaded"):
         rule.bind(exact_denoiser(Cosine()), None, Y)
     assert rule.with_models({"runs/a": str(Path("/runs/a"))}).models == ("/runs/a",)

@@ -10,7 +10,13 @@ from PIL.PngImagePlugin import PngImageFile
 
 from cgd_lightning.diffusion.data_spec import DataSpec
 from cgd_lightning.diffusion.denoiser import Denoiser
-from cgd_lightning.diffusion.guidance import Attribute, ClassifierFree, ClassifierGuidance, Rescale
+from cgd_lightning.diffusion.guidance import (
+    Attribute,
+    ClassifierFree,
+    ClassifierGuidance,
+    DiscriminatorGuidance,
+    Rescale,
+)
 from cgd_lightning.diffusion.samplers import DDIM
 from cgd_lightning.diffusion.schedules import Cosine
 from cgd_lightning.diffusion.targets import Target
@@ -21,6 +27,7 @@ from cgd_lightning.sampling.files import SampleFolder
 from cgd_lightning.sampling.request import Request
 from tests.conftest import exact_denoiser
 
+CORRECTED = DiscriminatorGuidance("/home/me/runs/discriminator")
 SMILE = Attribute(ClassifierGuidance(2.0), "/home/me/runs/smile", "smiling")
 
 
@@ -33,6 +40,9 @@ SMILE = Attribute(ClassifierGuidance(2.0), "/home/me/runs/smile", "smiling")
         (Request(guidance=ClassifierGuidance(2.5)), "scale 2.5", True),
         (Request(guidance=[ClassifierGuidance(2.0), Rescale()], scale=0), "unguided", False),
         (Request(guidance=[ClassifierGuidance(2.0), SMILE], scale=0), "scale 0", True),
+        (Request(guidance=[CORRECTED, ClassifierGuidance(2.0)], scale=0), "scale 0", False),
+        (Request(guidance=[CORRECTED, ClassifierGuidance(2.0)]), "scale 2", True),
+        (Request(guidance=CORRECTED, scale=0), "unguided", False),
     ],
 )
 def test_the_heading_tells_the_scale_and_rows_have_names_if_they_were_asked_for_a_class(

@@ -3,9 +3,9 @@
     eps~ = eps - s sigma_t grad [log p(real | x_t) - log p(generated | x_t)]
 
 Where images of both kinds are equally frequent, p(real | x_t) / p(generated | x_t) of the exact
-classifier is q(x_t) / p(x_t), of the data and of what the noise predictor draws: at s = 1 its score
-becomes that of the data. Kim et al. 2023 (arXiv:2211.17091), section 4. Other proportions change
-the ratio by a constant, and no gradient.
+classifier is q(x_t) / p(x_t), of the data and of what the noise predictor draws, noised alike.
+Other proportions change the ratio by a constant, and no gradient. So at s = 1, where -eps / sigma_t
+is the score of p(x_t), it becomes that of q(x_t): Kim et al. 2023 (arXiv:2211.17091).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,15 @@ import torch
 from torch import Tensor
 
 from cgd_lightning.diffusion.classifier import NoisyClassifier, check_statistics
-from cgd_lightning.diffusion.denoiser import Denoise, Prediction
+from cgd_lightning.diffusion.denoiser import Denoise, Denoiser, Labelled, Prediction
 from cgd_lightning.diffusion.guidance.classifier import input_gradient
 from cgd_lightning.diffusion.guidance.rule import Guide, Rule
 from cgd_lightning.diffusion.guidance.weights import CONSTANT, Weight, check_weight
 from cgd_lightning.diffusion.level import Level
 from cgd_lightning.errors import InputError
+
+GENERATED = "generated"
+"""The class of what a noise predictor drew, as `WithGenerated` calls it."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,9 @@ class DiscriminatorGuidance(Rule):
 
         eps~ = eps - scale * weight(level) * sigma_t * grad [log p(real) - log p(generated)]
 
-    Whatever class is asked for, it corrects the noise predictor; in a list it stands before the
-    rule that asks for the class. Outside the noise levels that the classifier was trained on, and
-    where x_t is noise alone, the term is 0.
+    It corrects an unconditional noise predictor, whatever class is asked for. Where another rule of
+    a list has a scale, that one stands last: `--scale` is its. Outside the noise levels that the
+    classifier was trained on, and where x_t is noise alone, the term is 0.
 
     Args:
         discriminator: run or file of that classifier, trained with `--data WithGenerated`; in
@@ -46,23 +49,17 @@ class DiscriminatorGuidance(Rule):
 
     discriminator: str | NoisyClassifier
     scale: float = 1.0
-    generated: str = "generated"
+    generated: str = GENERATED
     weight: Weight | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.discriminator, NoisyClassifier):
-            self._place(self.discriminator, "this classifier")
+        if not isinstance(self.discriminator, str):
+            self._check(self.discriminator, "discriminator")
 
     def with_models(self, models: Mapping[str, Any]) -> Rule:
         name = self.discriminator
-        model = models.get(name) if isinstance(name, str) else None
-        if model is not None and not isinstance(model, str):
-            if not isinstance(model, NoisyClassifier):
-                raise InputError(
-                    f"discriminator {name}: no classifier of noisy images; wanted one that was "
-                    "trained with --data WithGenerated"
-                )
-            self._place(model, f"discriminator {name}")
+        if isinstance(name, str) and not isinstance(models.get(name, name), str):
+            self._check(models[name], f"discriminator {name}")
         return super().with_models(models)
 
     @property
@@ -76,27 +73,54 @@ class DiscriminatorGuidance(Rule):
     def check(self, levels: Sequence[Level]) -> None:
         check_weight(self.scale != 0, self.weight or CONSTANT, levels)
 
-    def _place(self, model: NoisyClassifier, what: str) -> int:
-        """The place of the class of generated images; InputError if there is none."""
+    def check_denoiser(self, denoiser: Denoiser) -> None:
+        """Raises InputError for a denoiser that cannot be corrected by this discriminator.
+
+        That is one that is told the class, or one of other classes.
+        """
+        if self.scale == 0 or isinstance(self.discriminator, str):
+            return
+        if denoiser.conditional:
+            raise InputError(
+                "discriminator: this diffusion model is told the class, and what it draws of one "
+                "is held against all data; correct an unconditional one"
+            )
+        real = tuple(name for name in self.discriminator.class_names if name != self.generated)
+        if denoiser.class_names and denoiser.class_names != real:
+            raise InputError(
+                f"discriminator: knows the classes {', '.join(real)} beside {self.generated}, and "
+                f"the diffusion model {', '.join(denoiser.class_names)}; take one trained on the "
+                "same data"
+            )
+
+    def _check(self, model: Any, what: str) -> None:
+        """Raises InputError unless it is a classifier that knows generated images from others."""
+        if not isinstance(model, NoisyClassifier):
+            raise InputError(
+                f"{what}: a {type(model).__name__}; wanted a classifier of noisy images that was "
+                "trained with --data WithGenerated"
+            )
         names = model.class_names
         if self.generated not in names or len(names) < 2:
             raise InputError(
                 f"{what}: knows {', '.join(names)}; wanted a class {self.generated!r} among "
                 "others, as --data WithGenerated gives it"
             )
-        return names.index(self.generated)
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
         if self.scale == 0:
             return denoise
         model = self.discriminator
-        if not isinstance(model, NoisyClassifier):
+        if isinstance(model, str):
             raise InputError(
                 f"discriminator {model}: not loaded; put it in by with_models(), or give the "
                 "classifier itself"
             )
         check_statistics(model)
-        place, weight = self._place(model, "this classifier"), self.weight or CONSTANT
+        first = denoise.denoiser if isinstance(denoise, Labelled) else denoise
+        if isinstance(first, Denoiser):
+            self.check_denoiser(first)
+        place, weight = model.class_names.index(self.generated), self.weight or CONSTANT
 
         def guided(x_t: Tensor, level: Level) -> Prediction:
             prediction = denoise(x_t, level)
