@@ -49,8 +49,18 @@ def commands(page: Path) -> Iterator[list[str]]:
             words = shlex.split(plain, comments=True)
             starts = [i for i, word in enumerate(words) if word == "cgd"]
             for start, end in zip(starts, [*starts[1:], len(words)]):
-                told = " ".join(words[start + 1 : end]).split(" > ")[0].split("; ")[0]
-                yield shlex.split(told.rstrip("; ")) if told.isascii() else []
+                told = list(_until_its_end(words[start + 1 : end]))
+                yield told if " ".join(told).isascii() else []
+
+
+def _until_its_end(words: list[str]) -> Iterator[str]:
+    """The words of a command, without what the shell does after it."""
+    for word in words:
+        if word == ">":
+            return
+        yield word.rstrip(";")
+        if word.endswith(";"):
+            return
 
 
 SAID = {" ".join(words): words for page in PAGES for words in commands(page) if words}
