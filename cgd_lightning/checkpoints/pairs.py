@@ -17,10 +17,13 @@ Known = tuple[Path, Card]
 """A checkpoint file and its card."""
 
 
-def check_pair(diffusion: Known, classifier: Known) -> None:
+ANOTHER = "give a classifier trained on the same data with --classifier"
+
+
+def check_pair(diffusion: Known, classifier: Known, advice: str = ANOTHER) -> None:
     """Raises InputError unless the classifier can guide the diffusion model.
 
-    The message names both files and both values.
+    The message names both files and both values, and ends with `advice`.
     """
     check_kind(diffusion, Denoiser)
     check_kind(classifier, NoisyClassifier)
@@ -29,10 +32,7 @@ def check_pair(diffusion: Known, classifier: Known) -> None:
         if clash and name == "codec":
             raise InputError(f"these two do not pair: {_other_space(diffusion, classifier)}")
         if clash and getattr(diffusion[1], name):
-            raise InputError(
-                f"these two do not pair: {clash}; give a classifier trained on the same data with "
-                "--classifier"
-            )
+            raise InputError(f"these two do not pair: {clash}; {advice}")
 
 
 def check_shapes(one: Known, other: Known) -> None:

@@ -151,6 +151,8 @@ def _in_one_line(error: Exception, peers: Peers) -> str:
 
     if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
         return printable(f"{error.filename}: a file, where a folder was wanted; give another name")
+    if isinstance(error, InputError) and str(error).startswith("Caught InputError in DataLoader"):
+        return printable(str(error).rpartition("InputError: ")[2])  # without a worker's traceback
     if isinstance(error, InputError | FloatingPointError | OSError | UnicodeError):
         return printable(str(error))
     if isinstance(error, RuntimeError) and type(error).__name__ == "OutOfMemoryError":

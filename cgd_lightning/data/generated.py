@@ -65,8 +65,8 @@ class WithGenerated(NoisingDataModule):
         self.generated, self.of = Path(generated), of or Digits()
         if self.of.autoencoder is not None:
             raise InputError(
-                f"of.autoencoder {self.of.autoencoder}: wanted images; a generated one that is "
-                "decoded and encoded again is told from a real one by that"
+                f"of.autoencoder {self.of.autoencoder}: leave it out; in latents, what is decoded "
+                "and encoded again is told from what is real by that"
             )
         if GENERATED in self.of.class_names:
             raise InputError(f"of {self.of.name}: has a class {GENERATED!r} already")

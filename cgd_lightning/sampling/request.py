@@ -45,6 +45,10 @@ class RequestError(InputError):
         self.setting = setting
 
 
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 2**63
+
+
 @dataclass(frozen=True)
 class Request:
     """Which samples are wanted.
@@ -109,11 +113,10 @@ class Request:
 
     def _check_types(self) -> None:
         rules = self.guidance if isinstance(self.guidance, list | tuple) else [self.guidance]
-        number = type(self.scale) in (int, float) and abs(self.scale or 0) < 2**63
         own = self.classifier
         spec = isinstance(own, Mapping) and isinstance(own.get("class_path"), str)
         for name, right, wanted in (
-            ("scale", self.scale is None or number, "a finite number"),
+            ("scale", self.scale is None or _is_number(self.scale), "a finite number"),
             ("labels", isinstance(self.labels, str | None), "text, as '3,7'"),
             ("seed", type(self.seed) is int and abs(self.seed) < 2**63, "an integer below 2^63"),
             ("ckpt", isinstance(self.ckpt, str | Path | None), "a path"),
@@ -143,6 +146,12 @@ class Request:
                 f"before it, as in '{hint}', or for none guidance=ClassifierGuidance scale=0",
                 "guidance",
             )
+        for rule in single:
+            if not (rule.strength is None or _is_number(rule.strength)):
+                raise RequestError(
+                    f": {type(rule).__name__} at scale {rule.strength!r}; wanted a finite number",
+                    "guidance",
+                )
         if self.scale is not None and Chain(self.rules).outermost() is None:
             raise RequestError(f": none of {names} takes one; leave it out, or add a term", "scale")
 

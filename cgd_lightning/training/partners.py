@@ -129,6 +129,12 @@ class Partners:
         self.notices.once(f"{kind}: {named}; {without}", trainer)
 
 
+WITHOUT_SAMPLES = (
+    "name a diffusion model of the same data by --guided_sampler.diffusion, or make no samples by "
+    "--guided_sampler.every_n_validations 0"
+)
+
+
 def partner_of(module: TrainingModule) -> str:
     """The kind of network that goes with the one in training."""
     return "classifier" if isinstance(module.ema, Denoiser) else "diffusion"
@@ -147,7 +153,7 @@ def check(kind: str, file: Path, module: TrainingModule) -> None:
     elif kind == "classifier":
         checkpoints.check_pair(mine, theirs)
     else:
-        checkpoints.check_pair(theirs, mine)
+        checkpoints.check_pair(theirs, mine, WITHOUT_SAMPLES)
 
 
 def _newest(where: str | None, runs: Path) -> tuple[Path | None, float]:

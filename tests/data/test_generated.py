@@ -119,7 +119,7 @@ def test_what_cannot_be_is_refused_in_one_line(samples: Path, tmp_path: Path) ->
     refused(
         r"32 of 32 images cannot.*\.png: of shape \[1, 16, 16\].* are \[1, 28, 28\]", of=Digits(28)
     )
-    refused(r"of\.autoencoder runs/a: wanted images", of=Digits(autoencoder="runs/a"))
+    refused(r"of\.autoencoder runs/a: leave it out", of=Digits(autoencoder="runs/a"))
     of_generated = Lesions()
     of_generated.class_names = ("healthy", "generated")
     refused("has a class 'generated' already", of=of_generated)
@@ -155,7 +155,9 @@ def test_what_cannot_be_is_refused_in_one_line(samples: Path, tmp_path: Path) ->
     refused(r"0007\.png")
 
 
-def test_from_samples_to_a_guided_picture_and_the_same_again(workplace: Path, cgd: Cgd) -> None:
+def test_from_samples_to_a_guided_picture_and_the_same_again(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, cgd: Cgd
+) -> None:
     few = ("--num_samples=30", "--sampler.steps=3", "--batch_size=30")
     code, _, err = cgd("sample", "--ckpt=runs/diffusion", "--scale=0", *few, "--out=made")
     assert code == 0, err
@@ -173,6 +175,17 @@ def test_from_samples_to_a_guided_picture_and_the_same_again(workplace: Path, cg
     guide = checkpoints.find_classifier(diffusion, nameless)  # not the newest, which would fit
     assert guide is not None
     assert guide.parent.parent.name == "classifier"
+
+    fit = ("fit", *kept, "--data=WithGenerated", "--data.generated=made")
+    code, _, err = cgd(*fit, "--guided_sampler.every_n_validations=1")
+    assert code == 1
+    assert "--guided_sampler.every_n_validations 0" in err.strip().splitlines()[-1]
+    Path("made/images/0003-3.png").write_bytes(b"no image")
+    monkeypatch.setattr(generated, "MOST_IN_MEMORY", 0)
+    code, _, err = cgd(*fit, "--data.num_workers=1", "--trainer.max_steps=60")
+    assert code == 1
+    assert "0003-3.png" in err.strip().splitlines()[-1]
+    assert "Traceback" not in err.strip().splitlines()[-1]
 
     def sampled(out: str, rules: str, *words: str) -> bytes:
         code, _, err = cgd(

@@ -209,6 +209,12 @@ VALUES = {
     "scale 'high': wanted a finite number": {"scale": "high"},
     "scale nan: wanted a finite number": {"scale": float("nan")},
     "scale inf: wanted a finite number": {"scale": float("inf")},
+    "guidance: ClassifierGuidance at scale inf; wanted a finite number": {
+        "guidance": [ClassifierGuidance(float("inf")), ClassifierGuidance()]
+    },
+    "guidance: ClassifierGuidance at scale nan; wanted a finite number": {
+        "guidance": Attribute(ClassifierGuidance(float("nan")), "runs/a", "3")
+    },
     "classifier {}: wanted a path": {"classifier": {}},
     r"labels \[3, 7\]: wanted text": {"labels": [3, 7]},
     "seed 0.5: wanted an integer": {"seed": 0.5},

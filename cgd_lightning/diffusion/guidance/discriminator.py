@@ -102,9 +102,11 @@ class DiscriminatorGuidance(Rule):
             )
         names = model.class_names
         if self.generated not in names or len(names) < 2:
+            usual = self.generated == GENERATED
+            advice = "train it with --data WithGenerated" if usual else "name the one it has"
             raise InputError(
                 f"{what}: knows {', '.join(names)}; wanted a class {self.generated!r} among "
-                "others, as --data WithGenerated gives it"
+                f"others, of generated images; {advice}"
             )
 
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
