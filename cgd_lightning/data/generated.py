@@ -36,9 +36,9 @@ LEAST = 30
 class WithGenerated(NoisingDataModule):
     """Images of another data set in their classes, and generated ones in the class generated.
 
-    In every split there are as many generated images as others: the fewer come round again. What
-    guides no diffusion model by class is not sampled with in a training: give
-    `--guided_sampler.every_n_validations 0` with a packaged configuration.
+    In every split there are as many generated images as others: the fewer come round again. A
+    classifier of them asks for no class by itself: train it by a packaged configuration with
+    `--guided_sampler.every_n_validations 0`.
 
     Args:
         generated: folder that `cgd sample --scale 0` wrote with the diffusion model of this data
