@@ -2,9 +2,9 @@
 
 from cgd_lightning.diffusion.denoiser import Denoiser
 from cgd_lightning.diffusion.guidance import Rule
-from cgd_lightning.diffusion.guidance.rule import Guide
+from cgd_lightning.diffusion.guidance.rule import Guide, singles
 from cgd_lightning.errors import InputError
-from cgd_lightning.sampling.request import Request, RequestError
+from cgd_lightning.sampling.request import Request, RequestError, is_number
 
 SEVERAL = "'[{class_path: ClassifierGuidance}, ...]'"
 
@@ -19,6 +19,16 @@ def check_sampler(request: Request, denoiser: Denoiser, called: str) -> None:
         request.sampler.check(denoiser, clamped, called)
     except InputError as error:
         raise RequestError(f".{error}", "sampler") from error
+
+
+def check_scales(rule: Rule) -> None:
+    """Raises RequestError for a scale that is no number, which no samples.json can hold."""
+    for each in singles(rule):
+        if not (each.strength is None or is_number(each.strength)):
+            raise RequestError(
+                f": {type(each).__name__} at scale {each.strength!r}; wanted a finite number",
+                "guidance",
+            )
 
 
 def check_labels(request: Request, rule: Rule, denoiser: Denoiser) -> None:

@@ -45,7 +45,8 @@ class RequestError(InputError):
         self.setting = setting
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether `value` can be a scale: a finite number, not too large for what reads it."""
     return type(value) in (int, float) and abs(value) < 2**63
 
 
@@ -116,7 +117,7 @@ class Request:
         own = self.classifier
         spec = isinstance(own, Mapping) and isinstance(own.get("class_path"), str)
         for name, right, wanted in (
-            ("scale", self.scale is None or _is_number(self.scale), "a finite number"),
+            ("scale", self.scale is None or is_number(self.scale), "a finite number"),
             ("labels", isinstance(self.labels, str | None), "text, as '3,7'"),
             ("seed", type(self.seed) is int and abs(self.seed) < 2**63, "an integer below 2^63"),
             ("ckpt", isinstance(self.ckpt, str | Path | None), "a path"),
@@ -146,12 +147,6 @@ class Request:
                 f"before it, as in '{hint}', or for none guidance=ClassifierGuidance scale=0",
                 "guidance",
             )
-        for rule in single:
-            if not (rule.strength is None or _is_number(rule.strength)):
-                raise RequestError(
-                    f": {type(rule).__name__} at scale {rule.strength!r}; wanted a finite number",
-                    "guidance",
-                )
         if self.scale is not None and Chain(self.rules).outermost() is None:
             raise RequestError(f": none of {names} takes one; leave it out, or add a term", "scale")
 

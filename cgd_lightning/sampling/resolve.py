@@ -23,7 +23,7 @@ from cgd_lightning.diffusion.guidance import (
 )
 from cgd_lightning.diffusion.guidance.rule import singles
 from cgd_lightning.errors import InputError
-from cgd_lightning.sampling.checks import check_labels, check_sampler, check_start
+from cgd_lightning.sampling.checks import check_labels, check_sampler, check_scales, check_start
 from cgd_lightning.sampling.hardware import PRECISIONS, pick_device, pick_dtype
 from cgd_lightning.sampling.job import Job
 from cgd_lightning.sampling.low_res import read_low_res
@@ -135,6 +135,7 @@ def load_pair(
         say(f"model in the guidance: {name} is {file}")
     files = _absolute(pair.rule, loader.taken)
     rule = request.rule(denoiser.data.codec).with_models(models)
+    check_scales(rule)
     for each in singles(rule):
         if isinstance(each, DiscriminatorGuidance):
             each.check_denoiser(denoiser)

@@ -209,12 +209,6 @@ VALUES = {
     "scale 'high': wanted a finite number": {"scale": "high"},
     "scale nan: wanted a finite number": {"scale": float("nan")},
     "scale inf: wanted a finite number": {"scale": float("inf")},
-    "guidance: ClassifierGuidance at scale inf; wanted a finite number": {
-        "guidance": [ClassifierGuidance(float("inf")), ClassifierGuidance()]
-    },
-    "guidance: ClassifierGuidance at scale nan; wanted a finite number": {
-        "guidance": Attribute(ClassifierGuidance(float("nan")), "runs/a", "3")
-    },
     "classifier {}: wanted a path": {"classifier": {}},
     r"labels \[3, 7\]: wanted text": {"labels": [3, 7]},
     "seed 0.5: wanted an integer": {"seed": 0.5},
@@ -226,6 +220,14 @@ VALUES = {
 def test_values_out_of_range_are_refused_when_the_request_is_made(says: str, values: dict) -> None:
     with pytest.raises(RequestError, match=says):
         Request(**values)
+
+
+@pytest.mark.parametrize("scale", [float("inf"), float("nan"), 1e30])
+def test_a_scale_in_a_list_that_is_no_number_is_refused(scale: float, workplace: Path) -> None:
+    """A samples.json could not be read that has one."""
+    rules = [ClassifierGuidance(scale), ClassifierGuidance()]
+    with pytest.raises(RequestError, match=r"ClassifierGuidance at scale .*; wanted a finite num"):
+        resolve(replace(FEW, guidance=rules), device="cpu")
 
 
 def test_again_checks_what_resolve_checks(workplace: Path) -> None:
