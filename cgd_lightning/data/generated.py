@@ -19,7 +19,7 @@ from cgd_lightning.data.digits import Digits
 from cgd_lightning.data.folder import MOST_IN_MEMORY, ImageFiles, split_by_class
 from cgd_lightning.data.images import ImageBatch
 from cgd_lightning.data.latents import fingerprint
-from cgd_lightning.data.of_another import Images, named_by
+from cgd_lightning.data.of_another import Images, OfAnother
 from cgd_lightning.data.pictures import ENDINGS, decode_as_it_is
 from cgd_lightning.diffusion.guidance.discriminator import GENERATED
 from cgd_lightning.diffusion.schedules import NoiseSchedule
@@ -33,7 +33,7 @@ LEAST = 30
 """Generated images, of which val and test get a tenth each."""
 
 
-class WithGenerated(NoisingDataModule):
+class WithGenerated(OfAnother):
     """Images of another data set in their classes, and generated ones in the class generated.
 
     In every split there are as many generated images as others: the fewer come round again. A
@@ -75,16 +75,8 @@ class WithGenerated(NoisingDataModule):
         self.image_shape = self.of.image_shape
         self._parts: dict[str, Images] = {}
 
-    def prepare_data(self) -> None:
-        """Download what the other data set lacks, then as of any."""
-        with named_by("of"):
-            self.of.prepare_data()
-        super().prepare_data()
-
     def split(self, name: str) -> Dataset[ImageBatch]:
-        with named_by("of"):
-            real = self.of.split(name)
-        return Both(real, self._drawn()[name], len(self.class_names) - 1)  # type: ignore[arg-type]
+        return Both(self.split_of(name), self._drawn()[name], len(self.class_names) - 1)
 
     def _drawn(self) -> dict[str, Images]:
         if not self._parts:

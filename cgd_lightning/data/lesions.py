@@ -16,7 +16,7 @@ from cgd_lightning.data.datamodule import NoisingDataModule
 from cgd_lightning.data.digits import Digits
 from cgd_lightning.data.images import ImageBatch, ImageTensors
 from cgd_lightning.data.latents import fingerprint
-from cgd_lightning.data.of_another import Images, named_by
+from cgd_lightning.data.of_another import Images, OfAnother
 from cgd_lightning.data.planting import DRAWS, plant
 from cgd_lightning.diffusion.noise import philox
 from cgd_lightning.diffusion.schedules import NoiseSchedule
@@ -28,7 +28,7 @@ BATCH = 1024
 """Images that are looked at at a time."""
 
 
-class Lesions(NoisingDataModule):
+class Lesions(OfAnother):
     """Images of another data set, half of them with a planted lesion: healthy or sick.
 
     A lesion is a stroke, a blot or a gap in the strokes, as bold as the strokes of its image, and
@@ -73,15 +73,9 @@ class Lesions(NoisingDataModule):
         self.image_shape = self.of.image_shape
         self._planted: dict[str, Dataset[ImageBatch]] = {}
 
-    def prepare_data(self) -> None:
-        """Download what the other data set lacks, then as of any."""
-        with named_by("of"):
-            self.of.prepare_data()
-        super().prepare_data()
-
     def split(self, name: str) -> Dataset[ImageBatch]:
         if name not in self._planted:
-            healthy = self._healthy(name)
+            healthy = self.split_of(name)
             streamed = Planted(healthy, self.lesion_seed, SPLITS.index(name))
             fits = isinstance(healthy, ImageTensors)
             self._planted[name] = streamed.in_memory() if fits else streamed
@@ -89,11 +83,11 @@ class Lesions(NoisingDataModule):
 
     def originals(self, split: str) -> Tensor:
         """The images of a split before anything was planted, uint8 (N, C, H, W)."""
-        return torch.cat([batch.images for batch in _batches(self._healthy(split))])
+        return torch.cat([batch.images for batch in _batches(self.split_of(split))])
 
     def masks(self, split: str) -> Tensor:
         """The pixels that a lesion changed, bool (N, 1, H, W); none of a healthy image."""
-        pairs = zip(_batches(self._healthy(split)), _batches(cast(Images, self.split(split))))
+        pairs = zip(_batches(self.split_of(split)), _batches(cast(Images, self.split(split))))
         return torch.cat([(a.images != b.images).any(dim=1, keepdim=True) for a, b in pairs])
 
     def kinds(self, split: str) -> Tensor:
@@ -103,10 +97,6 @@ class Lesions(NoisingDataModule):
             return data.kinds
         assert isinstance(data, Planted)
         return torch.cat([data.planted(part).kinds for part in _parts(len(data))])
-
-    def _healthy(self, split: str) -> Images:
-        with named_by("of"):
-            return cast(Images, self.of.split(split))
 
 
 class Lesioned(NamedTuple):

@@ -15,12 +15,7 @@ from cgd_lightning.checkpoints.foreign import own_classifier
 from cgd_lightning.checkpoints.published import is_published, published_classifier
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier, in_space_of
 from cgd_lightning.diffusion.denoiser import Denoiser
-from cgd_lightning.diffusion.guidance import (
-    Chain,
-    ClassifierGuidance,
-    DiscriminatorGuidance,
-    Rule,
-)
+from cgd_lightning.diffusion.guidance import Chain, ClassifierGuidance, Rule
 from cgd_lightning.diffusion.guidance.rule import singles
 from cgd_lightning.errors import InputError
 from cgd_lightning.sampling.checks import check_labels, check_sampler, check_scales, check_start
@@ -136,9 +131,7 @@ def load_pair(
     files = _absolute(pair.rule, loader.taken)
     rule = request.rule(denoiser.data.codec).with_models(models)
     check_scales(rule)
-    for each in singles(rule):
-        if isinstance(each, DiscriminatorGuidance):
-            each.check_denoiser(denoiser)
+    rule.check_denoiser(denoiser)
     if request.labels is not None and "labels" not in lenient:
         check_labels(request, rule, denoiser)
     check_start(request, rule, denoiser)

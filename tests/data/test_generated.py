@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,9 +111,9 @@ def test_many_samples_stay_in_their_files(samples: Path, monkeypatch: pytest.Mon
 
 
 def test_what_cannot_be_is_refused_in_one_line(samples: Path, tmp_path: Path) -> None:
-    def refused(says: str, folder: Path = samples, **options: object) -> None:
+    def refused(says: str, folder: Path = samples, **options: Any) -> None:
         with pytest.raises(InputError, match=says) as error:
-            WithGenerated(str(folder), **options).split("train")  # type: ignore[arg-type]
+            WithGenerated(str(folder), **options).split("train")
         assert "\n" not in str(error.value)
 
     refused(r"--data\.generated .*nowhere: no such folder; cgd sample", tmp_path / "nowhere")

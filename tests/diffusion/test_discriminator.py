@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -186,9 +187,9 @@ def test_what_is_no_discriminator_is_refused() -> None:
         rule.with_models({"runs/a": exact})
     with pytest.raises(ValueError, match="discriminator runs/a: a Denoiser; wanted a classifier"):
         rule.with_models({"runs/a": exact_denoiser(Cosine())})
-    clean = CleanClassifier(exact.network, exact.data)
+    clean: Any = CleanClassifier(exact.network, exact.data)
     with pytest.raises(ValueError, match="discriminator: a CleanClassifier; wanted a classifier"):
-        DiscriminatorGuidance(clean)  # type: ignore[arg-type]
+        DiscriminatorGuidance(clean)
     with pytest.raises(ValueError, match="discriminator runs/a: not loaded"):
         rule.bind(exact_denoiser(Cosine()), None, Y)
     assert rule.with_models({"runs/a": str(Path("/runs/a"))}).models == ("/runs/a",)

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from cgd_lightning.diffusion.classifier import CleanClassifier, NoisyClassifier
-from cgd_lightning.diffusion.denoiser import Denoise, Prediction
+from cgd_lightning.diffusion.denoiser import Denoise, Denoiser, Prediction
 from cgd_lightning.diffusion.level import Level
 from cgd_lightning.errors import InputError
 from cgd_lightning.values import Value, arguments, changed
@@ -114,6 +114,11 @@ class Rule(Value, ABC):
         """Raises InputError if the rule is on and does nothing at any of `levels`."""
         for part in self.parts():
             part.check(levels)
+
+    def check_denoiser(self, denoiser: Denoiser) -> None:
+        """Raises InputError if the rule does not go with `denoiser`, wherever it stands."""
+        for part in self.parts():
+            part.check_denoiser(denoiser)
 
     @abstractmethod
     def bind(self, denoise: Denoise, classifier: Guide | None, labels: Tensor) -> Denoise:
