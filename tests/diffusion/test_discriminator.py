@@ -178,8 +178,9 @@ def test_what_is_no_discriminator_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=says):
             DiscriminatorGuidance(discriminator(Cosine())).bind(model.bind(Y % 2), None, Y)
+        rules = [ClassifierGuidance(1.0), DiscriminatorGuidance(discriminator(Cosine()))]
         with pytest.raises(ValueError, match=says):
-            DiscriminatorGuidance(discriminator(Cosine())).check_denoiser(model)
+            Chain(rules).check_denoiser(model)
         DiscriminatorGuidance(discriminator(Cosine()), 0.0).check_denoiser(model)
     rule = DiscriminatorGuidance("runs/a")
     assert rule.models == ("runs/a",)
